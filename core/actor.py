@@ -1,0 +1,42 @@
+"""Who acts: a person, an integration, an agent, or the clock.
+
+`principal` is what four-eyes rules compare: a person's own id, and for a token the id of the person who owns it, so that nobody becomes two
+people by using a script.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class ActorKind(StrEnum):
+    PERSON = "person"
+    TOKEN = "token"  # noqa: S105 - the kind of actor, not a secret
+    CLOCK = "clock"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    kind: ActorKind
+    id: str
+    name: str
+    principal: str = ""
+    permissions: frozenset[str] = field(default_factory=frozenset)
+    teams: frozenset[str] = field(default_factory=frozenset)
+    source: str = ""
+
+    def may(self, permission: str) -> bool:
+        return permission in self.permissions
+
+    @property
+    def is_person(self) -> bool:
+        return self.kind is ActorKind.PERSON
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+
+CLOCK = Actor(ActorKind.CLOCK, "clock", "the clock")
+SYSTEM = Actor(ActorKind.SYSTEM, "system", "Holdfast")
