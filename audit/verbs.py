@@ -1,0 +1,98 @@
+"""Every verb of the audit trail and its sentence. `{…}` are facts of the entry; a fact that is missing reads as a dash.
+
+A verb is `thing.participle`. A room that records a new one adds its line here: record() refuses verbs it does not know.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from typing import Any
+
+SENTENCES: dict[str, str] = {
+    # people and tokens
+    "person.added": "added {name} with the roles {roles}",
+    "person.changed": "changed the roles of {name} to {roles}",
+    "person.signed_in": "signed in ({how})",
+    "link.issued": "issued a sign-in link for {name}",
+    "token.issued": "issued the token {name} with {scopes}",
+    "token.revoked": "revoked the token {name}",
+    # inventory
+    "identity.discovered": "found an identity nobody had listed: {subject}",
+    "identity.imported": "imported {subject}",
+    "identity.changed": "changed {changes} of {subject}",
+    "identity.adopted": "gave {subject} an owner: {owner}",
+    "identity.merged": "merged {other} into {subject}",
+    "identity.split": "split {other} from {subject}",
+    "inventory.imported": "imported {count} entries from {file}",
+    "session.registered": "registered the session {session}",
+    "session.narrowed": "narrowed the session {session}",
+    "session.ended": "ended the session {session}",
+    "session.gated": "set the session {session} to {state}",
+    "document.drafted": "drafted version {version} of the {kind} {name}",
+    "document.approved": "approved version {version} of the {kind} {name}",
+    "designation.requested": "asked to designate {what} as business-critical: {because}",
+    "designation.granted": "designated {what} as business-critical",
+    "designation.ended": "ended the designation of {what}",
+    # judgement
+    "detection.received": "reported “{title}” about {identity}",
+    "detection.quarantined": "set the detection aside after it stopped {crashes} workers",
+    "decision.made": "decided {verdict}: {because}",
+    "policy.drafted": "drafted policy version {version}",
+    "policy.approved": "approved policy version {version}; it is in force",
+    "case.opened": "opened a case about {identity}",
+    "case.moved": "moved the case to {state}",
+    "case.judged": "called the case {verdict}: {reason}",
+    "budget.refused": "found the containment budget spent ({scope})",
+    # runs
+    "playbook.drafted": "drafted version {version} of {name}",
+    "playbook.approved": "approved version {version} of {name}; it is in force",
+    "run.prepared": "prepared a run that waits for a person",
+    "run.started": "started a run at the {stage} stage",
+    "run.raised": "raised the run to the {stage} stage: {because}",
+    "run.released": "released the run to act",
+    "run.moved": "moved the run from {was} to {state}",
+    "run.waiting": "could not act yet: {because}",
+    "run.undo_requested": "asked to undo: {reason}",
+    "step.intended": "is about to do {measure} on {target} (attempt {attempt})",
+    "step.seen": "saw what was there before {measure}",
+    "step.settled": "settled {measure}: {state}, {said}",
+    "step.proven": "proved {measure}: {level}, {said}",
+    "step.undone": "undid {measure}: {said}",
+    "step.troubled": "met trouble at {measure}: {said}",
+    # holds and exceptions
+    "hold.opened": "opened a hold until {deadline}; if nobody answers: {on_lapse}",
+    "hold.answered": "answered {word}: {reason}",
+    "hold.extended": "moved the deadline to {deadline}: {reason}",
+    "hold.approved": "closed the hold: contain now",
+    "hold.rejected": "closed the hold: leave it running",
+    "hold.escalated": "asked the next reviewers; new deadline {deadline}",
+    "hold.lapsed": "let the hold lapse: {on_lapse}",
+    "hold.withdrawn": "withdrew the hold: {because}",
+    "hold.superseded": "replaced the hold: {because}",
+    "grant.asked": "asked for an exception until {ends_at}: {reason}",
+    "grant.granted": "granted the exception until {ends_at}",
+    "grant.refused": "refused the exception: {reason}",
+    "grant.revoked": "revoked the exception: {reason}",
+    "grant.ended": "ended the exception at its time",
+    "grant.spent": "spared a containment at risk {risk}",
+    # evidence
+    "evidence.sealed": "sealed {name} ({bytes} bytes, {digest})",
+    "evidence.viewed": "opened {name}",
+    "evidence.lost": "acted before {name} could be preserved: {because}",
+    # the house
+    "scenario.started": "started the scenario {name}",
+    "killswitch.set": "set the kill switch to {position}: {reason}",
+    "protected.changed": "changed the protected mark of {subject}: {because}",
+}
+
+
+class _Facts(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "–"
+
+
+def sentence(verb: str, facts: Mapping[str, Any]) -> str:
+    """What an entry says, without its actor. The templates are ours; facts are only ever inserted."""
+    template = SENTENCES.get(verb, verb.replace(".", " "))
+    return string.Formatter().vformat(template, (), _Facts(facts))
