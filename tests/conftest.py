@@ -1,0 +1,23 @@
+"""What every test stands on: real servers (tests/servers.py), started before Django reads its settings, stopped at the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import servers
+from tests.servers import database_server, estate, valkey
+
+__all__ = ["database_server", "estate", "valkey"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """pytest-django sets Django up in its own pytest_configure, which comes last."""
+    if not config.option.help and not config.option.version:
+        servers.start_before_settings()
+    config.pluginmanager.register(servers.CountsPerFolder(), "counts per folder")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    servers.stop()
