@@ -1,0 +1,31 @@
+"""Rows of why and whether: who exists, what was reported, what was decided, and the story of each identity while something is wrong."""
+
+from containment.models.case import Case
+from containment.models.decision import BudgetLock, ContainmentSpend, Decision
+from containment.models.detection import Detection, DetectionBody, Source
+from containment.models.heartbeat import Heartbeat
+from containment.models.identity import Credential, CredentialUse, Identity, IdentityAlias
+from containment.models.policy import RiskPolicyVersion
+from containment.models.resource import Resource
+from containment.models.session import Designation, Session
+from containment.models.work import WorkDocument
+
+__all__ = [
+    "BudgetLock",
+    "Case",
+    "ContainmentSpend",
+    "Credential",
+    "CredentialUse",
+    "Decision",
+    "Designation",
+    "Detection",
+    "DetectionBody",
+    "Heartbeat",
+    "Identity",
+    "IdentityAlias",
+    "Resource",
+    "RiskPolicyVersion",
+    "Session",
+    "Source",
+    "WorkDocument",
+]

@@ -1,0 +1,106 @@
+"""What integrations posted. One row per (source, external id), for ever: a repeated delivery finds the first answer."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+
+from containment.models.identity import Credential, Identity
+from containment.models.resource import Resource
+from containment.models.session import Session
+from core.ids import uuid7
+from core.refs import Ref
+
+
+class Source(models.Model):
+    """Reads one kind of inbound message. The name comes from the token that posts. `ceiling` is the most that its word alone may lead to."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.TextField(unique=True)
+    reads = models.TextField(default="native")
+    trust = models.FloatField(default=0.9)
+    ceiling = models.TextField(default="contain")
+    kinds = ArrayField(models.TextField(), default=list)
+    providers = ArrayField(models.TextField(), default=list)
+    budget_per_hour = models.PositiveIntegerField(default=60)
+
+    class Meta:
+        db_table = "source"
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(condition=Q(trust__gte=0) & Q(trust__lte=1), name="source_trust_is_a_share"),
+            models.CheckConstraint(condition=Q(ceiling__in=["watch", "hold", "contain"]), name="source_ceiling_is_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def ref(self) -> Ref:
+        return Ref.to("source", self.id)
+
+
+class Detection(models.Model):
+    """A claim about one identity, action and resource. `next_at` is set until it is decided: an undecided detection is due work."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    source = models.ForeignKey(Source, on_delete=models.PROTECT)
+    external_id = models.TextField()
+    body_digest = models.TextField()
+    title = models.TextField()
+    severity = models.TextField()
+    confidence = models.FloatField()
+    claims = ArrayField(models.TextField(), default=list)
+    identity = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="detections")
+    session = models.ForeignKey(Session, on_delete=models.PROTECT, null=True, related_name="detections")
+    named_session = models.TextField(blank=True, default="")
+    named_role = models.TextField(blank=True, default="")
+    named_workflow = models.TextField(blank=True, default="")
+    credential = models.ForeignKey(Credential, on_delete=models.PROTECT, null=True, related_name="detections")
+    resource = models.ForeignKey(Resource, on_delete=models.PROTECT, null=True, related_name="detections")
+    action = models.TextField()
+    action_count = models.PositiveIntegerField(default=1)
+    context = models.JSONField(default=dict)
+    workload = models.JSONField(default=dict)
+    claimed_kind = models.TextField(blank=True, default="")
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    state = models.TextField(default="received")
+    next_at = models.DateTimeField(null=True)
+    crash_count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        db_table = "detection"
+        ordering = ["-received_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["source", "external_id"], name="one_detection_per_source_and_external_id"),
+            models.CheckConstraint(
+                condition=Q(state__in=["decided", "quarantined"]) | Q(state="received", next_at__isnull=False),
+                name="an_undecided_detection_is_due",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["next_at"], condition=Q(next_at__isnull=False), name="detection_due"),
+            models.Index(fields=["identity", "received_at"], name="detection_by_identity"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def ref(self) -> Ref:
+        return Ref.to("detection", self.id)
+
+
+class DetectionBody(models.Model):
+    """The bytes as they came, secrets masked."""
+
+    detection = models.OneToOneField(Detection, on_delete=models.CASCADE, primary_key=True, related_name="body")
+    content = models.TextField()
+
+    class Meta:
+        db_table = "detection_body"
+
+    def __str__(self) -> str:
+        return str(self.detection_id)

@@ -1,0 +1,104 @@
+"""A stretch of acting, and the designation that says why it must not be cut without a person."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+
+from containment.models.identity import Credential, Identity
+from core.ids import uuid7
+from core.refs import Ref
+
+CLASSES = ("payment", "customer_facing", "long_running_job", "regulated")
+GATE_STATES = ("active", "paused", "restricted", "ended")
+
+
+class Session(models.Model):
+    """Key: (identity, external_id). `origin` says where its connections come from ({address, application}), so that a foreign one can be told
+    apart. `gate` is our own gate: what a runtime that asks us is told. What a client said of its role or workflow is in `claimed`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    external_id = models.TextField()
+    identity = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="sessions")
+    credential = models.ForeignKey(Credential, on_delete=models.SET_NULL, null=True, related_name="sessions")
+    role = models.TextField(blank=True, default="")
+    workflow = models.TextField(blank=True, default="")
+    tenant = models.TextField(blank=True, default="")
+    environment = models.TextField(blank=True, default="")
+    drive = models.TextField(blank=True, default="")
+    origin = models.JSONField(default=dict)
+    parent = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="children")
+    intent = models.JSONField(default=dict)
+    claimed = models.JSONField(default=dict)
+    gate = models.TextField(default="active")
+    gate_because = models.TextField(blank=True, default="")
+    gate_allows = ArrayField(models.TextField(), default=list)
+    gate_key = models.TextField(blank=True, default="")
+    gated_at = models.DateTimeField(null=True)
+    registered_by = models.TextField(blank=True, default="")
+    started_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True)
+    last_seen_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    discovered_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "session"
+        ordering = ["-started_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["identity", "external_id"], name="one_session_per_identity_and_name"),
+            models.CheckConstraint(condition=Q(gate__in=GATE_STATES), name="session_gate_is_known"),
+        ]
+        indexes = [models.Index(fields=["external_id"], name="session_by_name")]
+
+    def __str__(self) -> str:
+        return self.external_id
+
+    @property
+    def ref(self) -> Ref:
+        return Ref.to("session", self.id)
+
+
+class Designation(models.Model):
+    """Business-critical, because. For one session or for a whole workflow of an identity. `must_go_on` lists what an interim stage may never
+    touch: {"schemas": ["payments"], "reconnect": true}."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="designations")
+    session_name = models.TextField(blank=True, default="")
+    workflow = models.TextField(blank=True, default="")
+    service = models.TextField()
+    owner_team = models.TextField()
+    kind = models.TextField()
+    because = models.TextField()
+    stop_cost_per_hour = models.PositiveIntegerField(default=0)
+    restart_minutes = models.PositiveIntegerField(default=0)
+    safe_stop = models.TextField(blank=True, default="")
+    must_go_on = models.JSONField(default=dict)
+    requester = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    granter = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    requested_at = models.DateTimeField()
+    granted_at = models.DateTimeField(null=True)
+    review_by = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "designation"
+        ordering = ["-requested_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(granter__isnull=True) | ~Q(granter=F("requester")), name="designation_granted_by_another"),
+            models.CheckConstraint(condition=Q(kind__in=CLASSES), name="designation_class_is_known"),
+            models.CheckConstraint(condition=~(Q(session_name="") & Q(workflow="")), name="designation_names_session_or_workflow"),
+            models.CheckConstraint(condition=Q(review_by__lte=F("requested_at") + timedelta(days=90)), name="designation_is_reviewed_in_90_days"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.session_name or self.workflow}"
+
+    @property
+    def ref(self) -> Ref:
+        return Ref.to("designation", self.id)
