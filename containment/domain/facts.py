@@ -268,7 +268,7 @@ class CredentialUser:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialFacts:
     """What the identity acts with. `fingerprint_verified`: the leaked secret was compared with this credential's keyed fingerprint, and is
-    it. `rotated_at` after `exposed_at` ends an exposure. `users`: everyone the inventory or recent sessions know to use it, itself included."""
+    it. `rotated_at` after `exposed_at` ends an exposure. `users`: all that inventory or recent sessions know to use it, itself included."""
 
     id: str
     kind: str = ""
@@ -286,7 +286,7 @@ class CredentialFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceFacts:
-    """What is acted on. `sensitivity` None: not classified, taken as the policy says (high). `honeytoken`: planted, nobody has business there."""
+    """What is acted on. `sensitivity` None: not classified, taken as high by policy. `honeytoken`: planted; nobody belongs there."""
 
     id: str
     kind: str = ""
@@ -384,9 +384,9 @@ class Facts:
 
     `sessions`: every live session of the identity, and of the credential's other users. `session`: the id of the one the detection names,
     if it is among them. `workflows` and `roles`: what is in force, for every name that identity, sessions and credential users mention.
-    `observed`: findings of baselines and of the guard's intent check. `budget_left`: how many automatic containments the policy's budget still
-    allows, the smallest of its limits. `generation`: above 0 for a decision taken anew with a named cause. No detection: an observed
-    activity, or a call that the guard is asked about. No action: nothing was done yet (a credential reported leaked).
+    `observed`: findings of baselines and of the guard's intent check. `budget_left`: how many automatic containments the policy's budget
+    still allows, the smallest of its limits. `generation`: above 0 for a decision taken anew with a named cause. No detection: an
+    observed activity, or a call that the guard is asked about. No action: nothing was done yet (a credential reported leaked).
     """
 
     now: datetime
@@ -418,7 +418,7 @@ class Facts:
     @property
     def suspects(self) -> tuple[SessionFacts, ...]:
         """The session that the detection names, or else every live session of the identity."""
-        named = tuple(session for session in self.sessions if self.session and session.id == self.session)
+        named = tuple(session for session in self.own_sessions if session.id == self.session)
         return named or self.own_sessions
 
     @property
