@@ -30,6 +30,15 @@ class Drive(StrEnum):
     AUTONOMOUS = "autonomous"
 
 
+USUAL_DRIVE: Mapping[Kind, Drive] = {
+    Kind.HUMAN: Drive.HUMAN,
+    Kind.SERVICE_ACCOUNT: Drive.SCRIPT,
+    Kind.WORKLOAD: Drive.SCRIPT,
+    Kind.CI_PIPELINE: Drive.SCRIPT,
+    Kind.AI_AGENT: Drive.AUTONOMOUS,
+}
+
+
 class Severity(StrEnum):
     LOW = "low"
     MEDIUM = "medium"
@@ -286,7 +295,8 @@ class CredentialFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceFacts:
-    """What is acted on. `sensitivity` None: not classified, taken as high by policy. `honeytoken`: planted; nobody belongs there."""
+    """What is acted on; `id` as its system calls it (`vault.card_tokens`). `sensitivity` None: not classified, the policy says what then.
+    `honeytoken`: planted, so that nobody has business there."""
 
     id: str
     kind: str = ""

@@ -135,7 +135,6 @@ class RiskPolicy:
     default_mode: Mode
     mode_rules: tuple[ModeRule, ...]
     priors: Mapping[Kind, float]
-    usual_drive: Mapping[Kind, Drive]
     posture: Posture
     weights: Mapping[str, float]
     odds_at_most: float
@@ -153,7 +152,6 @@ class RiskPolicy:
     conclusive: Mapping[str, Needs]
     cool_off: timedelta
     discovered_soft: timedelta
-    ttl_grace: timedelta
     budget: Budget | None
     holds: Mapping[HoldReason, HoldRule]
     exposed_patience: timedelta
@@ -199,11 +197,11 @@ def parse(text: str) -> RiskPolicy:
 def _policy(document: Reader) -> RiskPolicy:
     has = document.members(
         {
-            *("version", "name", "modes", "priors", "usual_drive", "posture", "weights", "odds_at_most", "thinning", "min_observations"),
+            *("version", "name", "modes", "priors", "posture", "weights", "odds_at_most", "thinning", "min_observations"),
             *("severities", "trust", "consequences", "sensitivities", "unknown_sensitivity", "reach", "unknown_reach", "thresholds"),
             *("conclusive", "cool_off_minutes", "discovered_soft_hours", "holds", "exposed_patience"),
         },
-        {"chains", "budget", "ttl_grace_seconds"},
+        {"chains", "budget"},
     )
     modes = has["modes"].members({"default"}, {"rules"})
     exposed = has["exposed_patience"].members({"patience_minutes", "on_lapse"})
@@ -213,7 +211,6 @@ def _policy(document: Reader) -> RiskPolicy:
         default_mode=modes["default"].word(Mode),
         mode_rules=_mode_rules(modes["rules"]) if "rules" in modes else (),
         priors=has["priors"].table(Kind, lambda one: one.number(-60, 0), whole=True),
-        usual_drive=has["usual_drive"].table(Kind, lambda one: one.word(Drive), whole=True),
         posture=_posture(has["posture"]),
         weights=has["weights"].named(FAMILIES, lambda one: one.number(0, 60), whole=True),
         odds_at_most=has["odds_at_most"].number(1, 60),
@@ -231,7 +228,6 @@ def _policy(document: Reader) -> RiskPolicy:
         conclusive=_conclusive(has["conclusive"]),
         cool_off=timedelta(minutes=has["cool_off_minutes"].number(0, 10_080)),
         discovered_soft=timedelta(hours=has["discovered_soft_hours"].number(0, 8_760)),
-        ttl_grace=timedelta(seconds=has["ttl_grace_seconds"].number(0, 86_400) if "ttl_grace_seconds" in has else 0),
         budget=_budget(has["budget"]) if "budget" in has else None,
         holds=_holds(has["holds"]),
         exposed_patience=timedelta(minutes=exposed["patience_minutes"].number(1, 10_080)),

@@ -1,0 +1,120 @@
+"""Signals: the named reasons for suspicion, one small file each, every one a pure function from Facts to a Finding or None.
+
+A finding of strength 0 says that our facts contradict a claim of this code; None, that they cannot tell. Below, what we found ourselves,
+what others observed for us (baselines, the guard's intent check) and what the detection claims become one list, each code once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from containment.domain.facts import Facts, Finding
+from containment.domain.families import BEHAVIOUR, FAMILIES, SOURCE_CLAIM, Family
+from containment.domain.policy import RiskPolicy
+from containment.domain.signals.credential_exposed import credential_exposed
+from containment.domain.signals.credential_shared import credential_shared
+from containment.domain.signals.drive_mismatch import drive_mismatch
+from containment.domain.signals.honeytoken import honeytoken
+from containment.domain.signals.identity_violation import identity_violation
+from containment.domain.signals.privilege_change import privilege_change
+from containment.domain.signals.role_confusion import role_confusion
+from containment.domain.signals.session_ttl import session_ttl
+from containment.domain.signals.source_claim import source_claim
+from containment.domain.signals.token_mint import token_mint
+from containment.domain.signals.unexpected_secret_read import unexpected_secret_read
+
+Signal = Callable[[Facts], Finding | None]
+
+SIGNALS: Mapping[str, Signal] = {
+    "unexpected_secret_read": unexpected_secret_read,
+    "token_mint": token_mint,
+    "privilege_change": privilege_change,
+    "role_confusion": role_confusion,
+    "identity_violation": identity_violation,
+    "drive_mismatch": drive_mismatch,
+    "credential_exposed": credential_exposed,
+    "credential_shared": credential_shared,
+    "session_ttl": session_ttl,
+    "honeytoken": honeytoken,
+}
+
+
+class Standing(StrEnum):
+    """What a signal rests on."""
+
+    OWN = "own"
+    CONFIRMED = "confirmed"  # claimed, and our facts say the same
+    CLAIMED = "claimed"  # claimed, and our facts cannot tell
+    CONTRADICTED = "contradicted"  # claimed, and our facts say that it is not so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fired:
+    """A signal as it counts. `thin_claim`: somebody else's baseline, of which we know no observation."""
+
+    code: str
+    family: Family
+    strength: float
+    standing: Standing
+    because: str
+    evidence: Mapping[str, object] = field(default_factory=dict)
+    observations: int | None = None
+    thin_claim: bool = False
+
+    @property
+    def ours(self) -> bool:
+        return self.strength > 0 and self.standing in (Standing.OWN, Standing.CONFIRMED)
+
+
+def fired(facts: Facts, policy: RiskPolicy) -> tuple[Fired, ...]:
+    """Every signal that fired and every claim that our facts contradict, each code once, in the order of the families."""
+    own = _own(facts)
+    claimed = set(facts.detection.claims) if facts.detection else set()
+    counted = [_counted(code, own.get(code), code in claimed, facts, policy) for code in FAMILIES if code != SOURCE_CLAIM]
+    if (claim := source_claim(facts, policy)) is not None:
+        counted.insert(0, _as_fired(claim, Standing.CLAIMED))
+    return tuple(one for one in counted if one is not None)
+
+
+def _own(facts: Facts) -> dict[str, Finding]:
+    found: dict[str, Finding] = {}
+    for finding in (*facts.observed, *(signal(facts) for signal in SIGNALS.values())):
+        if finding is None:
+            continue
+        if finding.code not in FAMILIES or finding.code == SOURCE_CLAIM:
+            raise ValueError(f"{finding.code!r} is no signal that can be observed")
+        if finding.code not in found or finding.strength > found[finding.code].strength:
+            found[finding.code] = finding
+    return found
+
+
+def _counted(code: str, own: Finding | None, claimed: bool, facts: Facts, policy: RiskPolicy) -> Fired | None:
+    """Our finding and the claim of the same observation count once, the larger."""
+    if not claimed or facts.detection is None:
+        return _as_fired(own, Standing.OWN) if own and own.strength > 0 else None
+    source = facts.detection.source
+    believed = facts.detection.confidence * policy.trust.of(source)
+    said = f"{source.name} claims it with confidence {facts.detection.confidence:g}"
+    if own is None:
+        claim = Finding(code=code, strength=believed, because=f"{said}; our own facts cannot tell.")
+        return _as_fired(claim, Standing.CLAIMED)
+    if own.strength == 0:
+        return _as_fired(own, Standing.CONTRADICTED)
+    if own.confirms:
+        return _as_fired(own, Standing.CONFIRMED, strength=1.0)
+    return _as_fired(own, Standing.CLAIMED if believed > own.strength else Standing.OWN, strength=max(own.strength, believed))
+
+
+def _as_fired(finding: Finding, standing: Standing, strength: float | None = None) -> Fired:
+    return Fired(
+        code=finding.code,
+        family=FAMILIES[finding.code],
+        strength=finding.strength if strength is None else strength,
+        standing=standing,
+        because=finding.because,
+        evidence=finding.evidence,
+        observations=finding.observations,
+        thin_claim=standing is Standing.CLAIMED and finding.code in BEHAVIOUR,
+    )
