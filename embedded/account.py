@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from embedded.trouble import Trouble
 
@@ -40,6 +41,11 @@ def for_servers() -> Account | None:
     return Account(name, entry.pw_uid, entry.pw_gid)
 
 
+def becoming(account: Account | None) -> dict[str, Any]:
+    """What subprocess wants to hear to start something as this account."""
+    return {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
+
+
 def can_run(account: Account | None, command: Sequence[str | Path], *, cwd: Path | None = None) -> bool:
     """Does `command` succeed as that account?"""
     try:
@@ -50,9 +56,7 @@ def can_run(account: Account | None, command: Sequence[str | Path], *, cwd: Path
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=False,
-            user=account and account.uid,
-            group=account and account.gid,
-            extra_groups=[] if account else None,
+            **becoming(account),
         )
     except OSError:
         return False

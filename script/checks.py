@@ -1,0 +1,67 @@
+"""Everything that script/test runs, cheapest first. With arguments: pytest alone, and they are its own."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+from bootstrap import ROOT, Trouble, apt_install, say
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHECKS = (
+    ("lint", ["-m", "ruff", "check", "."]),
+    ("format", ["-m", "ruff", "format", "--check", "."]),
+    ("layers", ["-c", "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"]),
+    ("types", ["-m", "mypy", "."]),
+)
+
+
+def settle_browser() -> None:
+    if any(map(shutil.which, BROWSERS)):
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise Trouble("The browser tests need Chromium. On Debian: sudo apt-get install -y chromium. Then start again.")
+    apt_install("chromium")
+
+
+def for_the_type_checker() -> dict[str, str]:
+    """It loads the settings to learn the models, and no server is there yet: what they ask for is only looked at."""
+    nothing = base64.b64encode(bytes(32)).decode()
+    return {
+        "DATABASE_URL": "postgresql:///unused",
+        "HOLDFAST_SECRET_KEY": nothing,
+        "HOLDFAST_SEAL_KEY": nothing,
+        "HOLDFAST_TRIAL": "1",
+    } | dict(os.environ)
+
+
+def check(name: str, command: list[str], env: dict[str, str] | None = None) -> bool:
+    began = time.monotonic()
+    passed = subprocess.run([sys.executable, *command], cwd=ROOT, env=env, check=False).returncode == 0
+    say(f"{name}: {'passed' if passed else 'FAILED'} in {time.monotonic() - began:.1f} s")
+    return passed
+
+
+def main(words: list[str]) -> int:
+    os.environ.pop("HOLDFAST_BEGAN", None)
+    try:
+        settle_browser()
+    except Trouble as trouble:
+        say(f"script/test: {trouble}")
+        if not words:
+            return 1
+    if words:
+        os.execv(sys.executable, [sys.executable, "-m", "pytest", *words])  # noqa: S606 - it is all that was asked for
+    failed = [name for name, command in CHECKS if not check(name, command, for_the_type_checker() if name == "types" else None)]
+    if not check("tests", ["-m", "pytest"]):
+        failed.append("tests")
+    say(f"script/test: {'failed: ' + ', '.join(failed) if failed else 'all passed'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
