@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 
@@ -40,3 +40,38 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 BEHAVIOUR = frozenset(code for code, family in FAMILIES.items() if family is Family.BEHAVIOUR)
+
+
+class Pattern(StrEnum):
+    """The pattern of compromise, by which playbooks are chosen."""
+
+    EXPOSED_CREDENTIAL = "exposed_credential"
+    STOLEN_SESSION = "stolen_session"
+    PRIVILEGE_ESCALATION = "privilege_escalation"
+    GOAL_DEVIATION = "goal_deviation"
+    LATERAL_MOVEMENT = "lateral_movement"
+    SHARED_CREDENTIAL = "shared_credential"
+    ANY = "any"
+
+
+PATTERNS: Mapping[str, Pattern] = {
+    "credential_exposed": Pattern.EXPOSED_CREDENTIAL,
+    "honeytoken": Pattern.EXPOSED_CREDENTIAL,
+    "identity_violation": Pattern.STOLEN_SESSION,
+    "drive_mismatch": Pattern.STOLEN_SESSION,
+    "privilege_change": Pattern.PRIVILEGE_ESCALATION,
+    "token_mint": Pattern.PRIVILEGE_ESCALATION,
+    "role_confusion": Pattern.PRIVILEGE_ESCALATION,
+    "intent_tool": Pattern.GOAL_DEVIATION,
+    "intent_resource": Pattern.GOAL_DEVIATION,
+    "intent_budget": Pattern.GOAL_DEVIATION,
+    "intent_environment": Pattern.GOAL_DEVIATION,
+    "cross_system": Pattern.LATERAL_MOVEMENT,
+    "tool_chain": Pattern.LATERAL_MOVEMENT,
+    "credential_shared": Pattern.SHARED_CREDENTIAL,
+}
+
+
+def pattern_of(codes: Iterable[str]) -> Pattern:
+    """The pattern of the first code that has one; codes come heaviest first."""
+    return next((PATTERNS[code] for code in codes if code in PATTERNS), Pattern.ANY)

@@ -30,7 +30,7 @@ class PriorPart:
 
 @dataclass(frozen=True, slots=True)
 class WeighedSignal:
-    """A signal with its weight. decibans = weight * strength * thinned_to. `thin`: it rests on too little history, or on none that we know."""
+    """A signal with its weight: decibans = weight * strength * thinned_to. `thin`: it rests on too little history, or on none."""
 
     code: str
     family: Family
@@ -63,8 +63,8 @@ class ImpactFactor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waterfall:
-    """How the risk came about. `dismissed`: claims that our facts contradict. `sum` is the odds before the clamp; `risk_without_thin` leaves
-    out what rests on thin baselines; `observations` is the smallest number that a baseline signal here rests on."""
+    """How the risk came about. `dismissed`: claims that our facts contradict. `sum`: the odds before the clamp. `risk_without_thin` leaves
+    out what rests on thin baselines. `observations`: the smallest number that a baseline signal here rests on."""
 
     prior: tuple[PriorPart, ...]
     signals: tuple[WeighedSignal, ...]
