@@ -15,6 +15,7 @@ class ActorKind(StrEnum):
     TOKEN = "token"  # noqa: S105 - the kind of actor, not a secret
     CLOCK = "clock"
     SYSTEM = "system"
+    NOBODY = "nobody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +41,4 @@ class Actor:
 
 CLOCK = Actor(ActorKind.CLOCK, "clock", "the clock")
 SYSTEM = Actor(ActorKind.SYSTEM, "system", "Holdfast")
+NOBODY = Actor(ActorKind.NOBODY, "nobody", "somebody who is not signed in")

@@ -54,6 +54,9 @@ def start_before_settings() -> None:
         os.environ["DATABASE_URL"] = server.dsn("holdfast", user=OWNER, password=password)
     os.environ.setdefault("DATABASE_OWNER_URL", os.environ["DATABASE_URL"])
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    from django.conf import settings
+
+    settings.DATABASES  # noqa: B018 - read now: pytest-django sets up only what is configured already
 
 
 def stop() -> None:
