@@ -34,7 +34,7 @@ class BadInput(Refusal):
     """The input is understood and wrong. Carries every fault found, so that nobody mends them one by one."""
 
     code = "invalid"
-    kind = "invalid"
+    kind: ClassVar[Kind] = "invalid"
 
     def __init__(self, faults: list[Fault], sentence: str = "") -> None:
         first = faults[0]
