@@ -1,0 +1,95 @@
+"""The estate: who may do what in it, and that a restart gives nobody anything back."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from embedded.postgres import Postgres
+from tests.trial.helpers import ask, do
+from trial.estate import PASSWORDS, ROLES, Estate, OutOfStep, build
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("etl_reader", "SELECT count(*) FROM ingest.batches"),
+        ("etl_reader", "SELECT token FROM vault.card_tokens"),
+        ("payments_writer", "INSERT INTO payments.ledger VALUES ('t-1', 'someone', 1, now())"),
+        ("payments_writer", "SELECT token FROM vault.card_tokens"),
+        ("reports_shared", "SELECT * FROM reports.sales"),
+        ("trainer", "INSERT INTO models.deploy_tokens (minted_by, scope, fingerprint) VALUES ('t', 's', 'f')"),
+        ("invoice_agent", "INSERT INTO agents.calls (session, tool, writes, about) VALUES ('t', 'test', false, 'a test')"),
+    ],
+)
+def test_a_role_may_do_its_work_and_what_it_was_given_too_much_of(built: Estate, role: str, statement: str) -> None:
+    with built.connect(role, "a-test") as connection, connection.transaction(force_rollback=True):
+        assert connection.execute(statement.encode()).rowcount != 0
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("etl_reader", "DELETE FROM ingest.batches"),
+        ("etl_reader", "SELECT * FROM vault.signing_keys"),
+        ("payments_writer", "UPDATE payments.ledger SET amount_cents = 1"),
+        ("reports_shared", "SELECT * FROM payments.ledger"),
+        ("trainer", "SELECT * FROM vault.card_tokens"),
+        ("invoice_agent", "SELECT * FROM reports.sales"),
+        ("etl_reader", "CREATE TEMPORARY TABLE loot (a int)"),
+        ("etl_reader", "CREATE TABLE public.loot (a int)"),
+    ],
+)
+def test_a_role_may_do_nothing_else(built: Estate, role: str, statement: str) -> None:
+    with built.connect(role, "a-test") as connection, pytest.raises(errors.InsufficientPrivilege):
+        connection.execute(statement.encode())
+
+
+def test_every_right_is_the_roles_own_so_that_it_can_be_taken_away(built: Estate) -> None:
+    """Once its own grants are revoked, nothing is left through PUBLIC, membership or ownership."""
+    names = [role.name for role in ROLES]
+    assert (
+        ask(built, "SELECT count(*) FROM pg_auth_members WHERE member = ANY (SELECT oid FROM pg_roles WHERE rolname = ANY (%s))", names)
+        == 0
+    )
+    assert ask(built, "SELECT count(*) FROM pg_class WHERE relowner IN (SELECT oid FROM pg_roles WHERE rolname = ANY (%s))", names) == 0
+    ours = "relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)')"
+    assert ask(built, f"SELECT count(*) FROM pg_class, aclexplode(relacl) AS acl WHERE {ours} AND acl.grantee = 0") == 0
+    for database in ("estate", "postgres", "template1"):
+        assert not ask(built, "SELECT count(*) FROM pg_database, aclexplode(datacl) AS acl WHERE datname = %s AND grantee = 0", database)
+
+
+def test_a_role_reaches_no_other_database_of_the_cluster(built: Estate) -> None:
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        psycopg.connect(built.conninfo("etl_reader", "a-test", dbname="postgres"))
+
+
+def test_a_second_start_changes_no_password_and_undoes_no_containment(built: Estate, cluster: Postgres, home: Path) -> None:
+    cut = ["ALTER ROLE trainer NOLOGIN PASSWORD NULL CONNECTION LIMIT 0", "REVOKE ALL ON models.progress FROM trainer"]
+    back = ["ALTER ROLE trainer LOGIN CONNECTION LIMIT -1", "GRANT SELECT, INSERT, UPDATE ON models.progress TO trainer"]
+    verifier = ask(built, "SELECT rolpassword FROM pg_authid WHERE rolname = 'trainer'")
+    do(built, *cut)
+    try:
+        again = build(cluster.dsn("estate"), home)
+        assert again.passwords == built.passwords
+        assert (
+            ask(built, "SELECT rolcanlogin OR rolpassword IS NOT NULL OR rolconnlimit <> 0 FROM pg_authid WHERE rolname = 'trainer'")
+            is False
+        )
+        assert ask(built, "SELECT has_table_privilege('trainer', 'models.progress', 'INSERT')") is False
+    finally:
+        do(built, *back, f"ALTER ROLE trainer PASSWORD '{verifier}'")
+
+
+def test_the_passwords_are_for_their_owner_alone(built: Estate, home: Path) -> None:
+    assert stat.S_IMODE((home / PASSWORDS).stat().st_mode) == 0o600
+    assert not any(password in repr(built) for password in built.passwords.values())
+
+
+def test_an_estate_whose_passwords_are_lost_is_refused_with_the_way_out(built: Estate, cluster: Postgres, tmp_path: Path) -> None:
+    with pytest.raises(OutOfStep, match=r"Put the file back"):
+        build(cluster.dsn("estate"), tmp_path)

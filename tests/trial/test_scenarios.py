@@ -1,0 +1,106 @@
+"""The scenarios: what they do really happens, in sessions that the estate can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.trial.helpers import ask, do, eventually
+from trial.estate import Estate
+from trial.outside import Intruder
+from trial.scenarios import ALL, ScenarioTrouble
+from trial.scenarios.base import from_outside
+from trial.scenarios.long_job import have_a_token_minted
+from trial.scenarios.shared_credential import read_the_vault
+from trial.workloads.base import Workload
+from trial.workloads.reports import AdHocReport
+from trial.workloads.training import Training
+
+CARDS = "SELECT customer, token FROM vault.card_tokens"
+
+
+@pytest.fixture
+def access(built: Estate) -> dict[str, object]:
+    return {"url": "http://127.0.0.1:1", "tokens": {"detections": "hf_x"}, "estate": {"dsn": built.dsn, "roles": dict(built.passwords)}}
+
+
+def test_the_six_scenarios_are_there_and_say_what_to_expect() -> None:
+    assert {name: scenario.expect for name, scenario in ALL.items()} == {
+        "leaked-secret": "contain",
+        "payment-flow": "hold",
+        "shared-credential": "hold",
+        "shared-credential-alone": "contain",
+        "long-job": "hold",
+        "rogue-agent": "contain",
+    }
+    assert all(scenario.story.count(". ") == 1 for scenario in ALL.values())  # two sentences
+
+
+def test_an_intruder_comes_from_another_address_reads_and_stays_until_cut(built: Estate) -> None:
+    intruder = Intruder(built, "etl_reader", name="psql", reads=CARDS)
+    intruder.arrive()
+    assert intruder.rows == 250
+    seen = ask(built, "SELECT host(client_addr) FROM pg_stat_activity WHERE usename = 'etl_reader' AND application_name = 'psql'")
+    assert seen == intruder.origin == "127.0.0.2"
+    assert not intruder.is_cut
+    do(built, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'psql'")
+    assert intruder.wait_until_cut(10)
+    assert "terminating connection" in (intruder.said or "")
+
+
+def test_an_intruder_that_leaves_was_not_cut(built: Estate) -> None:
+    intruder = Intruder(built, "etl_reader", name="psql", reads=CARDS)
+    intruder.arrive()
+    intruder.leave()
+    assert not intruder.is_cut
+    eventually(lambda: ask(built, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql'") == 0)
+
+
+def test_an_intruder_who_loses_its_rights_feels_it_on_its_open_session(built: Estate) -> None:
+    intruder = Intruder(built, "payments_writer", name="psql", reads=CARDS)
+    intruder.arrive()
+    do(built, "REVOKE SELECT ON vault.card_tokens FROM payments_writer")
+    try:
+        eventually(lambda: intruder.refused)
+        assert not intruder.is_cut
+    finally:
+        do(built, "GRANT SELECT ON vault.card_tokens TO payments_writer")
+        intruder.leave()
+
+
+def test_a_contained_account_cannot_be_misused_again(built: Estate, access: dict[str, object]) -> None:
+    do(built, "ALTER ROLE etl_reader NOLOGIN")
+    try:
+        with pytest.raises(ScenarioTrouble, match="Undo its containment first"):
+            from_outside(access, "etl_reader")
+    finally:
+        do(built, "ALTER ROLE etl_reader LOGIN")
+
+
+def test_the_ad_hoc_report_reads_whatever_it_is_asked_for(
+    built: Estate, access: dict[str, object], working: Callable[..., Workload]
+) -> None:
+    working(AdHocReport, built)
+    assert read_the_vault(access) == 250
+    do(built, "REVOKE SELECT ON vault.card_tokens FROM reports_shared")
+    try:
+        with pytest.raises(ScenarioTrouble, match="may not read"):
+            read_the_vault(access)
+    finally:
+        do(built, "GRANT SELECT ON vault.card_tokens TO reports_shared")
+
+
+def test_the_training_job_mints_one_token_when_its_setup_says_so(built: Estate, working: Callable[..., Workload]) -> None:
+    training = working(Training, built)
+    with built.administer() as estate:
+        have_a_token_minted(estate)
+    worked = training.status.worked
+    eventually(lambda: training.status.worked >= worked + 3)
+    assert ask(built, "SELECT count(*) FROM models.deploy_tokens WHERE minted_by = 'train-7'") == 1
+
+
+def test_without_holdfast_a_scenario_says_so(built: Estate, access: dict[str, object], working: Callable[..., Workload]) -> None:
+    working(AdHocReport, built)
+    with pytest.raises(ScenarioTrouble, match="does not answer"):
+        ALL["shared-credential"].run(access)

@@ -1,0 +1,64 @@
+"""`python -m trial.workloads`: the estate's sessions, until SIGTERM. script/up starts it as one process; its status is in `workloads.json`.
+
+Reads HOLDFAST_ESTATE_DSN, HOLDFAST_HOME and HOLDFAST_ORIGIN from the environment. Exits with 1 when a workload's thread died of a bug, so
+that the supervisor starts all of them again.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from config import env
+from embedded.postgres import write_private
+from trial.estate import Estate
+from trial.workloads.agent import InvoiceAgent, SessionGate
+from trial.workloads.base import Workload
+from trial.workloads.ingest import Ingest
+from trial.workloads.payments import Payments
+from trial.workloads.reports import AdHocReport, AuditReport, DailyReport
+from trial.workloads.training import Training
+
+STATUS = "workloads.json"
+
+
+def all_workloads(estate: Estate, home: Path, origin: str, stop: threading.Event) -> list[Workload]:
+    agent = InvoiceAgent(estate, stop, SessionGate(origin, home, InvoiceAgent.session))
+    return [*(kind(estate, stop) for kind in (Ingest, Payments, DailyReport, AuditReport, AdHocReport, Training)), agent]
+
+
+def keep_running(workloads: Sequence[Workload], home: Path, stop: threading.Event) -> bool:
+    """Until `stop`. False: a thread died."""
+    for workload in workloads:
+        workload.start()
+    while not stop.wait(1.0):
+        write_status(workloads, home)
+        if not all(workload.is_alive() for workload in workloads):
+            return False
+    for workload in workloads:
+        workload.join(2.0)
+    return True
+
+
+def write_status(workloads: Sequence[Workload], home: Path) -> None:
+    said = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "workloads": [each.status.public() for each in workloads]}
+    write_private(home / STATUS, json.dumps(said, indent=1))
+
+
+def main() -> int:
+    home = Path(env.text("HOLDFAST_HOME"))
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    estate = Estate.at_home(env.text("HOLDFAST_ESTATE_DSN"), home)
+    workloads = all_workloads(estate, home, env.text("HOLDFAST_ORIGIN", "http://127.0.0.1:8000"), stop)
+    return 0 if keep_running(workloads, home, stop) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
