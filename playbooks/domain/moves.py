@@ -25,6 +25,8 @@ RUN = Lifecycle(
         ("verifying", "leave_partial"): "partial",
         ("verifying", "give_up"): "needs_human",
         ("verifying", "undo"): "undoing",
+        ("pending", "raise"): "pending",
+        ("running", "raise"): "running",
         ("verifying", "raise"): "pending",
         ("contained", "raise"): "pending",
         ("contained", "undo"): "undoing",

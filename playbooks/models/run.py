@@ -46,6 +46,7 @@ class Run(models.Model):
     residual_until = models.DateTimeField(null=True)
     undo_reason = models.TextField(default="")
     undo_by = models.TextField(default="")
+    undo_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "run"

@@ -1,0 +1,244 @@
+"""A playbook as its author wrote it: YAML in, a checked Document out. Every fault is named with its path.
+
+No template language: a parameter is a literal or a field reference `{from: target.must_go_on.schemas}`, resolved once, frozen, and shown to
+whoever approves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import yaml
+
+from connectors.base import Measure
+from core.refusals import BadInput, Fault
+
+KINDS = ("human", "service_account", "workload", "ci_pipeline", "ai_agent")
+DRIVES = ("human", "script", "autonomous")
+PATTERNS = (
+    "any",
+    "exposed_credential",
+    "stolen_session",
+    "privilege_escalation",
+    "goal_deviation",
+    "lateral_movement",
+    "shared_credential",
+)
+STAGES = ("interim", "soft", "hard")
+ON_LAPSE = ("contain", "release", "escalate")
+ON_FAILURE = ("continue", "stop", "undo")
+PRESERVING = frozenset({Measure.EVIDENCE_PRESERVE, Measure.NOTIFY, Measure.JOB_CHECKPOINT})
+
+# What a kind of identity cannot bear: a measure that would not mean anything for it, or would break more than the identity.
+UNBEARABLE: Mapping[str, frozenset[Measure]] = {
+    "human": frozenset({Measure.WORKLOAD_ISOLATE, Measure.JOB_CHECKPOINT}),
+    "ai_agent": frozenset({Measure.WORKLOAD_ISOLATE}),
+}
+LONGEST_WAIT = timedelta(hours=4)
+_SPAN = re.compile(r"^(\d+)\s*(s|m|h)$")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpec:
+    measure: Measure
+    connector: str = "identity.provider"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    timeout_s: float = 10.0
+    on_failure: str = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class HoldSpec:
+    """How long people have, how many must agree, and what happens when nobody answers."""
+
+    patience: timedelta
+    on_lapse: str
+    quorum: int = 1
+    keep_interim: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    name: str
+    title: str
+    kinds: tuple[str, ...]
+    drives: tuple[str, ...]
+    pattern: str
+    stages: Mapping[str, tuple[StepSpec, ...]]
+    holds: Mapping[str, HoldSpec]
+    evidence_waiver: str = ""
+
+    def hold_for(self, reason: str) -> HoldSpec:
+        return self.holds.get(reason) or self.holds["default"]
+
+
+def parse(text: str) -> Document:
+    """Read and check. BadInput names every fault with its path."""
+    try:
+        loaded = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}" if mark else "the text"
+        raise BadInput([Fault(where, "not_yaml", str(getattr(error, "problem", None) or "This is not YAML."))]) from None
+    reader = _Reader()
+    document = reader.document(loaded)
+    if reader.faults or document is None:
+        raise BadInput(reader.faults)
+    faults = list(_rules(document))
+    if faults:
+        raise BadInput(faults)
+    return document
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+
+    def fault(self, path: str, detail: str, code: str = "invalid") -> None:
+        self.faults.append(Fault(path, code, detail))
+
+    def document(self, raw: Any) -> Document | None:
+        if not isinstance(raw, dict):
+            self.fault("playbook", "A playbook is a mapping with name, kinds, stages and holds.")
+            return None
+        self._unknown(raw, {"name", "title", "kinds", "drives", "pattern", "stages", "holds", "evidence_waiver"}, "")
+        name = self._text(raw, "name")
+        stages_raw = raw.get("stages")
+        stages: dict[str, tuple[StepSpec, ...]] = {}
+        if isinstance(stages_raw, dict) and stages_raw:
+            self._unknown(stages_raw, set(STAGES), "stages.")
+            for stage in STAGES:
+                if stage in stages_raw:
+                    stages[stage] = self._steps(stages_raw[stage], f"stages.{stage}")
+        else:
+            self.fault("stages", "At least a soft and a hard stage are needed.")
+        for stage in ("soft", "hard"):
+            if stage not in stages:
+                self.fault(f"stages.{stage}", "This stage is missing.", "missing")
+        holds: dict[str, HoldSpec] = {}
+        holds_raw = raw.get("holds")
+        if isinstance(holds_raw, dict) and "default" in holds_raw:
+            for reason, spec in holds_raw.items():
+                if (hold := self._hold(spec, f"holds.{reason}")) is not None:
+                    holds[str(reason)] = hold
+        else:
+            self.fault("holds.default", "What happens when nobody answers? Give patience, quorum and on_lapse.", "missing")
+        kinds = self._words(raw, "kinds", KINDS)
+        if not kinds:
+            self.fault("kinds", f"Name at least one of {', '.join(KINDS)}.", "missing")
+        pattern = raw.get("pattern", "any")
+        if pattern not in PATTERNS:
+            self.fault("pattern", f"Must be one of {', '.join(PATTERNS)}.")
+        return Document(
+            name=name,
+            title=str(raw.get("title") or name),
+            kinds=kinds,
+            drives=self._words(raw, "drives", DRIVES),
+            pattern=str(pattern),
+            stages=stages,
+            holds=holds,
+            evidence_waiver=str(raw.get("evidence_waiver") or ""),
+        )
+
+    def _unknown(self, raw: Mapping[Any, Any], known: set[str], prefix: str) -> None:
+        for key in raw:
+            if key not in known:
+                self.fault(f"{prefix}{key}", f"Unknown. Known are {', '.join(sorted(known))}.", "unknown")
+
+    def _text(self, raw: Mapping[str, Any], key: str) -> str:
+        value = raw.get(key)
+        if not isinstance(value, str) or not value.strip():
+            self.fault(key, "A text is needed here.", "missing")
+            return ""
+        return value
+
+    def _words(self, raw: Mapping[str, Any], key: str, known: Sequence[str]) -> tuple[str, ...]:
+        value = raw.get(key, [])
+        if not isinstance(value, list):
+            self.fault(key, "A list is needed here.")
+            return ()
+        for index, word in enumerate(value):
+            if word not in known:
+                self.fault(f"{key}[{index}]", f"Must be one of {', '.join(known)}.")
+        return tuple(str(word) for word in value)
+
+    def _steps(self, raw: Any, path: str) -> tuple[StepSpec, ...]:
+        if not isinstance(raw, list) or not raw:
+            self.fault(path, "A stage is a list of at least one step.")
+            return ()
+        steps = (self._step(entry, f"{path}[{index}]") for index, entry in enumerate(raw))
+        return tuple(step for step in steps if step is not None)
+
+    def _step(self, raw: Any, path: str) -> StepSpec | None:
+        if not isinstance(raw, dict):
+            self.fault(path, "A step names a measure.")
+            return None
+        self._unknown(raw, {"measure", "connector", "parameters", "timeout", "on_failure"}, f"{path}.")
+        try:
+            measure = Measure(str(raw.get("measure")))
+        except ValueError:
+            self.fault(f"{path}.measure", f"Must be one of {', '.join(Measure)}.")
+            return None
+        on_failure = raw.get("on_failure", "stop")
+        if on_failure not in ON_FAILURE:
+            self.fault(f"{path}.on_failure", f"Must be one of {', '.join(ON_FAILURE)}.")
+        timeout = self._span(raw.get("timeout", "10s"), f"{path}.timeout")
+        parameters = raw.get("parameters") or {}
+        if not isinstance(parameters, dict):
+            self.fault(f"{path}.parameters", "A mapping is needed here.")
+            parameters = {}
+        return StepSpec(measure, str(raw.get("connector", "identity.provider")), parameters, timeout.total_seconds(), str(on_failure))
+
+    def _hold(self, raw: Any, path: str) -> HoldSpec | None:
+        if not isinstance(raw, dict):
+            self.fault(path, "A mapping with patience, quorum and on_lapse is needed here.")
+            return None
+        self._unknown(raw, {"patience", "on_lapse", "quorum", "keep_interim"}, f"{path}.")
+        patience = self._span(raw.get("patience", ""), f"{path}.patience")
+        if raw.get("on_lapse") not in ON_LAPSE:
+            self.fault(f"{path}.on_lapse", f"And if nobody answers? Must be one of {', '.join(ON_LAPSE)}.", "missing")
+        quorum = raw.get("quorum", 1)
+        if not isinstance(quorum, int) or isinstance(quorum, bool) or quorum < 1:
+            self.fault(f"{path}.quorum", "At least one person must agree.")
+            quorum = 1
+        return HoldSpec(patience, str(raw.get("on_lapse")), quorum, self._span(raw.get("keep_interim", "0s"), f"{path}.keep_interim"))
+
+    def _span(self, value: Any, path: str) -> timedelta:
+        found = _SPAN.match(str(value))
+        if not found:
+            self.fault(path, "A span of time is needed here, such as 30s, 15m or 2h.")
+            return timedelta(0)
+        return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+
+
+def _rules(document: Document) -> list[Fault]:
+    """What a well-formed playbook may still not do."""
+    faults = []
+    for stage, steps in document.stages.items():
+        preserved = bool(document.evidence_waiver)
+        for index, step in enumerate(steps):
+            path = f"stages.{stage}[{index}].measure"
+            for kind in document.kinds:
+                if step.measure in UNBEARABLE.get(kind, frozenset()):
+                    faults.append(Fault(path, "unbearable", f"{step.measure} cannot be done to a {kind.replace('_', ' ')}."))
+            if step.measure is Measure.EVIDENCE_PRESERVE:
+                preserved = True
+            if step.measure not in PRESERVING and not preserved:
+                faults.append(Fault(path, "no_evidence_before", "Preserve evidence before this step, or say why not in evidence_waiver."))
+                preserved = True
+    for index, step in enumerate(document.stages.get("interim", ())):
+        if step.measure in {Measure.CREDENTIAL_REVOKE, Measure.CREDENTIAL_ROTATE, Measure.WORKLOAD_ISOLATE, Measure.IDENTITY_DISABLE}:
+            faults.append(
+                Fault(f"stages.interim[{index}].measure", "touches_must_go_on", f"{step.measure} would stop what must go on while people decide.")
+            )
+    for reason, hold in document.holds.items():
+        if not timedelta(0) < hold.patience <= LONGEST_WAIT:
+            faults.append(Fault(f"holds.{reason}.patience", "too_long", f"Must be above zero and at most {LONGEST_WAIT}."))
+        if reason == "protected" and hold.on_lapse == "contain":
+            faults.append(Fault(f"holds.{reason}.on_lapse", "protected", "A protected identity is never contained by a lapse."))
+    return faults

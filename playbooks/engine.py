@@ -1,0 +1,258 @@
+"""Drive a run: the one function that a Celery task, a sweeper and a command all call.
+
+The row says what is next (domain/plan.next_action); this file makes the outside calls between the short transactions of steps.py. Whoever
+drives may die at any line: the next one claims the run when the lease has passed, looks before it acts, and goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection
+
+from audit import clock
+from connectors import registry
+from connectors.base import (
+    Ambiguous,
+    Connector,
+    ConnectorTrouble,
+    EffectClass,
+    Foreign,
+    Measure,
+    OnAmbiguous,
+    Proof,
+    ProofLevel,
+    Rejected,
+    State,
+    Target,
+    Unavailable,
+)
+from connectors.base import Step as Call
+from core.refs import Ref
+from playbooks import runs, steps
+from playbooks.domain.plan import Action, next_action
+from playbooks.models import Run, Step
+from playbooks.refusals import LeaseLost
+from playbooks.runs import Ticket
+
+log = logging.getLogger(__name__)
+
+TURN_S = 40.0  # one drive gives the run back after this long, well under a worker's time limit
+RENEW_EVERY_S = 3.0
+
+
+def drive(run_id: UUID, *, executor: str) -> bool:
+    """Do everything that is due on this run. False when there was nothing to claim."""
+    ticket = runs.claim(run_id, executor=executor)
+    if ticket is None:
+        return False
+    try:
+        with _renewed(ticket) as lease:
+            _drive(ticket, lease)
+    except LeaseLost:
+        log.info("run %s: the lease passed to another worker", run_id)
+    return True
+
+
+def _drive(ticket: Ticket, lease: _Lease) -> None:
+    enough = time.monotonic() + TURN_S
+    while True:
+        if lease.lost:
+            raise LeaseLost
+        run = Run.objects.get(pk=ticket.run_id)
+        now = clock.now()
+        if run.state == "undoing" and run.next_at is not None and run.next_at > now:
+            action = Action("wait", until=run.next_at, because="what was done while people decided stays until then")
+        else:
+            action = next_action(run.state, [steps.view(step) for step in run.steps.all()], now=now)
+        if not _take(ticket, run, action, now, patient=time.monotonic() < enough):
+            return
+
+
+def _take(ticket: Ticket, run: Run, action: Action, now: datetime, *, patient: bool) -> bool:
+    """Do one action. False when the run rests or waits."""
+    if not patient and action.kind not in {"finish", "rest", "wait"}:
+        runs.wait(ticket, until=now, because=run.because, verify=False)
+        return False
+    match action.kind:
+        case "do":
+            if run.state == "pending":
+                runs.begin(ticket)
+            _do(ticket, run, action.seq)
+        case "probe":
+            _probe(ticket, run, action.seq)
+        case "undo":
+            _undo(ticket, run, action.seq)
+        case "skip":
+            steps.skip(ticket, action.seq, because=action.because)
+        case "let_be":
+            steps.undone(ticket, action.seq, said=_why_let_be(run, action.seq), was_done=False)
+        case "finish":
+            if run.state == "pending":
+                runs.begin(ticket)
+            runs.finish(ticket, action.move, because=action.because)
+            return action.move == "undo"
+        case "rest":
+            runs.wait(ticket, until=None, because=run.because, verify=False)
+            return False
+        case "wait":
+            assert action.until is not None  # noqa: S101 - next_action never waits without a time
+            nap = (action.until - now).total_seconds()
+            if nap <= 1.0 and patient and action.move == "verify":
+                time.sleep(max(nap, 0))
+                return True
+            runs.wait(ticket, until=action.until, because=_waiting_for(run, action), verify=action.move == "verify")
+            return False
+    return True
+
+
+def _do(ticket: Ticket, run: Run, seq: int) -> None:
+    """Intent, look, perform, probe, outcome."""
+    step = run.steps.get(seq=seq)
+    connector, call = _connector(step), _call(run, step)
+    again = step.state == "acting"
+    blind_before = again and step.effect == EffectClass.BLIND and step.was is not None
+    step = steps.intend(ticket, seq)
+    if connector is None:
+        steps.trouble(ticket, seq, outcome="rejected", said=f"No connector acts on “{step.connector}” any more.")
+        return
+    with _troubles(ticket, step, "forward"):
+        if step.measure == Measure.EVIDENCE_PRESERVE:
+            artefacts = connector.collect(call)
+            steps.preserve(ticket, seq, artefacts, Ref.parse(run.case_ref), Ref.parse(run.identity_ref))
+            return
+        seen = connector.look(call)
+        _same_account(step, seen)
+        first = step.was is None
+        step = steps.see(ticket, seq, seen) if first else step
+        was = steps.state_before(step) or seen
+        effect = None
+        if not seen.contained:
+            if not first and (blind_before or step.on_ambiguous == OnAmbiguous.ASK):
+                steps.trouble(ticket, seq, outcome="blind", said="It may have happened, and trying again could do it twice. A person has to look.")
+                return
+            effect = connector.perform(call, key=str(step.key), was=was)
+        steps.settle(ticket, seq, effect, _proof(connector, call, step, was))
+
+
+def _probe(ticket: Ticket, run: Run, seq: int) -> None:
+    step = run.steps.get(seq=seq)
+    connector, was = _connector(step), steps.state_before(step)
+    if connector is None or was is None:
+        proof = Proof(dead=False, level=ProofLevel.ACKNOWLEDGED, said=f"No connector acts on “{step.connector}” any more.")
+    else:
+        proof = _proof(connector, _call(run, step), step, was)
+    steps.prove(ticket, seq, proof)
+
+
+def _proof(connector: Connector, call: Call, step: Step, was: State) -> Proof:
+    """A probe that cannot be made proves nothing."""
+    try:
+        return connector.probe(call, key=str(step.key), was=was)
+    except ConnectorTrouble as trouble:
+        return Proof(dead=False, level=ProofLevel.ACKNOWLEDGED, said=f"The probe could not be made: {trouble.said}")
+
+
+def _undo(ticket: Ticket, run: Run, seq: int) -> None:
+    step = steps.intend(ticket, seq, direction="undo")
+    connector, was = _connector(step), steps.state_before(step)
+    if connector is None or was is None:
+        steps.trouble(ticket, seq, outcome="foreign", said=f"No connector acts on “{step.connector}” any more.", direction="undo")
+        return
+    with _troubles(ticket, step, "undo"):
+        effect = connector.undo(_call(run, step), key=str(step.key), was=was)
+        steps.undone(ticket, seq, said=effect.said, was_done=True)
+
+
+@contextmanager
+def _troubles(ticket: Ticket, step: Step, direction: str) -> Iterator[None]:
+    """Turn what a connector raises into an outcome on the step. Anything unknown may have happened, so it is looked at before a retry."""
+
+    def settle(outcome: str, said: str, retry_after: float | None = None, diff: dict[str, object] | None = None) -> None:
+        steps.trouble(ticket, step.seq, outcome=outcome, said=said, direction=direction, retry_after=retry_after, diff=diff)
+
+    try:
+        yield
+    except Unavailable as trouble:
+        settle("unavailable", trouble.said, trouble.retry_after)
+    except Ambiguous as trouble:
+        settle("ambiguous", trouble.said, trouble.retry_after)
+    except Foreign as trouble:
+        settle("foreign", trouble.said, diff=dict(trouble.diff))
+    except Rejected as trouble:
+        settle("rejected", trouble.said)
+    except LeaseLost:
+        raise
+    except Exception as error:
+        log.exception("the connector %s failed in a way nobody expected", step.connector)
+        settle("unexpected", f"The connector failed unexpectedly ({type(error).__name__}); it is looked at before anything is tried again.")
+
+
+def _same_account(step: Step, seen: State) -> None:
+    """An answer from another account than the one we saw first would contain somebody else."""
+    if step.was and step.was["account"] and seen.account != step.was["account"]:
+        raise Rejected(f"Another system answers than before: {seen.account} instead of {step.was['account']}.")
+
+
+def _connector(step: Step) -> Connector | None:
+    return registry.connector_for(step.connector)
+
+
+def _call(run: Run, step: Step) -> Call:
+    return Call(
+        measure=Measure(step.measure),
+        target=Target(**run.target),
+        parameters=step.parameters,
+        deadline_s=step.timeout_s,
+    )
+
+
+def _why_let_be(run: Run, seq: int) -> str:
+    step = run.steps.get(seq=seq)
+    if step.was is None:
+        return "nothing was done, so there is nothing to put back"
+    if step.was["contained"]:
+        return "it was so before us; left as it is"
+    return "cannot be put back: what was ended stays ended, and may begin anew"
+
+
+def _waiting_for(run: Run, action: Action) -> str:
+    if action.because:
+        return action.because
+    troubled = run.steps.filter(next_at__isnull=False).exclude(state="planned").order_by("seq").first()
+    return troubled.said or troubled.proof.get("said", "") if troubled else ""
+
+
+class _Lease:
+    lost = False
+
+
+@contextmanager
+def _renewed(ticket: Ticket) -> Iterator[_Lease]:
+    """A thread renews the lease while a call is out. When it cannot, the driver stops at its next step; the fence refuses its writes anyway."""
+    lease, done = _Lease(), threading.Event()
+
+    def keep() -> None:
+        try:
+            while not done.wait(RENEW_EVERY_S):
+                if not runs.renew(ticket):
+                    lease.lost = True
+                    return
+        except Exception:  # the database is away: the lease will pass by itself
+            lease.lost = True
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=keep, name=f"lease {ticket.run_id}", daemon=True)
+    thread.start()
+    try:
+        yield lease
+    finally:
+        done.set()
+        thread.join(timeout=5)

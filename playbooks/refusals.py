@@ -1,0 +1,40 @@
+"""Why playbooks say no."""
+
+from __future__ import annotations
+
+from core.refusals import Missing, Refusal
+
+
+class NoPlaybook(Refusal):
+    """No playbook in force is bound to this kind, drive and pattern."""
+
+    code = "no_playbook"
+
+
+class TiedPlaybooks(Refusal):
+    """Two playbooks in force would be equally specific for the same case."""
+
+    code = "tied_playbooks"
+
+
+class NotUndoable(Refusal):
+    code = "not_undoable"
+
+
+class AlreadyLive(Refusal):
+    """The identity is under a live run of this control already."""
+
+    code = "already_live"
+
+
+class OwnApproval(Refusal):
+    code = "own_approval"
+    kind = "forbidden"
+
+
+class NoSuchRun(Missing):
+    code = "no_such_run"
+
+
+class LeaseLost(Exception):  # noqa: N818 - not an error: another worker goes on, this one stops without a word
+    """This worker's lease has passed; whatever it still holds in its hands must not be written."""

@@ -1,0 +1,331 @@
+"""Runs: preparing, starting, releasing, raising, undoing, claiming. A Run changes state here and nowhere else.
+
+Called by containment.flow inside its story, and by engine.py, which carries runs out. Steps move themselves, in steps.py.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from audit import clock, nudges
+from audit.record import record, story
+from core.actor import SYSTEM, Actor
+from core.refs import Ref
+from playbooks.domain import moves
+from playbooks.models import PlaybookVersion, Run, Step
+from playbooks.refusals import AlreadyLive, LeaseLost, NoSuchRun, NotUndoable
+
+ENGINE_VERSION = 1
+LEASE = timedelta(seconds=10)
+STRIKES = 3  # workers that may die on one run before it is set aside for a person
+DRIVE = "playbooks.drive"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """One worker's right to write to one run, until its lease passes."""
+
+    run_id: uuid.UUID
+    fence: int
+    worker: str
+    executor: str
+
+
+def worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+# -- from the story ----------------------------------------------------------------------------------------------------------------------
+
+
+@story
+def prepare(
+    playbook: PlaybookVersion,
+    *,
+    identity: Ref,
+    case: Ref,
+    decision: Ref,
+    target: Mapping[str, Any],
+    plan: Mapping[str, Any],
+    plan_digest: str,
+    stage: str,
+    interim: bool,
+) -> Run:
+    """A run that waits for a person. With `interim`, its interim stage may be claimed at once."""
+    run = _create(playbook, identity, case, decision, target, plan, plan_digest, stage)
+    record("run.prepared", run.ref, actor=SYSTEM, about=run.about, stage=stage, playbook=str(playbook), interim=interim)
+    _move(run, "ask", actor=SYSTEM)
+    if interim:
+        _add_steps(run, "interim")
+        _due(run)
+    return run
+
+
+@story
+def start(
+    playbook: PlaybookVersion,
+    *,
+    identity: Ref,
+    case: Ref,
+    decision: Ref,
+    target: Mapping[str, Any],
+    plan: Mapping[str, Any],
+    plan_digest: str,
+    stage: str,
+) -> Run:
+    """A run that acts at once."""
+    run = _create(playbook, identity, case, decision, target, plan, plan_digest, stage)
+    record("run.started", run.ref, actor=SYSTEM, about=run.about, stage=stage, playbook=str(playbook))
+    run.released_at = run.created_at
+    _move(run, "start", actor=SYSTEM, fields=["released_at"])
+    _add_steps(run, stage)
+    _due(run)
+    return run
+
+
+@story
+def release(run_id: uuid.UUID, *, actor: Actor, because: str) -> Run:
+    """A person approved, or nobody answered and the plan says contain. Interim steps that did not begin are left out."""
+    run = lock(run_id)
+    run.released_at = clock.now()
+    _move(run, "release", actor=actor, because=because, fields=["released_at"])
+    run.steps.filter(state="planned").update(state="skipped", said="the stage people approved takes its place")
+    _add_steps(run, run.stage)
+    record("run.released", run.ref, actor=actor, about=run.about, because=because)
+    _due(run)
+    return run
+
+
+@story
+def raise_stage(run_id: uuid.UUID, *, to: str, because: str) -> Run:
+    """Soft was not enough: the steps of `to` follow those that are there. Nothing happens where they are there already."""
+    run = lock(run_id)
+    if run.stage == to or not moves.RUN.allows(run.state, "raise"):
+        return run
+    run.stage = to
+    _move(run, "raise", actor=SYSTEM, because=because, fields=["stage"])
+    _add_steps(run, to)
+    record("run.raised", run.ref, actor=SYSTEM, about=run.about, stage=to, because=because)
+    _due(run)
+    return run
+
+
+@story
+def stand_down(run_id: uuid.UUID, *, actor: Actor, because: str, keep: timedelta = timedelta(0)) -> Run:
+    """A waiting run will not act: rejected, lapsed into release, or withdrawn. What its interim stage did is put back, after `keep`."""
+    run = lock(run_id)
+    if run.steps.exclude(state__in=["planned", "skipped"]).exists():
+        _begin_undo(run, actor=actor, because=because, at=clock.now() + keep)
+    else:
+        run.steps.filter(state="planned").update(state="skipped", said=because)
+        _end(run, "withdraw", actor=actor, because=because)
+    return run
+
+
+@story
+def undo(run_id: uuid.UUID, *, actor: Actor, reason: str) -> Run:
+    """Put everything back. NotUndoable unless the run is contained, partial, failed or waits for a person."""
+    run = lock(run_id)
+    if run.state == "undoing":
+        return run
+    if run.state not in moves.UNDOABLE:
+        raise NotUndoable(f"This run is {run.state.replace('_', ' ')}; only a run that acted and came to rest can be undone.")
+    record("run.undo_requested", run.ref, actor=actor, about=run.about, reason=reason)
+    _begin_undo(run, actor=actor, because=reason, at=clock.now())
+    return run
+
+
+def lock(run_id: uuid.UUID) -> Run:
+    try:
+        return Run.objects.select_for_update(of=("self",)).select_related("playbook").get(pk=run_id)
+    except Run.DoesNotExist:
+        raise NoSuchRun("There is no such run.") from None
+
+
+# -- from the engine ---------------------------------------------------------------------------------------------------------------------
+
+
+def claim(run_id: uuid.UUID, *, executor: str) -> Ticket | None:
+    """Take the lease of a due run that nobody holds. None when there is nothing to claim: a doubled nudge costs one query.
+
+    `crash_count` goes up here and back to zero with every outcome, so it stays up only where workers die. The third death sets the run
+    aside for a person.
+    """
+    with transaction.atomic():
+        run = Run.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=run_id).first()
+        if run is None or not _claimable(run, clock.now()):
+            return None
+        run.fence += 1
+        run.lease_owner, run.last_executor = worker_name(), executor
+        run.lease_until = clock.now() + LEASE
+        run.crash_count += 1
+        run.save(update_fields=["fence", "lease_owner", "last_executor", "lease_until", "crash_count"])
+    ticket = Ticket(run.id, run.fence, run.lease_owner, executor)
+    if run.crash_count > STRIKES:
+        give_up(ticket, because=f"{run.crash_count - 1} workers died on it. A person has to look before it goes on.")
+        return None
+    return ticket
+
+
+def _claimable(run: Run, now: datetime) -> bool:
+    return (
+        run.state in moves.WORKABLE
+        and run.engine_version <= ENGINE_VERSION
+        and run.next_at is not None
+        and run.next_at <= now
+        and (run.lease_until is None or run.lease_until <= now)
+    )
+
+
+def fenced(ticket: Ticket) -> Run:
+    """The run, locked, if the lease is still this worker's. LeaseLost otherwise: another one has it, or may take it any moment."""
+    run = lock(ticket.run_id)
+    if run.fence != ticket.fence or run.lease_until is None or run.lease_until <= clock.now():
+        raise LeaseLost
+    return run
+
+
+def renew(ticket: Ticket) -> bool:
+    """Another LEASE from now. False when it is lost."""
+    try:
+        with transaction.atomic():
+            run = fenced(ticket)
+            run.lease_until = clock.now() + LEASE
+            run.save(update_fields=["lease_until"])
+    except LeaseLost:
+        return False
+    return True
+
+
+@story
+def begin(ticket: Ticket) -> None:
+    """The first outside call of a released run is near."""
+    run = fenced(ticket)
+    if run.state == "pending":
+        _move(run, "begin", actor=SYSTEM)
+
+
+@story
+def finish(ticket: Ticket, move: str, *, because: str) -> None:
+    run = fenced(ticket)
+    if move == "undo":
+        _begin_undo(run, actor=SYSTEM, because=because, at=clock.now())
+        return
+    if move == "contain":
+        run.contained_at = clock.now()
+        cuts = run.steps.filter(disruptive=True, state="done")
+        levels = set(cuts.values_list("proof_level", flat=True))
+        run.proof_level = "replayed" if levels == {"replayed"} else "introspected" if levels else ""
+        _end(run, move, actor=SYSTEM, because=because, fields=["contained_at", "proof_level"])
+        return
+    _end(run, move, actor=SYSTEM, because=because)
+
+
+@story
+def give_up(ticket: Ticket, *, because: str) -> None:
+    run = fenced(ticket)
+    _end(run, "give_up", actor=SYSTEM, because=because)
+
+
+@story
+def wait(ticket: Ticket, *, until: datetime | None, because: str, verify: bool) -> None:
+    """Nothing to do before `until` (None: not before somebody else changes the run). The lease goes back."""
+    run = fenced(ticket)
+    if verify and run.state == "running":
+        _move(run, "verify", actor=SYSTEM)
+    if because and because != run.because:
+        record("run.waiting", run.ref, actor=SYSTEM, about=run.about, because=because)
+    run.because, run.next_at, run.lease_until, run.crash_count = because, until, None, 0
+    run.save(update_fields=["because", "next_at", "lease_until", "crash_count"])
+
+
+# -- the arrows --------------------------------------------------------------------------------------------------------------------------
+
+
+def _create(
+    playbook: PlaybookVersion,
+    identity: Ref,
+    case: Ref,
+    decision: Ref,
+    target: Mapping[str, Any],
+    plan: Mapping[str, Any],
+    plan_digest: str,
+    stage: str,
+) -> Run:
+    run = Run(
+        playbook=playbook,
+        identity_ref=str(identity),
+        case_ref=str(case),
+        decision_ref=str(decision),
+        target=dict(target),
+        plan=dict(plan),
+        plan_digest=plan_digest,
+        stage=stage,
+        engine_version=ENGINE_VERSION,
+        created_at=clock.now(),
+    )
+    try:
+        with transaction.atomic():
+            run.save(force_insert=True)
+    except IntegrityError:
+        raise AlreadyLive("This identity is under a live run already.") from None
+    return run
+
+
+def _move(run: Run, move: str, *, actor: Actor, because: str = "", fields: list[str] | None = None) -> None:
+    was, run.state = run.state, moves.RUN.after(run.state, move)
+    run.because = because
+    run.save(update_fields=["state", "because", *(fields or [])])
+    record("run.moved", run.ref, actor=actor, about=run.about, was=was, state=run.state, because=because)
+
+
+def _end(run: Run, move: str, *, actor: Actor, because: str, fields: list[str] | None = None) -> None:
+    """A move after which nothing is due: the run rests, or is over."""
+    run.next_at, run.lease_until, run.crash_count, run.finished_at = None, None, 0, clock.now()
+    _move(run, move, actor=actor, because=because, fields=["next_at", "lease_until", "crash_count", "finished_at", *(fields or [])])
+
+
+def _begin_undo(run: Run, *, actor: Actor, because: str, at: datetime) -> None:
+    """A worker that is in the middle of a step settles it first and then turns round: perform and undo never overlap."""
+    run.undo_reason, run.undo_by, run.undo_at, run.next_at = because, str(actor), clock.now(), at
+    _move(run, "undo", actor=actor, because=because, fields=["undo_reason", "undo_by", "undo_at", "next_at"])
+    for step in run.steps.select_for_update().filter(state="needs_human"):
+        step.state, step.next_at = moves.STEP.after(step.state, "undo"), None
+        step.save(update_fields=["state", "next_at"])
+    nudges.wake_worker(DRIVE, run.id)
+
+
+def _add_steps(run: Run, stage: str) -> None:
+    last = run.steps.order_by("-seq").values_list("seq", flat=True).first() or 0
+    Step.objects.bulk_create(
+        Step(
+            run=run,
+            seq=last + index,
+            stage=stage,
+            measure=step["measure"],
+            connector=step["connector"],
+            parameters=step["parameters"],
+            timeout_s=step["timeout_s"],
+            on_failure=step["on_failure"],
+            disruptive=step["disruptive"],
+            effect=step["effect"],
+            on_ambiguous=step["on_ambiguous"],
+            inverse=step["inverse"],
+            settle_s=step["settle_s"],
+        )
+        for index, step in enumerate(run.plan.get(stage, []), start=1)
+    )
+
+
+def _due(run: Run) -> None:
+    run.next_at = clock.now()
+    run.save(update_fields=["next_at"])
+    nudges.wake_worker(DRIVE, run.id)
