@@ -20,7 +20,6 @@ class Case(models.Model):
     last_event_at = models.DateTimeField()
     detections_seen = models.PositiveIntegerField(default=0)
     highest_risk = models.DecimalField(max_digits=4, decimal_places=1, default=0)
-    last_reject_at = models.DateTimeField(null=True)
     verdict = models.TextField(blank=True, default="")
     verdict_reason = models.TextField(blank=True, default="")
     closed_at = models.DateTimeField(null=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from approvals.models import Hold
+from approvals.models import ExceptionGrant, Hold
 from containment.models.case import Case
 from containment.models.detection import Detection, Source
 from containment.models.identity import Identity
@@ -40,6 +40,7 @@ class Decision(models.Model):
     case = models.ForeignKey(Case, on_delete=models.PROTECT, null=True, related_name="decisions")
     run = models.ForeignKey(Run, on_delete=models.PROTECT, null=True, related_name="decisions")
     hold = models.ForeignKey(Hold, on_delete=models.PROTECT, null=True, related_name="decisions")
+    grant = models.ForeignKey(ExceptionGrant, on_delete=models.PROTECT, null=True, related_name="decisions")
     decided_at = models.DateTimeField()
 
     class Meta:

@@ -64,6 +64,7 @@ class Detection(models.Model):
     context = models.JSONField(default=dict)
     workload = models.JSONField(default=dict)
     claimed_kind = models.TextField(blank=True, default="")
+    posted_by = models.TextField(blank=True, default="")
     occurred_at = models.DateTimeField()
     received_at = models.DateTimeField()
     state = models.TextField(default="received")

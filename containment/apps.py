@@ -1,0 +1,14 @@
+"""The containment room in Django: connectors are configured here, because one of them acts on our own session gate."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class ContainmentConfig(AppConfig):
+    name = "containment"
+
+    def ready(self) -> None:
+        from containment import gate
+
+        gate.configure_connectors()

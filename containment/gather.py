@@ -1,0 +1,364 @@
+"""Gather: rows become Facts. Reads only; every query here is bounded, so that judging costs the same on the first day and the thousandth.
+
+The caller holds the identity's lock and has read the clock after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Q
+
+from accounts.models import Team
+from approvals import grants
+from approvals.models import ExceptionGrant, Hold
+from containment.domain.facts import (
+    BOTH_STAGES,
+    ActionFacts,
+    BusinessClass,
+    Ceiling,
+    CoolOffFacts,
+    CredentialFacts,
+    CredentialUser,
+    DesignationFacts,
+    DetectionFacts,
+    Drive,
+    EventFacts,
+    Facts,
+    GrantFacts,
+    HistoryFacts,
+    IdentityFacts,
+    Kind,
+    Reach,
+    ResourceFacts,
+    RoleFacts,
+    RunFacts,
+    ScopeRule,
+    Sensitivity,
+    SessionFacts,
+    Severity,
+    SourceFacts,
+    Stage,
+    WorkflowFacts,
+    WorkloadClaim,
+    WorkloadFacts,
+)
+from containment.domain.policy import RiskPolicy
+from containment.models import (
+    ContainmentSpend,
+    Credential,
+    Designation,
+    Detection,
+    Identity,
+    Resource,
+    Session,
+    WorkDocument,
+)
+from playbooks.domain.moves import LIVE
+from playbooks.models import Run
+
+MOST_SESSIONS = 200
+MOST_EVENTS = 50
+FALLBACK_TEAM = "soc"
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def facts_of(detection: Detection, policy: RiskPolicy, *, now: datetime, generation: int = 0) -> Facts:
+    """Everything judgement may look at for this detection. `budget_left` is read without a lock: flow reads it again before it spends."""
+    identity = detection.identity
+    credential = detection.credential or _only_credential(identity)
+    sessions = list(_live_sessions(identity, credential, now))
+    named = detection.session if detection.session and detection.session.discovered_at is None else None
+    documents = _documents(identity, credential, sessions)
+    designations = _designations(identity)
+    return Facts(
+        now=now,
+        identity=_identity(identity, sessions, credential, documents),
+        detection=_detection(detection),
+        action=ActionFacts(name=detection.action, count=detection.action_count),
+        resource=_resource(detection.resource) if detection.resource else None,
+        credential=_credential(credential) if credential else None,
+        session=str(named.pk) if named else "",
+        sessions=tuple(_session(session, designations) for session in sessions),
+        workflows=tuple(_workflow(document, designations) for document in documents),
+        roles=_roles(documents),
+        grants=tuple(_grant(grant) for grant in grants.covering(identity=str(identity), at=now)),
+        run=_run(identity),
+        history=_history(detection, now, policy),
+        budget_left=budget_left(detection, policy, now=now),
+        generation=generation,
+    )
+
+
+def budget_left(detection: Detection, policy: RiskPolicy, *, now: datetime) -> int:
+    """How many automatic containments the policy still allows, the smallest of its limits. Distinct identities, not runs."""
+    if policy.budget is None:
+        return 0
+    spent = ContainmentSpend.objects.filter(at__gt=now - _DAY)
+    kind = detection.identity.kind
+    contained = Run.objects.filter(state__in=LIVE - {"waiting", "prepared"}, target__kind=kind)
+    return policy.budget.left(
+        source_hour=spent.filter(source=detection.source, at__gt=now - _HOUR).values("identity").distinct().count(),
+        day=spent.values("identity").distinct().count(),
+        of_kind=contained.values("identity_ref").distinct().count(),
+        size_of_kind=Identity.objects.filter(kind=kind, merged_into__isnull=True).count(),
+    )
+
+
+def sparing(facts: Facts, stage_cuts: Mapping[str, frozenset[Stage]]) -> Facts:
+    """The same facts under a plan that cuts only some sessions: session id -> the stages that would end it."""
+    return replace(facts, sessions=tuple(replace(session, cut_by=stage_cuts.get(session.id, BOTH_STAGES)) for session in facts.sessions))
+
+
+def _only_credential(identity: Identity) -> Credential | None:
+    """An identity with one credential acts with that one, whether the message says so or not."""
+    found = list(Credential.objects.filter(uses__identity=identity).distinct()[:2])
+    return found[0] if len(found) == 1 else None
+
+
+def _live_sessions(identity: Identity, credential: Credential | None, now: datetime) -> Iterable[Session]:
+    """Sessions that have not ended, of this identity and of the credential's other users; discovered ones while they are fresh."""
+    mine = Q(identity=identity)
+    if credential is not None:
+        mine |= Q(credential=credential)
+    fresh = Q(discovered_at__isnull=True) | Q(last_seen_at__gt=now - _HOUR)
+    found = Session.objects.filter(mine, fresh, ended_at__isnull=True).select_related("identity").order_by("-last_seen_at", "id")
+    return found[:MOST_SESSIONS]
+
+
+def _documents(identity: Identity, credential: Credential | None, sessions: Sequence[Session]) -> list[WorkDocument]:
+    names = {session.workflow for session in sessions if session.workflow}
+    names |= set(identity.credential_uses.exclude(workflow="").values_list("workflow", flat=True))
+    names |= set(identity.designations.exclude(workflow="").values_list("workflow", flat=True))
+    if credential is not None:
+        names |= set(credential.uses.exclude(workflow="").values_list("workflow", flat=True))
+    return list(WorkDocument.objects.filter(state="in_force", name__in=names).order_by("kind", "name"))
+
+
+def _designations(identity: Identity) -> list[Designation]:
+    return list(identity.designations.filter(granted_at__isnull=False, ended_at__isnull=True))
+
+
+def _identity(identity: Identity, sessions: Sequence[Session], credential: Credential | None, documents: Sequence[WorkDocument]) -> IdentityFacts:
+    uses = set(identity.credential_uses.exclude(workflow="").values_list("workflow", flat=True))
+    mine = {session.workflow for session in sessions if session.identity_id == identity.pk and session.discovered_at is None}
+    return IdentityFacts(
+        id=str(identity.pk),
+        kind=Kind(identity.kind),
+        provider=identity.provider,
+        subject=identity.subject,
+        environment=identity.environment,
+        reach=None if identity.reach == "unknown" else Reach(identity.reach),
+        has_owner=bool(identity.owner_id or identity.owner_team) or fallback_team(identity.environment) is not None,
+        protected=identity.protected,
+        protected_because=identity.protected_because,
+        discovered=identity.discovered_at is not None,
+        first_seen_at=identity.created_at,
+        last_active_at=None,
+        known_networks=tuple(identity.known_networks),
+        workload=_attested(identity.attested) if identity.attested else None,
+        workflows=tuple(sorted((uses | mine) & {document.name for document in documents})),
+    )
+
+
+def fallback_team(environment: str) -> Team | None:
+    """The group that answers for whatever nobody owns: the environment's own, else the one for all."""
+    teams = {team.name: team for team in Team.objects.filter(name__in=[f"{FALLBACK_TEAM}-{environment}", FALLBACK_TEAM])}
+    return teams.get(f"{FALLBACK_TEAM}-{environment}") or teams.get(FALLBACK_TEAM)
+
+
+def _attested(attested: Mapping[str, Any]) -> WorkloadFacts:
+    def several(name: str) -> tuple[str, ...]:
+        value = attested.get(name, [])
+        return tuple(value) if isinstance(value, list) else (str(value),)
+
+    return WorkloadFacts(
+        attestations=several("attestation"),
+        images=several("image"),
+        issuer=str(attested.get("issuer", "")),
+        subject=str(attested.get("subject", "")),
+        audiences=several("audience"),
+        networks=several("network"),
+        environment=str(attested.get("environment", "")),
+    )
+
+
+def _detection(detection: Detection) -> DetectionFacts:
+    context, source = detection.context, detection.source
+    return DetectionFacts(
+        id=str(detection.pk),
+        source=SourceFacts(name=source.name, trust=source.trust, ceiling=Ceiling(source.ceiling)),
+        occurred_at=detection.occurred_at,
+        severity=Severity(detection.severity),
+        confidence=detection.confidence,
+        claims=tuple(detection.claims),
+        session_named=detection.named_session,
+        claimed_role=detection.named_role,
+        claimed_workflow=detection.named_workflow,
+        source_ip=str(context.get("source_ip") or ""),
+        environment=str(context.get("environment") or ""),
+        tenant=str(context.get("tenant") or ""),
+        workload=WorkloadClaim(**detection.workload) if detection.workload else None,
+    )
+
+
+def _resource(resource: Resource) -> ResourceFacts:
+    return ResourceFacts(
+        id=str(resource.pk),
+        kind=resource.kind,
+        name=resource.key,
+        sensitivity=None if resource.sensitivity == "unknown" else Sensitivity(resource.sensitivity),
+        admin_api=resource.admin_api,
+        environment=resource.environment,
+        tenant=resource.tenant,
+    )
+
+
+def _credential(credential: Credential) -> CredentialFacts:
+    return CredentialFacts(
+        id=str(credential.pk),
+        kind=credential.kind,
+        ephemeral=credential.ephemeral,
+        protected=credential.protected,
+        honeytoken=credential.planted,
+        expires_at=credential.expires_at,
+        exposed_at=credential.exposed_at,
+        fingerprint_verified=credential.exposure_verified,
+        minted_by=str(credential.minted_by_id or ""),
+        users=tuple(
+            CredentialUser(identity=str(use.identity_id), identity_name=str(use.identity), workflow=use.workflow)
+            for use in credential.uses.select_related("identity").order_by("id")
+        ),
+    )
+
+
+def _session(session: Session, designations: Sequence[Designation]) -> SessionFacts:
+    designation = next((one for one in designations if one.session_name == session.external_id and one.identity_id == session.identity_id), None)
+    return SessionFacts(
+        id=str(session.pk),
+        identity=str(session.identity_id),
+        name=session.external_id,
+        credential=str(session.credential_id or ""),
+        role=session.role,
+        workflow=session.workflow,
+        tenant=session.tenant,
+        environment=session.environment,
+        drive=Drive(session.drive) if session.drive else None,
+        origin=str(session.origin.get("address", "")),
+        started_at=session.started_at,
+        expires_at=session.expires_at,
+        parent=str(session.parent_id or ""),
+        discovered=session.discovered_at is not None,
+        designation=_designation(designation) if designation else None,
+    )
+
+
+def _designation(designation: Designation) -> DesignationFacts:
+    return DesignationFacts(
+        id=str(designation.pk),
+        service=designation.service,
+        business_class=BusinessClass(designation.kind),
+        owner=designation.owner_team,
+        stop_cost_per_hour=str(designation.stop_cost_per_hour),
+        safe_stop=designation.safe_stop,
+        must_go_on=tuple(sorted(f"{name}: {value}" for name, value in designation.must_go_on.items())),
+        review_by=designation.review_by,
+    )
+
+
+def _workflow(document: WorkDocument, designations: Sequence[Designation]) -> WorkflowFacts:
+    body = document.body
+    designation = next((one for one in designations if one.workflow == document.name), None)
+    return WorkflowFacts(
+        name=document.name,
+        version=document.version,
+        scope=_scope(body.get("scope", [])),
+        drives=frozenset(Drive(drive) for drive in body.get("drives", [])),
+        designation=_designation(designation) if designation else None,
+    )
+
+
+def _scope(rules: Iterable[Mapping[str, str]]) -> tuple[ScopeRule, ...]:
+    return tuple(ScopeRule(action=rule["action"], resource=rule.get("resource", "*")) for rule in rules)
+
+
+def _roles(documents: Sequence[WorkDocument]) -> tuple[RoleFacts, ...]:
+    """A role's purpose is what the documents in force say of it, taken together."""
+    workflows: dict[str, set[str]] = {}
+    scope: dict[str, list[ScopeRule]] = {}
+    for document in documents:
+        for role, body in document.body.get("roles", {}).items():
+            workflows.setdefault(role, set()).add(document.name)
+            scope.setdefault(role, []).extend(_scope(body.get("scope", document.body.get("scope", []))))
+    return tuple(RoleFacts(name=role, workflows=frozenset(workflows[role]), scope=tuple(scope[role])) for role in sorted(workflows))
+
+
+def _grant(grant: ExceptionGrant) -> GrantFacts:
+    scope = grant.scope
+    return GrantFacts(
+        id=str(grant.pk),
+        starts_at=grant.starts_at,
+        ends_at=grant.ends_at,
+        identity=scope.get("identity", ""),
+        session=scope.get("session", ""),
+        credential=scope.get("credential", ""),
+        action=scope.get("action", ""),
+        resource=scope.get("resource", ""),
+        tenant=scope.get("tenant", ""),
+        signals=frozenset(scope.get("signals", [])),
+        times_left=grant.budget_count - grant.used_count,
+        risk_left=float(grant.budget_risk - grant.used_risk),
+    )
+
+
+def _run(identity: Identity) -> RunFacts | None:
+    run = Run.objects.filter(identity_ref=str(identity.ref), control_family="access", state__in=LIVE).first()
+    if run is None:
+        return None
+    return RunFacts(id=str(run.pk), stage=Stage(run.stage), waiting=run.state in {"prepared", "waiting"}, state=run.state)
+
+
+def _history(detection: Detection, now: datetime, policy: RiskPolicy) -> HistoryFacts:
+    identity = detection.identity
+    case = identity.cases.exclude(state="closed").first()
+    events: list[EventFacts] = []
+    if case is not None:
+        before = Detection.objects.filter(decisions__case=case).exclude(pk=detection.pk).select_related("session").order_by("-received_at")
+        events = [
+            EventFacts(
+                session=str(one.session_id or ""),
+                workflow=one.session.workflow if one.session else one.named_workflow,
+                credential=str(one.credential_id or ""),
+            )
+            for one in before.distinct()[:MOST_EVENTS]
+        ]
+    steps = 0
+    if detection.action == "privilege.change":
+        steps = Detection.objects.filter(identity=identity, action="privilege.change", received_at__gt=now - _HOUR).count()
+    return HistoryFacts(
+        cool_off=_cool_off(identity, now, policy.cool_off),
+        privilege_steps=steps,
+        suspicious=tuple(dict.fromkeys(events)),
+    )
+
+
+def _cool_off(identity: Identity, now: datetime, span: timedelta) -> CoolOffFacts | None:
+    """The last time a person rejected a hold or undid a run of this identity, if that was within the span."""
+    refused = Hold.objects.filter(identity_ref=str(identity.ref), state="rejected", closed_at__gt=now - span).order_by("-closed_at").first()
+    undone = (
+        Run.objects.filter(identity_ref=str(identity.ref), undo_by__startswith="person:", undo_at__gt=now - span).order_by("-undo_at").first()
+    )
+    found: list[tuple[datetime, str, Any]] = []
+    if refused is not None and refused.closed_at is not None:
+        found.append((refused.closed_at, "rejected", refused.decisions.all()))
+    if undone is not None and undone.undo_at is not None:
+        found.append((undone.undo_at, "undid", undone.decisions.all()))
+    if not found:
+        return None
+    at, word, decisions = max(found, key=lambda one: one[0])
+    rows = list(decisions.values_list("signals", "generation"))
+    codes = frozenset(signal["code"] for signals, _ in rows for signal in signals)
+    return CoolOffFacts(at=at, word=word, codes=codes, generation=max((generation for _, generation in rows), default=0))

@@ -1,0 +1,193 @@
+"""Intake: a message becomes a detection, once. Nothing is decided here.
+
+An inventory that lags behind never refuses a detection: what was not seen before is made from it, marked `discovered`, with the cautious
+defaults of its kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from audit import clock
+from audit.record import record, story
+from containment import fingerprints
+from containment.models import Credential, CredentialUse, Detection, DetectionBody, Identity, IdentityAlias, Resource, Session, Source
+from containment.refusals import OutOfSource
+from core.actor import SYSTEM, Actor
+from core.digest import canonical, digest
+from sources.base import Reading
+
+DECIDE_WITHIN = timedelta(seconds=2)  # whoever took it in decides at once; after this a sweeper does
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    detection: Detection
+    duplicate: bool
+    differs: bool
+
+
+@story
+def receive(reading: Reading, message: Mapping[str, Any], *, actor: Actor) -> Received:
+    """Store a detection, or find the one that the same (source, external id) made before. OutOfSource where the token may not say this."""
+    source = source_of(reading, actor)
+    fingerprint = digest(message)
+    earlier = Detection.objects.filter(source=source, external_id=reading.external_id).first()
+    if earlier is None:
+        try:
+            with transaction.atomic():
+                return Received(_store(reading, message, fingerprint, source, actor), duplicate=False, differs=False)
+        except IntegrityError:
+            earlier = Detection.objects.get(source=source, external_id=reading.external_id)  # another delivery was faster
+    return Received(earlier, duplicate=True, differs=earlier.body_digest != fingerprint)
+
+
+def source_of(reading: Reading, actor: Actor) -> Source:
+    """The source that the token speaks for. What the body says of it must agree."""
+    if reading.source and reading.source != actor.source:
+        raise OutOfSource(f"This token speaks for the source “{actor.source}”, not for “{reading.source}”.")
+    source = Source.objects.filter(name=actor.source).first()
+    if source is None:
+        raise OutOfSource("This token speaks for no source that is set up. An engineer can add it.")
+    if source.kinds and reading.identity_kind not in source.kinds:
+        raise OutOfSource(f"The source “{source.name}” may not speak about a {reading.identity_kind.replace('_', ' ')}.")
+    if source.providers and reading.identity_provider not in source.providers:
+        raise OutOfSource(f"The source “{source.name}” may not speak about identities of “{reading.identity_provider}”.")
+    return source
+
+
+def find_identity(provider: str, subject: str) -> Identity | None:
+    """By its key or any alias; a merged identity answers with the one it was merged into."""
+    identity = Identity.objects.select_related("merged_into").filter(provider=provider, subject=subject).first()
+    if identity is None:
+        alias = IdentityAlias.objects.select_related("identity__merged_into").filter(provider=provider, subject=subject).first()
+        identity = alias.identity if alias else None
+    while identity is not None and identity.merged_into is not None:
+        identity = identity.merged_into
+    return identity
+
+
+def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, source: Source, actor: Actor) -> Detection:
+    now = clock.now()
+    identity = _identity(reading, now)
+    credential = _credential(reading, identity, now)
+    detection = Detection.objects.create(
+        source=source,
+        external_id=reading.external_id,
+        body_digest=fingerprint,
+        title=reading.title,
+        severity=reading.severity,
+        confidence=reading.confidence,
+        claims=list(reading.claims),
+        identity=identity,
+        session=_session(reading, identity, credential, now),
+        named_session=reading.session,
+        named_role=reading.session_role,
+        named_workflow=reading.session_workflow,
+        credential=credential,
+        resource=_resource(reading, now),
+        action=reading.action,
+        action_count=reading.action_count,
+        context=dict(reading.context),
+        workload=dict(reading.workload),
+        claimed_kind=reading.identity_kind if reading.identity_kind != identity.kind else "",
+        posted_by=actor.principal,
+        occurred_at=reading.occurred_at,
+        received_at=now,
+        next_at=now + DECIDE_WITHIN,
+    )
+    DetectionBody.objects.create(detection=detection, content=canonical(_without_secret(message)).decode())
+    Identity.objects.filter(pk=identity.pk).update(last_seen_at=now)
+    record(
+        "detection.received",
+        detection.ref,
+        actor=actor,
+        about=[identity.ref],
+        title=reading.title,
+        identity=str(identity),
+        source=source.name,
+        external_id=reading.external_id,
+        body_digest=fingerprint,
+        claimed_kind=detection.claimed_kind,
+    )
+    return detection
+
+
+def _identity(reading: Reading, now: datetime) -> Identity:
+    identity = find_identity(reading.identity_provider, reading.identity_subject)
+    if identity is not None:
+        return identity
+    identity, made = Identity.objects.get_or_create(
+        provider=reading.identity_provider,
+        subject=reading.identity_subject,
+        defaults={
+            "kind": reading.identity_kind,
+            "environment": str(reading.context.get("environment") or "prod"),
+            "tenant": str(reading.context.get("tenant") or ""),
+            "discovered_at": now,
+            "created_at": now,
+        },
+    )
+    if made:
+        record("identity.discovered", identity.ref, actor=SYSTEM, subject=str(identity), kind=identity.kind)
+    return identity
+
+
+def _credential(reading: Reading, identity: Identity, now: datetime) -> Credential | None:
+    if not reading.credential_id:
+        return None
+    credential, made = Credential.objects.get_or_create(
+        provider=identity.provider,
+        kind=reading.credential_kind,
+        fingerprint=fingerprints.of(reading.credential_kind, reading.credential_id),
+        defaults={"name": fingerprints.label(reading.credential_kind, reading.credential_id), "discovered_at": now, "created_at": now},
+    )
+    if made:
+        CredentialUse.objects.create(credential=credential, identity=identity, workflow="", last_used_at=now)
+    return credential
+
+
+def _session(reading: Reading, identity: Identity, credential: Credential | None, now: datetime) -> Session | None:
+    """What the message says of role and workflow is kept as a claim; only the inventory's word counts for the session itself."""
+    if not reading.session:
+        return None
+    session, made = Session.objects.get_or_create(
+        identity=identity,
+        external_id=reading.session,
+        defaults={
+            "credential": credential,
+            "claimed": {"role": reading.session_role, "workflow": reading.session_workflow},
+            "environment": identity.environment,
+            "started_at": now,
+            "last_seen_at": now,
+            "discovered_at": now,
+        },
+    )
+    if not made:
+        Session.objects.filter(pk=session.pk).update(last_seen_at=now)
+    return session
+
+
+def _resource(reading: Reading, now: datetime) -> Resource | None:
+    if not reading.resource_id:
+        return None
+    resource, _ = Resource.objects.get_or_create(
+        kind=reading.resource_kind,
+        key=reading.resource_id,
+        defaults={"discovered_at": now, "environment": str(reading.context.get("environment") or "")},
+    )
+    return resource
+
+
+def _without_secret(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A credential's id may be the secret itself: the kept body has its label instead."""
+    credential = message.get("credential")
+    if not isinstance(credential, Mapping):
+        return message
+    kind = str(credential.get("kind"))
+    return {**message, "credential": {**credential, "id": fingerprints.label(kind, str(credential.get("id")))}}

@@ -1,0 +1,44 @@
+"""Why containment says no."""
+
+from __future__ import annotations
+
+from core.refusals import Forbidden, Missing, Refusal
+
+
+class OutOfSource(Forbidden):
+    """The source may not speak about this kind of identity or provider, or names another source than its token's."""
+
+    code = "out_of_source"
+
+
+class NoPolicy(Refusal):
+    """No risk policy is in force; nothing can be decided, and what arrives is kept until one is."""
+
+    code = "no_policy"
+    kind = "busy"
+
+
+class NoSuchDetection(Missing):
+    code = "no_such_detection"
+
+
+class NoSuchSession(Missing):
+    code = "no_such_session"
+
+
+class SessionExists(Refusal):
+    code = "session_exists"
+
+
+class SessionEnded(Refusal):
+    code = "session_ended"
+
+
+class WouldWiden(Refusal):
+    """A session may give up rights by itself; getting more takes an approval."""
+
+    code = "would_widen"
+
+
+class OwnApproval(Forbidden):
+    code = "own_approval"

@@ -1,0 +1,190 @@
+"""Our own detection format (API v1): JSON in, a Reading out, or every fault with its path.
+
+Unknown top-level members are refused, because a misspelt one would silently weaken a detection; `context` is free.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from core.refusals import BadInput, Fault
+from sources.base import Reading
+
+KINDS = ("human", "service_account", "workload", "ci_pipeline", "ai_agent")
+SEVERITIES = ("low", "medium", "high", "critical")
+MEMBERS = {
+    "source", "external_id", "occurred_at", "title", "severity", "confidence", "claims",
+    "identity", "session", "credential", "action", "resource", "workload", "context",
+}  # fmt: skip
+_CODE = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*$")
+_PARTS: dict[str, tuple[set[str], set[str]]] = {  # member -> (needed, optional)
+    "identity": ({"kind", "provider", "subject"}, set()),
+    "session": ({"id"}, {"role", "workflow"}),
+    "credential": ({"kind", "id"}, set()),
+    "action": ({"name"}, {"count"}),
+    "resource": ({"kind", "id"}, set()),
+}
+_WORKLOAD = {"attestation", "image", "issuer", "subject", "audience", "network", "environment"}
+
+
+def read(message: Any) -> Reading:
+    """BadInput when the message is not a detection; it then carries all faults, not the first."""
+    reader = _Reader()
+    reading = reader.reading(message)
+    if reading is None:
+        raise BadInput(reader.faults)
+    return reading
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+
+    def fault(self, path: str, code: str, detail: str) -> None:
+        self.faults.append(Fault(path, code, detail))
+
+    def reading(self, raw: Any) -> Reading | None:
+        if not isinstance(raw, dict):
+            self.fault("", "wrong_type", "A detection is a JSON object.")
+            return None
+        for name in raw:
+            if name not in MEMBERS:
+                self.fault(str(name), "unknown_member", "There is no such member. Free facts go into context.")
+        parts = {name: self._part(raw, name) for name in _PARTS}
+        for name in ("identity", "action"):
+            if name not in raw:
+                self.fault(name, "missing", "This member is needed.")
+        identity, session, credential, action, resource = (parts[name] for name in _PARTS)
+        count = action.get("count", 1)
+        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 1_000_000:
+            self.fault("action.count", "out_of_range", "A whole number from 1 to 1,000,000.")
+            count = 1
+        name = self._text(action, "name", "action.name", 100) if "name" in action else ""
+        if name and not _CODE.match(name):
+            self.fault("action.name", "wrong_form", "Lower-case words joined by dots, such as secret.read.")
+        kind = identity.get("kind")
+        if "kind" in identity and kind not in KINDS:
+            self.fault("identity.kind", "unknown_value", f"Must be one of {', '.join(KINDS)}.")
+        made = {
+            "external_id": self._text(raw, "external_id", "external_id", 200),
+            "title": self._text(raw, "title", "title", 300),
+            "severity": self._choice(raw, "severity", SEVERITIES),
+            "confidence": self._share(raw, "confidence"),
+            "occurred_at": self._moment(raw, "occurred_at"),
+            "identity_kind": str(kind),
+            "identity_provider": self._text(identity, "provider", "identity.provider", 100) if identity else "",
+            "identity_subject": self._text(identity, "subject", "identity.subject", 500) if identity else "",
+            "action": name,
+            "action_count": count,
+            "claims": self._claims(raw),
+            "source": self._text(raw, "source", "source", 100) if "source" in raw else "",
+            "session": self._text(session, "id", "session.id", 200) if session else "",
+            "session_role": self._text(session, "role", "session.role", 200) if "role" in session else "",
+            "session_workflow": self._text(session, "workflow", "session.workflow", 200) if "workflow" in session else "",
+            "credential_kind": self._text(credential, "kind", "credential.kind", 50) if credential else "",
+            "credential_id": self._text(credential, "id", "credential.id", 500) if credential else "",
+            "resource_kind": self._text(resource, "kind", "resource.kind", 50) if resource else "",
+            "resource_id": self._text(resource, "id", "resource.id", 500) if resource else "",
+            "workload": self._workload(raw),
+            "context": self._context(raw),
+        }
+        return None if self.faults else Reading(**made)
+
+    def _part(self, raw: Mapping[str, Any], name: str) -> dict[str, Any]:
+        if name not in raw or raw[name] is None:
+            return {}
+        part = raw[name]
+        if not isinstance(part, dict):
+            self.fault(name, "wrong_type", "An object is needed here.")
+            return {}
+        needed, optional = _PARTS[name]
+        for member in part:
+            if member not in needed | optional:
+                self.fault(f"{name}.{member}", "unknown_member", f"Known are {', '.join(sorted(needed | optional))}.")
+        for member in sorted(needed - set(part)):
+            self.fault(f"{name}.{member}", "missing", "This member is needed.")
+        return part
+
+    def _text(self, raw: Mapping[str, Any], member: str, path: str, longest: int) -> str:
+        if member not in raw:
+            if "." not in path:
+                self.fault(path, "missing", "This member is needed.")
+            return ""
+        value = raw[member]
+        if not isinstance(value, str):
+            self.fault(path, "wrong_type", "A text is needed here.")
+            return ""
+        if not value.strip():
+            self.fault(path, "blank", "It may not be empty.")
+        elif len(value) > longest:
+            self.fault(path, "too_long", f"At most {longest} characters.")
+        return value.strip()
+
+    def _choice(self, raw: Mapping[str, Any], member: str, known: tuple[str, ...]) -> str:
+        if member not in raw:
+            self.fault(member, "missing", "This member is needed.")
+        elif raw[member] not in known:
+            self.fault(member, "unknown_value", f"Must be one of {', '.join(known)}.")
+        return str(raw.get(member))
+
+    def _share(self, raw: Mapping[str, Any], member: str) -> float:
+        value = raw.get(member)
+        if member not in raw:
+            self.fault(member, "missing", "This member is needed.")
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            self.fault(member, "out_of_range", "A number from 0 to 1.")
+        else:
+            return float(value)
+        return 0.0
+
+    def _moment(self, raw: Mapping[str, Any], member: str) -> datetime | None:
+        value = raw.get(member)
+        if member not in raw:
+            self.fault(member, "missing", "This member is needed.")
+            return None
+        try:
+            moment = datetime.fromisoformat(value) if isinstance(value, str) and len(value) <= 40 else None
+        except ValueError:
+            moment = None
+        if moment is None or not 1970 <= moment.year <= 9000:
+            self.fault(member, "wrong_form", "A moment as in 2026-11-22T10:00:00Z.")
+            return None
+        if moment.tzinfo is None:
+            self.fault(member, "no_zone", "Say the time zone, as in 2026-11-22T10:00:00Z.")
+            return None
+        return moment
+
+    def _claims(self, raw: Mapping[str, Any]) -> tuple[str, ...]:
+        value = raw.get("claims", [])
+        if not isinstance(value, list) or len(value) > 50:
+            self.fault("claims", "wrong_type", "A list of at most 50 signal codes.")
+            return ()
+        for index, code in enumerate(value):
+            if not isinstance(code, str) or len(code) > 100 or not _CODE.match(code):
+                self.fault(f"claims[{index}]", "wrong_form", "A signal code such as unexpected_secret_read.")
+        return tuple(str(code) for code in value)
+
+    def _workload(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
+        value = raw.get("workload") or {}
+        if not isinstance(value, dict):
+            self.fault("workload", "wrong_type", "An object is needed here.")
+            return {}
+        for member, said in value.items():
+            if member not in _WORKLOAD:
+                self.fault(f"workload.{member}", "unknown_member", f"Known are {', '.join(sorted(_WORKLOAD))}.")
+            elif not isinstance(said, str) or len(said) > 500:
+                self.fault(f"workload.{member}", "wrong_type", "A text of at most 500 characters.")
+        return value
+
+    def _context(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
+        value = raw.get("context") or {}
+        if not isinstance(value, dict):
+            self.fault("context", "wrong_type", "An object is needed here.")
+            return {}
+        for member in ("source_ip", "environment", "tenant"):
+            if member in value and (not isinstance(value[member], str) or len(value[member]) > 200):
+                self.fault(f"context.{member}", "wrong_type", "A text of at most 200 characters.")
+        return value
