@@ -14,6 +14,7 @@ from django.db.models import Q
 
 from accounts.models import Team
 from approvals import grants
+from approvals.domain.coverage import Seen, covers
 from approvals.models import ExceptionGrant, Hold
 from containment.domain.facts import (
     BOTH_STAGES,
@@ -63,6 +64,8 @@ from playbooks.models import Run
 MOST_SESSIONS = 200
 MOST_EVENTS = 50
 FALLBACK_TEAM = "soc"
+RETRY_AFTER = timedelta(seconds=15)  # after which an undecided detection is tried again
+STRIKES = 3  # workers that may die on one detection before it is set aside
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
@@ -85,7 +88,7 @@ def facts_of(detection: Detection, policy: RiskPolicy, *, now: datetime, generat
         sessions=tuple(_session(session, designations) for session in sessions),
         workflows=tuple(_workflow(document, designations) for document in documents),
         roles=_roles(documents),
-        grants=tuple(_grant(grant) for grant in grants.covering(identity=str(identity), at=now)),
+        grants=tuple(_grant(grant) for grant in grants.covering(identity=str(identity.pk), at=now) if _fits(grant, detection, credential)),
         run=_run(identity),
         history=_history(detection, now, policy),
         budget_left=budget_left(detection, policy, now=now),
@@ -111,6 +114,11 @@ def budget_left(detection: Detection, policy: RiskPolicy, *, now: datetime) -> i
 def sparing(facts: Facts, stage_cuts: Mapping[str, frozenset[Stage]]) -> Facts:
     """The same facts under a plan that cuts only some sessions: session id -> the stages that would end it."""
     return replace(facts, sessions=tuple(replace(session, cut_by=stage_cuts.get(session.id, BOTH_STAGES)) for session in facts.sessions))
+
+
+def with_budget(facts: Facts, left: int) -> Facts:
+    """The same facts with what is left of the budget now that it is locked."""
+    return replace(facts, budget_left=left)
 
 
 def _only_credential(identity: Identity) -> Credential | None:
@@ -296,19 +304,26 @@ def _roles(documents: Sequence[WorkDocument]) -> tuple[RoleFacts, ...]:
     return tuple(RoleFacts(name=role, workflows=frozenset(workflows[role]), scope=tuple(scope[role])) for role in sorted(workflows))
 
 
+def _fits(grant: ExceptionGrant, detection: Detection, credential: Credential | None) -> bool:
+    """Whether the grant's scope is about this. Which signals it spares, and how much budget is left, is judgement's business."""
+    named = detection.session if detection.session and detection.session.discovered_at is None else None
+    seen = Seen(
+        identity=str(detection.identity_id),
+        session=str(named.pk) if named else "",
+        credential=str(credential.pk) if credential else "",
+        action=detection.action,
+        resource=detection.resource.key if detection.resource else "",
+        tenant=named.tenant if named else "",
+    )
+    return covers(grant.scope, seen).covers
+
+
 def _grant(grant: ExceptionGrant) -> GrantFacts:
-    scope = grant.scope
     return GrantFacts(
         id=str(grant.pk),
         starts_at=grant.starts_at,
         ends_at=grant.ends_at,
-        identity=scope.get("identity", ""),
-        session=scope.get("session", ""),
-        credential=scope.get("credential", ""),
-        action=scope.get("action", ""),
-        resource=scope.get("resource", ""),
-        tenant=scope.get("tenant", ""),
-        signals=frozenset(scope.get("signals", [])),
+        signals=frozenset(grant.scope.get("signals", [])),
         times_left=grant.budget_count - grant.used_count,
         risk_left=float(grant.budget_risk - grant.used_risk),
     )

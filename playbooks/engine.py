@@ -34,7 +34,6 @@ from connectors.base import (
     Unavailable,
 )
 from connectors.base import Step as Call
-from core.refs import Ref
 from playbooks import runs, steps
 from playbooks.domain.plan import Action, next_action
 from playbooks.models import Run, Step
@@ -125,7 +124,7 @@ def _do(ticket: Ticket, run: Run, seq: int) -> None:
     with _troubles(ticket, step, "forward"):
         if step.measure == Measure.EVIDENCE_PRESERVE:
             artefacts = connector.collect(call)
-            steps.preserve(ticket, seq, artefacts, Ref.parse(run.case_ref), Ref.parse(run.identity_ref))
+            steps.preserve(ticket, seq, artefacts)
             return
         seen = connector.look(call)
         _same_account(step, seen)

@@ -92,6 +92,14 @@ def start(
 
 
 @story
+def set_aside(run_id: uuid.UUID, *, because: str) -> Run:
+    """A run that nobody can carry out by machine: it waits for a person, and says why."""
+    run = lock(run_id)
+    _end(run, "give_up", actor=SYSTEM, because=because)
+    return run
+
+
+@story
 def release(run_id: uuid.UUID, *, actor: Actor, because: str) -> Run:
     """A person approved, or nobody answered and the plan says contain. Interim steps that did not begin are left out."""
     run = lock(run_id)

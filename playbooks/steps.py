@@ -13,7 +13,6 @@ from audit import clock
 from audit.record import record, story
 from connectors.base import Artefact, Effect, Proof, ProofLevel, State
 from core.actor import SYSTEM
-from core.refs import Ref
 from evidence import vault
 from playbooks import runs
 from playbooks.domain.moves import STEP
@@ -142,7 +141,7 @@ def prove(ticket: Ticket, seq: int, proof: Proof) -> Step:
 
 
 @story
-def preserve(ticket: Ticket, seq: int, artefacts: Sequence[Artefact], case_ref: Ref, identity_ref: Ref) -> Step:
+def preserve(ticket: Ticket, seq: int, artefacts: Sequence[Artefact]) -> Step:
     """Evidence is sealed in the transaction that says it was."""
     run, step = _locked(ticket, seq)
     now = clock.now()
@@ -151,9 +150,9 @@ def preserve(ticket: Ticket, seq: int, artefacts: Sequence[Artefact], case_ref: 
             artefact.name,
             artefact.media_type,
             artefact.content,
-            run_ref=run.ref,
-            case_ref=case_ref,
-            identity_ref=identity_ref,
+            run_ref=str(run.ref),
+            case_ref=run.case_ref,
+            identity_ref=run.identity_ref,
             actor=SYSTEM,
         )
     step.state = STEP.after(step.state, "prove")

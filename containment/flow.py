@@ -1,0 +1,384 @@
+"""The story from end to end: a detection is judged; a run starts or waits; people answer or time passes; what was done is undone.
+
+Each function is one story: one transaction, its audit entries, and nudges after commit. Locks are taken in the order Identity, Budget, Case,
+Run, Step, Hold, audit head. This file alone sees judgement, playbooks and approvals together.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from approvals import grants, holds
+from approvals.domain.moves import Word
+from approvals.holds import Answered
+from approvals.models import ExceptionGrant, Hold
+from audit import clock, nudges
+from audit.record import record, story
+from containment import gather, policies, reviewers, targets
+from containment.domain.decide import Verdict
+from containment.domain.facts import Facts
+from containment.domain.families import Pattern
+from containment.domain.judge import Judgement, judge
+from containment.domain.policy import RiskPolicy
+from containment.models import BudgetLock, Case, ContainmentSpend, Decision, Detection, Identity, RiskPolicyVersion
+from containment.refusals import NoSuchDetection
+from core.actor import CLOCK, SYSTEM, Actor
+from core.digest import plain
+from core.refs import Ref
+from core.refusals import Missing
+from playbooks import library, runs
+from playbooks.domain.document import HoldSpec
+from playbooks.domain.plan import CannotPlan, plan_digest, render
+from playbooks.library import Binding
+from playbooks.models import Run
+from playbooks.refusals import NoPlaybook
+
+DECIDE = "containment.decide"
+
+
+# -- deciding ----------------------------------------------------------------------------------------------------------------------------
+
+
+@story
+def decide(detection_id: UUID) -> Decision:
+    """Judge a detection once and set in motion what the judgement says. A second call finds the first decision."""
+    detection = Detection.objects.filter(pk=detection_id).first()
+    if detection is None:
+        raise NoSuchDetection("There is no such detection.")
+    identity = Identity.objects.select_for_update().get(pk=detection.identity_id)
+    detection = Detection.objects.select_for_update(of=("self",)).select_related("source", "session", "credential", "resource").get(pk=detection_id)
+    detection.identity = identity
+    if (earlier := detection.decisions.order_by("generation").first()) is not None:
+        return earlier
+    return _decide(detection, generation=0, cause="")
+
+
+@story
+def decide_again(detection_id: UUID, *, cause: str) -> Decision:
+    """A new generation of a decision, because of something named: an exception that spared it was revoked."""
+    detection = Detection.objects.get(pk=detection_id)
+    identity = Identity.objects.select_for_update().get(pk=detection.identity_id)
+    detection = Detection.objects.select_for_update(of=("self",)).select_related("source", "session", "credential", "resource").get(pk=detection_id)
+    detection.identity = identity
+    last = detection.decisions.order_by("-generation").values_list("generation", flat=True).first()
+    return _decide(detection, generation=0 if last is None else last + 1, cause=cause)
+
+
+def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
+    version = policies.in_force()
+    policy = policies.document(version.text)
+    now = clock.now()
+    facts, judgement, pattern = _judge(detection, policy, now, generation)
+    binding = _binding(detection, facts, pattern)
+    decision = _decision(detection, version, judgement, facts, binding, generation, cause, now)
+    if judgement.verdict is not Verdict.WATCH:
+        decision.case = _case(detection, judgement, now)
+    match judgement.verdict:
+        case Verdict.CONTAIN:
+            decision.run = _start(decision, detection, facts, judgement, binding, pattern)
+            _spend(detection, now)
+        case Verdict.HOLD:
+            decision.run, decision.hold = _ask(decision, detection, facts, judgement, binding, pattern)
+            if judgement.choice.spends:
+                _spend(detection, now)
+        case Verdict.COVERED:
+            decision.run = Run.objects.get(pk=UUID(judgement.choice.run))
+            if judgement.choice.raises and judgement.stage is not None:
+                runs.raise_stage(decision.run.pk, to=str(judgement.stage), because=judgement.because)
+        case Verdict.EXEMPT:
+            decision.grant = ExceptionGrant.objects.get(pk=UUID(judgement.choice.grant))
+            grants.spend(decision.grant.pk, judgement.risk, about=[decision.ref, detection.identity.ref])
+    decision.save(force_insert=True)
+    detection.state, detection.next_at, detection.crash_count = "decided", None, 0
+    detection.save(update_fields=["state", "next_at", "crash_count"])
+    record(
+        "decision.made",
+        decision.ref,
+        actor=CLOCK,
+        about=[detection.ref, detection.identity.ref, decision.case.ref if decision.case else None],
+        verdict=decision.verdict,
+        stage=decision.stage,
+        risk=judgement.risk,
+        because=decision.because,
+        policy_version=version.version,
+        digest=decision.digest,
+        generation=generation,
+        cause=cause,
+    )
+    return decision
+
+
+def _judge(detection: Detection, policy: RiskPolicy, now: datetime, generation: int) -> tuple[Facts, Judgement, Pattern]:
+    """Judged on what is known; where that would act by itself, judged again with what is left of the budget under its lock."""
+    facts = gather.facts_of(detection, policy, now=now, generation=generation)
+    facts, judgement, pattern = _under_the_fitting_plan(facts, policy)
+    if judgement.choice.spends:
+        BudgetLock.objects.select_for_update().get_or_create(name="containment")
+        left = gather.budget_left(detection, policy, now=clock.now())
+        if left != facts.budget_left:
+            facts, judgement, pattern = _under_the_fitting_plan(gather.with_budget(facts, left), policy)
+        if judgement.verdict is Verdict.HOLD and judgement.choice.grouped:
+            record("budget.refused", detection.identity.ref, actor=SYSTEM, scope=detection.source.name)
+    return facts, judgement, pattern
+
+
+def _under_the_fitting_plan(facts: Facts, policy: RiskPolicy) -> tuple[Facts, Judgement, Pattern]:
+    """Which plan fits depends on the pattern, and who lies inside the cut on the plan."""
+    judgement = judge(facts, policy)
+    pattern = targets.pattern_of(facts, judgement)
+    if pattern is Pattern.SHARED_CREDENTIAL:
+        facts = gather.sparing(facts, targets.stage_cuts(facts))
+        judgement = judge(facts, policy)
+    return facts, judgement, pattern
+
+
+def _binding(detection: Detection, facts: Facts, pattern: Pattern) -> Binding:
+    drive = facts.drive or detection.identity.usual_drive
+    return library.bind(kind=detection.identity.kind, drive=str(drive), pattern=str(pattern))
+
+
+def _decision(
+    detection: Detection,
+    version: RiskPolicyVersion,
+    judgement: Judgement,
+    facts: Facts,
+    binding: Binding,
+    generation: int,
+    cause: str,
+    now: datetime,
+) -> Decision:
+    choice = judgement.choice
+    return Decision(
+        detection=detection,
+        policy=version,
+        generation=generation,
+        cause=cause,
+        verdict=str(choice.verdict),
+        stage=str(choice.stage or ""),
+        sentence=choice.sentence,
+        because=choice.because,
+        would_have=str(choice.would_have or ""),
+        risk=judgement.risk,
+        soft=judgement.waterfall.thresholds.soft,
+        hard=judgement.waterfall.thresholds.hard,
+        signals=plain(judgement.waterfall.signals),
+        waterfall=plain({"waterfall": judgement.waterfall, "choice": choice, "cut": judgement.cut, "conclusive": judgement.conclusive}),
+        facts=plain(facts),
+        digest=judgement.digest,
+        playbook=str(binding.version),
+        passed_over=list(binding.passed_over),
+        decided_at=now,
+    )
+
+
+def _case(detection: Detection, judgement: Judgement, now: datetime) -> Case:
+    case = Case.objects.select_for_update().filter(identity=detection.identity).exclude(state="closed").first()
+    if case is None:
+        case = Case.objects.create(
+            identity=detection.identity,
+            title=detection.title,
+            opened_at=now,
+            first_event_at=detection.occurred_at,
+            last_event_at=now,
+        )
+        record("case.opened", case.ref, actor=SYSTEM, about=[detection.identity.ref, detection.ref], identity=str(detection.identity))
+    case.detections_seen += 1
+    case.last_event_at = now
+    case.first_event_at = min(case.first_event_at, detection.occurred_at)
+    case.highest_risk = max(float(case.highest_risk), judgement.risk)  # type: ignore[assignment]
+    case.save(update_fields=["detections_seen", "last_event_at", "first_event_at", "highest_risk"])
+    return case
+
+
+def _start(decision: Decision, detection: Detection, facts: Facts, judgement: Judgement, binding: Binding, pattern: Pattern) -> Run:
+    plan, target, digest, trouble = _plan(detection, facts, judgement, binding, pattern)
+    assert decision.case is not None  # noqa: S101 - whoever contains has a case
+    run = runs.start(
+        binding.version,
+        identity=detection.identity.ref,
+        case=decision.case.ref,
+        decision=decision.ref,
+        target=target,
+        plan=plan,
+        plan_digest=digest,
+        stage=str(judgement.stage),
+    )
+    return runs.set_aside(run.pk, because=trouble) if trouble else run
+
+
+def _ask(decision: Decision, detection: Detection, facts: Facts, judgement: Judgement, binding: Binding, pattern: Pattern) -> tuple[Run, Hold]:
+    choice = judgement.choice
+    plan, target, digest, trouble = _plan(detection, facts, judgement, binding, pattern)
+    assert decision.case is not None  # noqa: S101 - whoever holds has a case
+    run = runs.prepare(
+        binding.version,
+        identity=detection.identity.ref,
+        case=decision.case.ref,
+        decision=decision.ref,
+        target=target,
+        plan=plan,
+        plan_digest=digest,
+        stage=str(judgement.stage),
+        interim=choice.interim or choice.evidence_only,
+    )
+    reason = str(choice.hold_reason)
+    terms = binding.document.hold_for(reason)
+    hold = holds.open(
+        run_ref=str(run.ref),
+        case_ref=run.case_ref,
+        identity_ref=run.identity_ref,
+        title=detection.title,
+        because=f"{choice.because} {trouble}".strip(),
+        reason_class=reason,
+        plan=_shown(plan, target, binding, judgement),
+        plan_digest=digest,
+        terms=reviewers.terms_for(detection, facts, choice.bystanders, binding.version, quorum=max(terms.quorum, choice.quorum)),
+        patience=min(terms.patience, choice.patience) if choice.patience else terms.patience,
+        on_lapse=_on_lapse(terms, reason),
+        keep_interim=terms.keep_interim,
+        actor=SYSTEM,
+    )
+    return run, hold
+
+
+def _on_lapse(terms: HoldSpec, reason: str) -> Any:
+    return "release" if reason == "protected" and terms.on_lapse == "contain" else terms.on_lapse
+
+
+def _plan(
+    detection: Detection, facts: Facts, judgement: Judgement, binding: Binding, pattern: Pattern
+) -> tuple[dict[str, Any], dict[str, Any], str, str]:
+    """The rendered plan, its target and digest; and the trouble, where no connector can carry it out and a person has to."""
+    choice = judgement.choice
+    target = targets.build(detection, facts, choice.bystanders, scoped=pattern is Pattern.SHARED_CREDENTIAL)
+    trouble = ""
+    try:
+        plan = render(binding.document, target, library.ability_of)
+    except CannotPlan as refusal:
+        plan, trouble = {stage: [] for stage in binding.document.stages}, refusal.sentence
+    if choice.evidence_only:
+        plan["interim"] = [step for step in plan.get("interim", []) if not step["disruptive"]]
+    return plan, target, plan_digest(plan, target, **_versions(binding, judgement)), trouble
+
+
+def _versions(binding: Binding, judgement: Judgement) -> dict[str, Any]:
+    return {"playbook": binding.version.digest, "policy": judgement.policy_digest, "stage": str(judgement.stage)}
+
+
+def _shown(plan: dict[str, Any], target: dict[str, Any], binding: Binding, judgement: Judgement) -> dict[str, Any]:
+    return {"plan": plan, "target": target, "versions": _versions(binding, judgement)}
+
+
+def _spend(detection: Detection, now: datetime) -> None:
+    ContainmentSpend.objects.create(identity=detection.identity, kind=detection.identity.kind, source=detection.source, at=now)
+
+
+# -- people and time ---------------------------------------------------------------------------------------------------------------------
+
+
+@story
+def answer_hold(hold_id: UUID, word: Word, *, actor: Actor, seen_digest: str, reason: str = "") -> Answered:
+    """A person says "contain now" (approve) or "leave it running" (reject), with the digest of the plan on their screen."""
+    _lock_run_of(hold_id)
+    answered = holds.answer(hold_id, word, actor=actor, seen_digest=seen_digest, reason=reason)
+    if answered.settled:
+        _follow(answered.hold, "contain" if answered.hold.state == "approved" else "release", actor=actor)
+    return answered
+
+
+@story
+def extend_hold(hold_id: UUID, *, actor: Actor, reason: str, seen_deadline: datetime | None = None) -> Hold:
+    _lock_run_of(hold_id)
+    return holds.extend(hold_id, actor=actor, reason=reason, seen_deadline=seen_deadline)
+
+
+@story
+def lapse_hold(hold_id: UUID) -> Hold:
+    """Nobody answered in time: what the page said would follow, follows."""
+    _lock_run_of(hold_id)
+    hold = holds.lapse(hold_id)
+    if hold.state == "lapsed":
+        _follow(hold, hold.lapsed_to, actor=CLOCK)
+    return hold
+
+
+@story
+def undo_run(run_id: UUID, *, actor: Actor, reason: str) -> Run:
+    """Put back what a run did. Its identity gets a cool-off: the same signals do not cut again (sentence 4)."""
+    return runs.undo(run_id, actor=actor, reason=reason)
+
+
+@story
+def revoke_grant(grant_id: UUID, reason: str, *, actor: Actor) -> ExceptionGrant:
+    """The exception ends now, and what it had spared is judged again, each as a new generation."""
+    grant = grants.revoke(grant_id, reason, actor=actor)
+    for decision in Decision.objects.filter(grant=grant, verdict="exempt"):
+        Detection.objects.filter(pk=decision.detection_id).update(state="received", next_at=clock.now())
+        nudges.wake_worker(DECIDE, decision.detection_id)
+    return grant
+
+
+def _lock_run_of(hold_id: UUID) -> Run:
+    """Run first, hold second: the order of the house."""
+    run_ref = Hold.objects.filter(pk=hold_id).values_list("run_ref", flat=True).first()
+    if run_ref is None:
+        raise Missing("There is no such hold.")
+    return runs.lock(UUID(Ref.parse(run_ref).id))
+
+
+def _follow(hold: Hold, to: str, *, actor: Actor) -> None:
+    run_id = UUID(Ref.parse(hold.run_ref).id)
+    if to == "contain":
+        runs.release(run_id, actor=actor, because=hold.closed_because or "approved")
+        return
+    keep = hold.keep_interim if hold.state == "lapsed" else None
+    runs.stand_down(run_id, actor=actor, because=hold.closed_because or "released", **({"keep": keep} if keep else {}))
+
+
+# -- what is due -------------------------------------------------------------------------------------------------------------------------
+
+
+def decide_due(detection_id: UUID) -> Decision | None:
+    """Decide what was stored and not yet decided. Counts the attempt first, so that a detection that kills workers is set aside."""
+    if not _counts(detection_id):
+        return None
+    try:
+        detection = Detection.objects.get(pk=detection_id)
+        revoked = detection.decisions.filter(verdict="exempt", grant__state="revoked").exists()
+        return decide_again(detection_id, cause="the exception that spared it was revoked") if revoked else decide(detection_id)
+    except NoPlaybook as refusal:
+        _wait(detection_id, refusal.sentence)
+        return None
+
+
+@story
+def _counts(detection_id: UUID) -> bool:
+    detection = Detection.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=detection_id, state="received").first()
+    if detection is None:
+        return False
+    detection.crash_count += 1
+    detection.next_at = clock.now() + gather.RETRY_AFTER
+    if detection.crash_count > gather.STRIKES:
+        detection.state, detection.next_at = "quarantined", None
+        record("detection.quarantined", detection.ref, actor=SYSTEM, about=[detection.identity.ref], crashes=detection.crash_count - 1)
+    detection.save(update_fields=["crash_count", "next_at", "state"])
+    return detection.state == "received"
+
+
+@story
+def _wait(detection_id: UUID, because: str) -> None:
+    Detection.objects.filter(pk=detection_id).update(crash_count=0)
+
+
+__all__ = [
+    "answer_hold",
+    "decide",
+    "decide_again",
+    "decide_due",
+    "extend_hold",
+    "lapse_hold",
+    "revoke_grant",
+    "undo_run",
+]

@@ -1,0 +1,46 @@
+"""Reviewers: whose word a hold takes. Frozen when the hold opens; approvals asks this file nothing afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from accounts.models import Person, Team
+from approvals.domain.quorum import Reviewers, Terms
+from containment import gather
+from containment.domain.bystanders import Bystander
+from containment.domain.facts import Facts
+from containment.models import Designation, Detection
+from playbooks.models import PlaybookVersion
+
+
+def terms_for(detection: Detection, facts: Facts, bystanders: Iterable[Bystander], playbook: PlaybookVersion, *, quorum: int) -> Terms:
+    """The teams that own what would be stopped and the identity's own team, beside the group that answers for the environment; then every
+    manager. Never: who asked for it, who wrote the playbook, the identity itself, and the owner of an agent for their own agent."""
+    identity = detection.identity
+    fallback = gather.fallback_team(identity.environment)
+    teams = {one.owner_team for one in Designation.objects.filter(pk__in=[one.designation for one in bystanders if one.designation])}
+    teams |= {identity.owner_team, fallback.name if fallback else ""}
+    known = sorted(Team.objects.filter(name__in=teams - {""}).values_list("name", flat=True))
+    groups = [Reviewers(name=_called(known), teams=known)] if known else []
+    groups.append(Reviewers(name="any manager", anyone=True, permission="exception.grant"))
+    if not known:
+        groups.insert(0, Reviewers(name="anybody who answers holds", anyone=True))
+    return Terms(quorum=quorum, reviewers=tuple(groups), never=_never(detection, playbook))
+
+
+def _called(teams: list[str]) -> str:
+    return "the team " + teams[0] if len(teams) == 1 else "the teams " + ", ".join(teams[:-1]) + " and " + teams[-1]
+
+
+def _never(detection: Detection, playbook: PlaybookVersion) -> dict[str, str]:
+    identity = detection.identity
+    never: dict[str, str] = {}
+    if identity.kind == "ai_agent" and identity.owner_id:
+        never[str(identity.owner_id)] = "the owner of this agent"
+    if playbook.author_id:
+        never[str(playbook.author_id)] = "the author of the playbook"
+    if detection.posted_by:
+        never[detection.posted_by] = "the requester"
+    for person in Person.objects.filter(identity_ref=str(identity.ref)):
+        never[str(person.pk)] = "the identity itself"
+    return never

@@ -1,0 +1,134 @@
+"""Sweep: find what is due and was not done, and do it. The truth behind every nudge.
+
+Each round asks five short questions. Work that became due a moment ago is left to the workers, who were nudged; what is overdue is done here.
+Run two of these on different hosts; they share rows with SKIP LOCKED and need no leader.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from approvals import grants, holds
+from audit import clock, nudges
+from containment import flow
+from containment.models import Detection, Heartbeat
+from core.refusals import Refusal
+from playbooks import engine
+from playbooks.domain.moves import WORKABLE
+from playbooks.models import Run
+from playbooks.runs import DRIVE
+
+log = logging.getLogger(__name__)
+
+BUSY_S, IDLE_S = 0.25, 2.0
+GRACE = timedelta(seconds=1.2)  # how long a nudged worker has before a sweeper does it
+BATCH = 20
+HEARTBEAT_EVERY_S = 2.0
+
+
+@dataclass(slots=True)
+class Sweeper:
+    name: str
+    stopping: bool = False
+    beat_at: float = 0.0
+
+    def run(self) -> None:
+        """Until stopped. A database that is away costs a pause, never the process."""
+        while not self.stopping:
+            try:
+                close_old_connections()
+                self._beat()
+                busy = sweep_once()
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("the database does not answer (%s); trying again", type(error).__name__)
+                connection.close()
+                busy = False
+                time.sleep(0.5)
+            pause = BUSY_S if busy else min(IDLE_S, _next_due_s())
+            time.sleep(pause * random.uniform(0.7, 1.0))  # noqa: S311 - jitter
+
+    def _beat(self) -> None:
+        if time.monotonic() - self.beat_at >= HEARTBEAT_EVERY_S:
+            Heartbeat.objects.update_or_create(name=self.name, defaults={"kind": "sweeper", "at": clock.now()})
+            self.beat_at = time.monotonic()
+
+
+def sweep_once() -> bool:
+    """One round. True when there was something to do."""
+    rounds: list[Callable[[], int]] = [_runs, _detections, _holds, _grants]
+    return sum(_safely(one) for one in rounds) > 0
+
+
+def _runs() -> int:
+    """Nudge what just became due; drive what nobody took in time."""
+    now = clock.now()
+    free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
+    due = list(
+        Run.objects.filter(free, state__in=WORKABLE, next_at__lte=now).order_by("next_at").values_list("id", "next_at", "lease_until")[:BATCH]
+    )
+    done = 0
+    for run_id, next_at, lease_until in due:
+        overdue = now - max(next_at, lease_until or next_at)
+        if overdue >= GRACE:
+            done += engine.drive(run_id, executor="sweeper")
+        else:
+            nudges.wake_worker(DRIVE, run_id)
+    return done or len(due)
+
+
+def _detections() -> int:
+    due = Detection.objects.filter(state="received", next_at__lte=Now()).order_by("next_at").values_list("id", flat=True)[:BATCH]
+    return sum(_tried(lambda key=key: flow.decide_due(key)) for key in list(due))  # type: ignore[misc]
+
+
+def _holds() -> int:
+    return sum(_tried(lambda key=key: flow.lapse_hold(key)) for key, _ in holds.due(BATCH))  # type: ignore[misc]
+
+
+def _grants() -> int:
+    return len(grants.end_due(BATCH)) + len(grants.remind_due(BATCH))
+
+
+def _tried(work: Callable[[], object]) -> int:
+    """One row's refusal must not keep the others waiting."""
+    try:
+        work()
+    except Refusal as refusal:
+        log.info("left for later: %s", refusal.sentence)
+        return 0
+    return 1
+
+
+def _safely(work: Callable[[], int]) -> int:
+    try:
+        return work()
+    except (DatabaseError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("a round of the sweep failed; the others go on")
+        return 0
+
+
+def _next_due_s() -> float:
+    """Seconds until the next row becomes due, so that a deadline is met to the moment; IDLE_S when nothing is near."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT extract(epoch FROM min(at) - clock_timestamp()) FROM (
+                SELECT min(deadline) AS at FROM hold WHERE state = 'open'
+                UNION ALL SELECT min(next_at) FROM run WHERE next_at IS NOT NULL AND next_at > clock_timestamp()
+                UNION ALL SELECT min(next_at) FROM detection WHERE next_at IS NOT NULL
+            ) AS due
+            """
+        )
+        row = cursor.fetchone()
+    return IDLE_S if row is None or row[0] is None else max(0.05, float(row[0]))

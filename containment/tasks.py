@@ -1,0 +1,23 @@
+"""Celery's way in. A task carries an id; a detection that is decided already makes it a no-op."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from celery import shared_task
+from django.db import OperationalError
+
+from containment import flow
+from core.refusals import Refusal
+
+
+@shared_task(name=flow.DECIDE)
+def decide(detection_id: str) -> None:
+    try:
+        key = UUID(detection_id)
+    except ValueError:
+        return  # a forged or foreign message: it names no row
+    try:
+        flow.decide_due(key)
+    except (OperationalError, Refusal):
+        return  # it is still due; a sweeper tries again
