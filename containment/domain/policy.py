@@ -179,6 +179,12 @@ class RiskPolicy:
     def consequence(self, action: str) -> float:
         return self.consequences.get(action, self.consequences[OTHER])
 
+    def thinned_to(self, observations: int | None) -> float:
+        """What remains of a signal that rests on so many observations; all of one that rests on no baseline."""
+        if observations is None or not self.thinning:
+            return 1.0
+        return observations / (observations + self.thinning)
+
     def in_mode(self, mode: Mode) -> RiskPolicy:
         """The same policy with one mode everywhere."""
         return replace(self, default_mode=mode, mode_rules=())

@@ -150,9 +150,7 @@ def cells(policy: RiskPolicy, drive: Drive | None = None, environment: str = "")
 
 def _weighed(signal: Fired, policy: RiskPolicy) -> WeighedSignal:
     weight = policy.weights[signal.code]
-    thinned_to = 1.0
-    if signal.observations is not None and policy.thinning:
-        thinned_to = signal.observations / (signal.observations + policy.thinning)
+    thinned_to = policy.thinned_to(signal.observations)
     few = signal.observations is not None and signal.observations < policy.min_observations
     return WeighedSignal(
         code=signal.code,

@@ -7,10 +7,10 @@ what others observed for us (baselines, the guard's intent check) and what the d
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from containment.domain.facts import Facts, Finding
+from containment.domain.facts import DetectionFacts, Facts, Finding
 from containment.domain.families import BEHAVIOUR, FAMILIES, SOURCE_CLAIM, Family
 from containment.domain.policy import RiskPolicy
 from containment.domain.signals.credential_exposed import credential_exposed
@@ -70,7 +70,7 @@ class Fired:
 
 def fired(facts: Facts, policy: RiskPolicy) -> tuple[Fired, ...]:
     """Every signal that fired and every claim that our facts contradict, each code once, in the order of the families."""
-    own = _own(facts)
+    own = _own(facts, policy)
     claimed = set(facts.detection.claims) if facts.detection else set()
     counted = [_counted(code, own.get(code), code in claimed, facts, policy) for code in FAMILIES if code != SOURCE_CLAIM]
     if (claim := source_claim(facts, policy)) is not None:
@@ -78,40 +78,50 @@ def fired(facts: Facts, policy: RiskPolicy) -> tuple[Fired, ...]:
     return tuple(one for one in counted if one is not None)
 
 
-def _own(facts: Facts) -> dict[str, Finding]:
+def _own(facts: Facts, policy: RiskPolicy) -> dict[str, Finding]:
     found: dict[str, Finding] = {}
     for finding in (*facts.observed, *(signal(facts) for signal in SIGNALS.values())):
         if finding is None:
             continue
         if finding.code not in FAMILIES or finding.code == SOURCE_CLAIM:
             raise ValueError(f"{finding.code!r} is no signal that can be observed")
-        if finding.code not in found or finding.strength > found[finding.code].strength:
+        if finding.code not in found or _counts(finding, policy) > _counts(found[finding.code], policy):
             found[finding.code] = finding
     return found
+
+
+def _counts(finding: Finding, policy: RiskPolicy) -> float:
+    return finding.strength * policy.thinned_to(finding.observations)
 
 
 def _counted(code: str, own: Finding | None, claimed: bool, facts: Facts, policy: RiskPolicy) -> Fired | None:
     """Our finding and the claim of the same observation count once, the larger."""
     if not claimed or facts.detection is None:
         return _as_fired(own, Standing.OWN) if own and own.strength > 0 else None
-    source = facts.detection.source
-    believed = facts.detection.confidence * policy.trust.of(source)
-    said = f"{source.name} claims it with confidence {facts.detection.confidence:g}"
-    if own is None:
-        claim = Finding(code=code, strength=believed, because=f"{said}; our own facts cannot tell.")
-        return _as_fired(claim, Standing.CLAIMED)
-    if own.strength == 0:
+    if own is not None and own.strength == 0:
         return _as_fired(own, Standing.CONTRADICTED)
-    if own.confirms:
-        return _as_fired(own, Standing.CONFIRMED, strength=1.0)
-    return _as_fired(own, Standing.CLAIMED if believed > own.strength else Standing.OWN, strength=max(own.strength, believed))
+    claim = _claim(code, facts.detection, policy)
+    if own is None:
+        return _as_fired(claim, Standing.CLAIMED)
+    ours = replace(own, strength=1.0) if own.confirms else own
+    if _counts(ours, policy) < claim.strength:  # a baseline of ours too short to bear the claim out
+        return _as_fired(claim, Standing.CLAIMED)
+    return _as_fired(ours, Standing.CONFIRMED if own.confirms else Standing.OWN)
 
 
-def _as_fired(finding: Finding, standing: Standing, strength: float | None = None) -> Fired:
+def _claim(code: str, detection: DetectionFacts, policy: RiskPolicy) -> Finding:
+    return Finding(
+        code=code,
+        strength=detection.confidence * policy.trust.of(detection.source),
+        because=f"{detection.source.name} claims it with confidence {detection.confidence:g}; our own facts do not settle it.",
+    )
+
+
+def _as_fired(finding: Finding, standing: Standing) -> Fired:
     return Fired(
         code=finding.code,
         family=FAMILIES[finding.code],
-        strength=finding.strength if strength is None else strength,
+        strength=finding.strength,
         standing=standing,
         because=finding.because,
         evidence=finding.evidence,
