@@ -43,7 +43,18 @@ class Break:
 def link(prev: str, entry: AuditEntry) -> str:
     hasher = hashlib.sha256()
     moment = entry.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    fields = [FORMAT, prev, str(entry.seq), moment, entry.verb, entry.actor, entry.actor_name, entry.subject, "\n".join(entry.about), entry.body_digest]
+    fields = [
+        FORMAT,
+        prev,
+        str(entry.seq),
+        moment,
+        entry.verb,
+        entry.actor,
+        entry.actor_name,
+        entry.subject,
+        "\n".join(entry.about),
+        entry.body_digest,
+    ]
     for field in fields:
         content = field.encode()
         hasher.update(len(content).to_bytes(8, "big") + content)

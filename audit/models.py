@@ -1,4 +1,6 @@
-"""Audit entries and the head of their chain. Rows are final: a trigger refuses changes, and the application's database role has no right to them."""
+"""Audit entries and the head of their chain. Rows are final: a trigger refuses changes, and the application's database role has no right
+to them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from django.db import models
 
 
 class AuditEntry(models.Model):
-    """One thing that somebody did. `body` is the canonical JSON that `body_digest` covers, so a body can be erased and the chain still holds."""
+    """One thing that somebody did. `body` is the canonical JSON that `body_digest` covers, so a body can be erased and the chain still
+    holds.
+    """
 
     seq = models.BigIntegerField(primary_key=True)
     at = models.DateTimeField()

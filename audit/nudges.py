@@ -63,7 +63,7 @@ class _Nudger:
                     layer = get_channel_layer()
                     if layer is not None:
                         loop.run_until_complete(asyncio.wait_for(layer.group_send(WATCHERS, message), timeout=2))
-            except Exception as error:  # noqa: BLE001 - whatever the broker does, the rows are the truth
+            except Exception as error:
                 self._quiet[kind] = time.monotonic() + _QUIET_S
                 log.warning("a nudge to the %s was lost: %s", kind, type(error).__name__)
 

@@ -13,6 +13,7 @@ SENTENCES: dict[str, str] = {
     # people and tokens
     "person.added": "added {name} with the roles {roles}",
     "person.changed": "changed the roles of {name} to {roles}",
+    "person.password_replaced": "gave {name} a new password",
     "person.signed_in": "signed in ({how})",
     "link.issued": "issued a sign-in link for {name}",
     "token.issued": "issued the token {name} with {scopes}",
@@ -73,12 +74,15 @@ SENTENCES: dict[str, str] = {
     "grant.asked": "asked for an exception until {ends_at}: {reason}",
     "grant.granted": "granted the exception until {ends_at}",
     "grant.refused": "refused the exception: {reason}",
+    "grant.withdrawn": "no longer wants the exception",
     "grant.revoked": "revoked the exception: {reason}",
     "grant.ended": "ended the exception at its time",
+    "grant.reminded": "reminded that the exception ends at {ends_at}",
     "grant.spent": "spared a containment at risk {risk}",
     # evidence
     "evidence.sealed": "sealed {name} ({bytes} bytes, {digest})",
     "evidence.viewed": "opened {name}",
+    "evidence.broken": "found {name} broken: {because}",
     "evidence.lost": "acted before {name} could be preserved: {because}",
     # the house
     "scenario.started": "started the scenario {name}",

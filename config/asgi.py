@@ -7,20 +7,20 @@ import os
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ.setdefault("HOLDFAST_PROCESS", "web")
 
-from django.core.asgi import get_asgi_application
+import django
 
-_http = get_asgi_application()  # loads the apps, which the socket routes need
+django.setup()  # the socket routes need the apps
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
-from django.urls import path
-
 from console.live import Watcher
+from django.core.asgi import get_asgi_application
+from django.urls import path
 
 application = ProtocolTypeRouter(
     {
-        "http": _http,
+        "http": get_asgi_application(),
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter([path("ws/live/", Watcher.as_asgi())]))),
     },
 )

@@ -45,7 +45,11 @@ SETTINGS: dict[str, Any] = {
     "timezone": "UTC",
 }
 if _amqp:
-    SETTINGS |= {"broker_transport_options": {"confirm_publish": True}, "task_default_queue_type": "quorum", "worker_detect_quorum_queues": True}
+    SETTINGS |= {
+        "broker_transport_options": {"confirm_publish": True},
+        "task_default_queue_type": "quorum",
+        "worker_detect_quorum_queues": True,
+    }
 else:
     SETTINGS |= {
         "broker_transport_options": {

@@ -1,7 +1,7 @@
 """The story from end to end: a detection is judged; a run starts or waits; people answer or time passes; what was done is undone.
 
-Each function is one story: one transaction, its audit entries, and nudges after commit. Locks are taken in the order Identity, Budget, Case,
-Run, Step, Hold, audit head. This file alone sees judgement, playbooks and approvals together.
+Each function is one story: one transaction, its audit entries, and nudges after commit. Locks are taken in the order Identity, Budget,
+Case, Run, Step, Hold, audit head. This file alone sees judgement, playbooks and approvals together.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def decide(detection_id: UUID) -> Decision:
     if detection is None:
         raise NoSuchDetection("There is no such detection.")
     identity = Identity.objects.select_for_update().get(pk=detection.identity_id)
-    detection = Detection.objects.select_for_update(of=("self",)).select_related("source", "session", "credential", "resource").get(pk=detection_id)
+    detection = (
+        Detection.objects.select_for_update(of=("self",)).select_related("source", "session", "credential", "resource").get(pk=detection_id)
+    )
     detection.identity = identity
     if (earlier := detection.decisions.order_by("generation").first()) is not None:
         return earlier
@@ -60,7 +62,9 @@ def decide_again(detection_id: UUID, *, cause: str) -> Decision:
     """A new generation of a decision, because of something named: an exception that spared it was revoked."""
     detection = Detection.objects.get(pk=detection_id)
     identity = Identity.objects.select_for_update().get(pk=detection.identity_id)
-    detection = Detection.objects.select_for_update(of=("self",)).select_related("source", "session", "credential", "resource").get(pk=detection_id)
+    detection = (
+        Detection.objects.select_for_update(of=("self",)).select_related("source", "session", "credential", "resource").get(pk=detection_id)
+    )
     detection.identity = identity
     last = detection.decisions.order_by("-generation").values_list("generation", flat=True).first()
     return _decide(detection, generation=0 if last is None else last + 1, cause=cause)
@@ -208,7 +212,9 @@ def _start(decision: Decision, detection: Detection, facts: Facts, judgement: Ju
     return runs.set_aside(run.pk, because=trouble) if trouble else run
 
 
-def _ask(decision: Decision, detection: Detection, facts: Facts, judgement: Judgement, binding: Binding, pattern: Pattern) -> tuple[Run, Hold]:
+def _ask(
+    decision: Decision, detection: Detection, facts: Facts, judgement: Judgement, binding: Binding, pattern: Pattern
+) -> tuple[Run, Hold]:
     choice = judgement.choice
     plan, target, digest, trouble = _plan(detection, facts, judgement, binding, pattern)
     assert decision.case is not None  # noqa: S101 - whoever holds has a case

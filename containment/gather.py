@@ -150,7 +150,9 @@ def _designations(identity: Identity) -> list[Designation]:
     return list(identity.designations.filter(granted_at__isnull=False, ended_at__isnull=True))
 
 
-def _identity(identity: Identity, sessions: Sequence[Session], credential: Credential | None, documents: Sequence[WorkDocument]) -> IdentityFacts:
+def _identity(
+    identity: Identity, sessions: Sequence[Session], credential: Credential | None, documents: Sequence[WorkDocument]
+) -> IdentityFacts:
     uses = set(identity.credential_uses.exclude(workflow="").values_list("workflow", flat=True))
     mine = {session.workflow for session in sessions if session.identity_id == identity.pk and session.discovered_at is None}
     return IdentityFacts(
@@ -244,7 +246,9 @@ def _credential(credential: Credential) -> CredentialFacts:
 
 
 def _session(session: Session, designations: Sequence[Designation]) -> SessionFacts:
-    designation = next((one for one in designations if one.session_name == session.external_id and one.identity_id == session.identity_id), None)
+    designation = next(
+        (one for one in designations if one.session_name == session.external_id and one.identity_id == session.identity_id), None
+    )
     return SessionFacts(
         id=str(session.pk),
         identity=str(session.identity_id),
@@ -364,7 +368,9 @@ def _cool_off(identity: Identity, now: datetime, span: timedelta) -> CoolOffFact
     """The last time a person rejected a hold or undid a run of this identity, if that was within the span."""
     refused = Hold.objects.filter(identity_ref=str(identity.ref), state="rejected", closed_at__gt=now - span).order_by("-closed_at").first()
     undone = (
-        Run.objects.filter(identity_ref=str(identity.ref), undo_by__startswith="person:", undo_at__gt=now - span).order_by("-undo_at").first()
+        Run.objects.filter(identity_ref=str(identity.ref), undo_by__startswith="person:", undo_at__gt=now - span)
+        .order_by("-undo_at")
+        .first()
     )
     found: list[tuple[datetime, str, Any]] = []
     if refused is not None and refused.closed_at is not None:

@@ -1,7 +1,7 @@
 """Sweep: find what is due and was not done, and do it. The truth behind every nudge.
 
-Each round asks five short questions. Work that became due a moment ago is left to the workers, who were nudged; what is overdue is done here.
-Run two of these on different hosts; they share rows with SKIP LOCKED and need no leader.
+Each round asks five short questions. Work that became due a moment ago is left to the workers, who were nudged; what is overdue is done
+here. Run two of these on different hosts; they share rows with SKIP LOCKED and need no leader.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def _runs() -> int:
     now = clock.now()
     free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
     due = list(
-        Run.objects.filter(free, state__in=WORKABLE, next_at__lte=now).order_by("next_at").values_list("id", "next_at", "lease_until")[:BATCH]
+        Run.objects.filter(free, state__in=WORKABLE, next_at__lte=now)
+        .order_by("next_at")
+        .values_list("id", "next_at", "lease_until")[:BATCH]
     )
     done = 0
     for run_id, next_at, lease_until in due:

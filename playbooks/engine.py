@@ -134,7 +134,9 @@ def _do(ticket: Ticket, run: Run, seq: int) -> None:
         effect = None
         if not seen.contained:
             if not first and (blind_before or step.on_ambiguous == OnAmbiguous.ASK):
-                steps.trouble(ticket, seq, outcome="blind", said="It may have happened, and trying again could do it twice. A person has to look.")
+                steps.trouble(
+                    ticket, seq, outcome="blind", said="It may have happened, and trying again could do it twice. A person has to look."
+                )
                 return
             effect = connector.perform(call, key=str(step.key), was=was)
         steps.settle(ticket, seq, effect, _proof(connector, call, step, was))
@@ -234,7 +236,9 @@ class _Lease:
 
 @contextmanager
 def _renewed(ticket: Ticket) -> Iterator[_Lease]:
-    """A thread renews the lease while a call is out. When it cannot, the driver stops at its next step; the fence refuses its writes anyway."""
+    """A thread renews the lease while a call is out. When it cannot, the driver stops at its next step; the fence refuses its writes
+    anyway.
+    """
     lease, done = _Lease(), threading.Event()
 
     def keep() -> None:

@@ -112,7 +112,14 @@ def settle(ticket: Ticket, seq: int, effect: Effect | None, proof: Proof) -> Ste
     step.save()
     _journal(ticket, step, "forward", "outcome", now, outcome=step.state, said=step.said)
     record(
-        "step.settled", step.ref, actor=SYSTEM, about=[run.ref, *run.about], measure=step.measure, state=step.state, said=step.said, left=step.left
+        "step.settled",
+        step.ref,
+        actor=SYSTEM,
+        about=[run.ref, *run.about],
+        measure=step.measure,
+        state=step.state,
+        said=step.said,
+        left=step.left,
     )
     _alive(run)
     return step
@@ -249,7 +256,15 @@ def _weigh(run: Run, step: Step, proof: Proof, now: datetime) -> None:
     else:
         step.next_at, step.settled_at = None, now
     if proof.dead:
-        record("step.proven", step.ref, actor=SYSTEM, about=[run.ref, *run.about], measure=step.measure, level=str(proof.level), said=proof.said)
+        record(
+            "step.proven",
+            step.ref,
+            actor=SYSTEM,
+            about=[run.ref, *run.about],
+            measure=step.measure,
+            level=str(proof.level),
+            said=proof.said,
+        )
 
 
 def _locked(ticket: Ticket, seq: int) -> tuple[Run, Step]:

@@ -16,7 +16,9 @@ from playbooks.models import Run
 
 
 class Decision(models.Model):
-    """`waterfall` is the whole computation, `facts` what it looked at, `digest` over both. `generation` is above 0 only with a named cause."""
+    """`waterfall` is the whole computation, `facts` what it looked at, `digest` over both. `generation` is above 0 only with a named
+    cause.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     detection = models.ForeignKey(Detection, on_delete=models.PROTECT, related_name="decisions")
@@ -50,7 +52,9 @@ class Decision(models.Model):
             models.UniqueConstraint(fields=["detection", "policy", "generation"], name="one_decision_per_detection_policy_generation"),
             models.CheckConstraint(condition=Q(generation=0) | ~Q(cause=""), name="a_later_generation_names_its_cause"),
             models.CheckConstraint(condition=~Q(verdict="contain") | Q(run__isnull=False), name="a_contain_has_a_run"),
-            models.CheckConstraint(condition=~Q(verdict="hold") | Q(hold__isnull=False, run__isnull=False), name="a_hold_has_a_run_and_a_hold"),
+            models.CheckConstraint(
+                condition=~Q(verdict="hold") | Q(hold__isnull=False, run__isnull=False), name="a_hold_has_a_run_and_a_hold"
+            ),
         ]
         indexes = [models.Index(fields=["decided_at"], name="decision_by_time")]
 

@@ -14,7 +14,9 @@ from core.refs import Ref
 
 
 class Source(models.Model):
-    """Reads one kind of inbound message. The name comes from the token that posts. `ceiling` is the most that its word alone may lead to."""
+    """Reads one kind of inbound message. The name comes from the token that posts. `ceiling` is the most that its word alone may lead
+    to.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.TextField(unique=True)

@@ -17,8 +17,8 @@ USUAL_DRIVE = {"human": "human", "service_account": "script", "workload": "scrip
 
 
 class Identity(models.Model):
-    """Key: (provider, subject). `reach` is how much it could touch; `reach_from` says whether a connector read it, a person typed it, or nobody
-    knows. `attested` is what its workload identity should look like (issuer, subject, audience, image, network, environment)."""
+    """Key: (provider, subject). `reach` is how much it could touch; `reach_from` says whether a connector read it, a person typed it, or
+    nobody knows. `attested` is what its workload identity should look like (issuer, subject, audience, image, network, environment)."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     provider = models.TextField()

@@ -28,7 +28,8 @@ class RiskPolicyVersion(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["state"], condition=Q(state="in_force"), name="one_risk_policy_in_force"),
             models.CheckConstraint(
-                condition=Q(author__isnull=True) | Q(approver__isnull=True) | ~Q(author=F("approver")), name="policy_author_does_not_approve"
+                condition=Q(author__isnull=True) | Q(approver__isnull=True) | ~Q(author=F("approver")),
+                name="policy_author_does_not_approve",
             ),
             models.CheckConstraint(
                 condition=~Q(state="in_force") | Q(shipped=True) | Q(approver__isnull=False), name="policy_in_force_is_approved"

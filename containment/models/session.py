@@ -18,8 +18,8 @@ GATE_STATES = ("active", "paused", "restricted", "ended")
 
 
 class Session(models.Model):
-    """Key: (identity, external_id). `origin` says where its connections come from ({address, application}), so that a foreign one can be told
-    apart. `gate` is our own gate: what a runtime that asks us is told. What a client said of its role or workflow is in `claimed`."""
+    """Key: (identity, external_id). `origin` says where its connections come from ({address, application}), so that a foreign one can be
+    told apart. `gate` is our own gate: what a runtime that asks us is told. What a client said of its role or workflow is in `claimed`."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     external_id = models.TextField()
@@ -64,8 +64,8 @@ class Session(models.Model):
 
 
 class Designation(models.Model):
-    """Business-critical, because. For one session or for a whole workflow of an identity. `must_go_on` lists what an interim stage may never
-    touch: {"schemas": ["payments"], "reconnect": true}."""
+    """Business-critical, because. For one session or for a whole workflow of an identity. `must_go_on` lists what an interim stage may
+    never touch: {"schemas": ["payments"], "reconnect": true}."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="designations")
@@ -93,7 +93,9 @@ class Designation(models.Model):
             models.CheckConstraint(condition=Q(granter__isnull=True) | ~Q(granter=F("requester")), name="designation_granted_by_another"),
             models.CheckConstraint(condition=Q(kind__in=CLASSES), name="designation_class_is_known"),
             models.CheckConstraint(condition=~(Q(session_name="") & Q(workflow="")), name="designation_names_session_or_workflow"),
-            models.CheckConstraint(condition=Q(review_by__lte=F("requested_at") + timedelta(days=90)), name="designation_is_reviewed_in_90_days"),
+            models.CheckConstraint(
+                condition=Q(review_by__lte=F("requested_at") + timedelta(days=90)), name="designation_is_reviewed_in_90_days"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -11,8 +11,9 @@ from core.refs import Ref
 
 
 class WorkDocument(models.Model):
-    """`body` of both kinds: {"roles": […], "purposes": {role: […]}, "actions": […], "resources": [pattern …], "tools": [{"name", "writes"}],
-    "systems": […], "joins": [[a, b] …], "bounds": {…}, "budgets": {…}, "environments": […], "ttl_minutes": n}; what is left out allows nothing."""
+    """`body` of both kinds: {"roles": […], "purposes": {role: […]}, "actions": […], "resources": [pattern …], "tools": [{"name",
+    "writes"}], "systems": […], "joins": [[a, b] …], "bounds": {…}, "budgets": {…}, "environments": […], "ttl_minutes": n}; what is left
+    out allows nothing."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.TextField()
@@ -33,7 +34,9 @@ class WorkDocument(models.Model):
             models.CheckConstraint(condition=Q(kind__in=["agent_profile", "workflow"]), name="work_document_kind_is_known"),
             models.UniqueConstraint(fields=["kind", "name", "version"], name="one_text_per_work_document_version"),
             models.UniqueConstraint(fields=["kind", "name"], condition=Q(state="in_force"), name="one_work_document_in_force"),
-            models.CheckConstraint(condition=Q(approver__isnull=True) | ~Q(approver=F("author")), name="work_document_author_does_not_approve"),
+            models.CheckConstraint(
+                condition=Q(approver__isnull=True) | ~Q(approver=F("author")), name="work_document_author_does_not_approve"
+            ),
             models.CheckConstraint(condition=~Q(state="in_force") | Q(approver__isnull=False), name="work_document_in_force_is_approved"),
         ]
 

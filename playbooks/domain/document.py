@@ -223,9 +223,11 @@ def _rules(document: Document) -> list[Fault]:
         preserved = bool(document.evidence_waiver)
         for index, step in enumerate(steps):
             path = f"stages.{stage}[{index}].measure"
-            for kind in document.kinds:
-                if step.measure in UNBEARABLE.get(kind, frozenset()):
-                    faults.append(Fault(path, "unbearable", f"{step.measure} cannot be done to a {kind.replace('_', ' ')}."))
+            faults += [
+                Fault(path, "unbearable", f"{step.measure} cannot be done to a {kind.replace('_', ' ')}.")
+                for kind in document.kinds
+                if step.measure in UNBEARABLE.get(kind, frozenset())
+            ]
             if step.measure is Measure.EVIDENCE_PRESERVE:
                 preserved = True
             if step.measure not in PRESERVING and not preserved:
@@ -234,7 +236,11 @@ def _rules(document: Document) -> list[Fault]:
     for index, step in enumerate(document.stages.get("interim", ())):
         if step.measure in {Measure.CREDENTIAL_REVOKE, Measure.CREDENTIAL_ROTATE, Measure.WORKLOAD_ISOLATE, Measure.IDENTITY_DISABLE}:
             faults.append(
-                Fault(f"stages.interim[{index}].measure", "touches_must_go_on", f"{step.measure} would stop what must go on while people decide.")
+                Fault(
+                    f"stages.interim[{index}].measure",
+                    "touches_must_go_on",
+                    f"{step.measure} would stop what must go on while people decide.",
+                )
             )
     for reason, hold in document.holds.items():
         if not timedelta(0) < hold.patience <= LONGEST_WAIT:

@@ -1,4 +1,4 @@
-"""A published plan, one row per version. A version never changes; it is in force only after someone other than its author approved its digest."""
+"""A published plan, one row per version. It never changes, and is in force only after someone other than its author approved its digest."""
 
 from __future__ import annotations
 

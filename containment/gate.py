@@ -1,0 +1,56 @@
+"""The session gate: opens and closes our own sessions. A runtime that asks us is told what stands here, at once.
+
+The `holdfast` connector acts through this file, so that pausing an agent is a run with intent, proof and undo like everything else. A gate
+change is one row, its audit entry, and nothing outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.conf import settings
+
+from audit import clock
+from audit.record import record, story
+from connectors import registry
+from containment.models import Session
+from core.actor import SYSTEM
+
+
+class Gate:
+    """What containment hands to the connector at start. `identity` is our id; `sessions` are names, or none for every live one."""
+
+    def look(self, identity: str, sessions: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Session name -> {state, because, allows, key} of the live ones."""
+        return {session.external_id: _seen(session) for session in _live(identity, sessions)}
+
+    @story
+    def set(self, identity: str, session: str, *, state: str, because: str, key: str, allows: Sequence[str] = ()) -> bool:
+        """Put one session into `state` (active, paused, restricted, ended). False when it is there already. `key` says whose doing it
+        is.
+        """
+        row = Session.objects.select_for_update(of=("self",)).filter(identity_id=identity, external_id=session).first()
+        if row is None or (row.gate == state and row.gate_key == key):
+            return False
+        row.gate, row.gate_because, row.gate_allows = state, because, list(allows)
+        row.gate_key = key if state != "active" else ""
+        row.gated_at = clock.now()
+        row.ended_at = row.gated_at if state == "ended" else None
+        row.save(update_fields=["gate", "gate_because", "gate_allows", "gate_key", "gated_at", "ended_at"])
+        record("session.gated", row.ref, actor=SYSTEM, about=[row.identity.ref], session=session, state=state, because=because)
+        return True
+
+
+def configure_connectors() -> None:
+    registry.configure(settings.CONNECTORS, gate=Gate())
+
+
+def _live(identity: str, sessions: Sequence[str]) -> list[Session]:
+    rows = Session.objects.filter(identity_id=identity, discovered_at__isnull=True)
+    rows = rows.filter(external_id__in=list(sessions)) if sessions else rows.filter(ended_at__isnull=True)
+    return list(rows.order_by("external_id"))
+
+
+def _seen(session: Session) -> dict[str, Any]:
+    return {"state": session.gate, "because": session.gate_because, "allows": list(session.gate_allows), "key": session.gate_key}
