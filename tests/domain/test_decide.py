@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from containment.domain.decide import SENTENCES, Cap, Verdict
+from containment.domain.decide import SENTENCES, Cap, Choice, Verdict
 from containment.domain.facts import (
     ActionFacts,
     BusinessClass,
     Ceiling,
     CoolOffFacts,
     CredentialUser,
+    DetectionFacts,
     EventFacts,
+    Facts,
     Finding,
     GrantFacts,
     HistoryFacts,
     Kind,
+    Reach,
     RunFacts,
+    Sensitivity,
     SessionFacts,
+    Severity,
     Stage,
     UseFacts,
 )
-from containment.domain.policy import HoldReason, Lapse, Mode, ModeRule
+from containment.domain.policy import HoldReason, Lapse, Mode, ModeRule, RiskPolicy
 from tests.domain.facts_of import (
     CARD_TOKENS,
     DAY,
@@ -50,24 +56,24 @@ from tests.domain.facts_of import (
 )
 
 HARD, SOFT = Stage.HARD, Stage.SOFT
-MILD = {"action": ActionFacts(name="data.read")}  # the sample as a plain read: between soft and hard
+MILD: dict[str, Any] = {"action": ActionFacts(name="data.read")}  # the sample as a plain read: between soft and hard
 GRANT = GrantFacts(id="g-1", starts_at=NOW - DAY, ends_at=NOW + HOUR)
 NO = CoolOffFacts(at=NOW - 10 * MINUTE, codes=frozenset({"unexpected_secret_read", "identity_violation"}))
 PROTECTED = replace(ETL, protected=True, protected_because="break-glass")
 FIRST_ACCESS = Finding(code="first_access", strength=1, because="never before", observations=29)
-THIN = {  # four baseline signals with 29 observations each lift it over soft, and nothing else would
+THIN: dict[str, Any] = {  # four baseline signals with 29 observations each lift it over soft, and nothing else would
     "detection": None,
     "action": ActionFacts(name="admin.call"),
     "observed": tuple(replace(FIRST_ACCESS, code=code) for code in ("first_access", "volume", "tool_chain", "cross_system")),
-    "identity": replace(ETL, kind=Kind.AI_AGENT, workflows=(), reach="estate", discovered=True, first_seen_at=NOW - 2 * DAY),
+    "identity": replace(ETL, kind=Kind.AI_AGENT, workflows=(), reach=Reach.ESTATE, discovered=True, first_seen_at=NOW - 2 * DAY),
 }
 
 
-def choice(facts, policy=SHIPPED):
+def choice(facts: Facts, policy: RiskPolicy = SHIPPED) -> Choice:
     return judged(facts, policy).choice
 
 
-def ceiling(top: Ceiling, **changes):
+def ceiling(top: Ceiling, **changes: Any) -> DetectionFacts:
     return detection(source=replace(EDR, ceiling=top), **changes)
 
 
@@ -80,7 +86,7 @@ def test_there_are_ten_sentences():
     ("sentence", "facts", "verdict", "stage"),
     [
         (0, sample(run=RunFacts(id="r", stage=HARD), identity=PROTECTED, grants=(GRANT,)), Verdict.COVERED, HARD),
-        (1, sample(resource=replace(CARD_TOKENS, sensitivity="low"), identity=PROTECTED, grants=(GRANT,)), Verdict.WATCH, None),
+        (1, sample(resource=replace(CARD_TOKENS, sensitivity=Sensitivity.LOW), identity=PROTECTED, grants=(GRANT,)), Verdict.WATCH, None),
         (2, sample(identity=PROTECTED, grants=(GRANT,), history=HistoryFacts(cool_off=NO)), Verdict.HOLD, HARD),
         (3, sample(grants=(GRANT,), history=HistoryFacts(cool_off=NO), budget_left=0), Verdict.EXEMPT, None),
         (4, payments(history=HistoryFacts(cool_off=NO), budget_left=0), Verdict.WATCH, None),
@@ -120,7 +126,7 @@ class TestCovered:
         assert not choice(payments(run=RunFacts(id="r", stage=SOFT))).raises
 
     def test_a_quiet_case_joins_as_well(self):
-        won = choice(sample(run=RunFacts(id="r", stage=SOFT), resource=replace(CARD_TOKENS, sensitivity="low")))
+        won = choice(sample(run=RunFacts(id="r", stage=SOFT), resource=replace(CARD_TOKENS, sensitivity=Sensitivity.LOW)))
         assert (won.verdict, won.would_have, won.spends) == (Verdict.COVERED, Verdict.WATCH, False)
 
 
@@ -306,7 +312,7 @@ class TestThin:
         assert choice(facts).verdict is Verdict.CONTAIN
 
     def test_a_claim_of_a_baseline_that_we_do_not_know_asks_a_person(self):
-        loud = detection(claims=("volume", "tool_chain", "first_access", "cross_system"), source_ip=INSIDE, severity="critical")
+        loud = detection(claims=("volume", "tool_chain", "first_access", "cross_system"), source_ip=INSIDE, severity=Severity.CRITICAL)
         facts = sample(detection=loud, action=ActionFacts(name="admin.call"), sessions=(), identity=replace(ETL, kind=Kind.AI_AGENT))
         assert choice(facts).sentence == 6
 

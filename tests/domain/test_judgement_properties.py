@@ -9,7 +9,7 @@ from datetime import timedelta
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from containment.domain.decide import SENTENCES, Question, Verdict
+from containment.domain.decide import SENTENCES, Choice, Question, Verdict
 from containment.domain.facts import (
     ActionFacts,
     Ceiling,
@@ -158,7 +158,7 @@ OBSERVING = SHIPPED.in_mode(Mode.OBSERVE)
 ACTS = {Verdict.WATCH: 0, Verdict.COVERED: 0, Verdict.EXEMPT: 0, Verdict.HOLD: 1, Verdict.CONTAIN: 2}
 
 
-def acts_by_itself(choice) -> bool:
+def acts_by_itself(choice: Choice) -> bool:
     return choice.spends or choice.raises
 
 

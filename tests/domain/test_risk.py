@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from containment.domain.facts import Finding, IdentityFacts, Kind
+from containment.domain.judge import Judgement
 from containment.domain.risk import likelihood, tenth
 from tests.domain.facts_of import ETL, NOW, SHIPPED, agent, judged, sample
 
@@ -17,7 +18,7 @@ def observed(*codes: str, observations: int | None = None) -> tuple[Finding, ...
     return tuple(Finding(code=code, strength=1, because="seen", observations=observations) for code in codes)
 
 
-def family(judgement, name):
+def family(judgement: Judgement, name: str) -> float:
     return next(one.decibans for one in judgement.waterfall.families if one.family == name)
 
 

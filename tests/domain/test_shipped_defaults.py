@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,7 @@ def undeclared_write(sensitivity: Sensitivity) -> Facts:
     )
 
 
-def quiet_activity(action: str, resource: str, sensitivity: Sensitivity, **changes: object) -> Facts:
+def quiet_activity(action: str, resource: str, sensitivity: Sensitivity, **changes: Any) -> Facts:
     world = {"detection": None, "action": ActionFacts(name=action), "resource": ResourceFacts(id=resource, sensitivity=sensitivity)}
     return sample(**world | changes)
 

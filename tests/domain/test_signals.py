@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -58,17 +59,17 @@ MAY_ALL = replace(INGEST, scope=(ScopeRule(action="*"),))
 KNOWN_WORKLOAD = WorkloadFacts(issuer="https://issuer", attestations=("verified",), images=("etl@sha256:aa*",))
 
 
-def everyday(**changes: object) -> Facts:
+def everyday(**changes: Any) -> Facts:
     """The ETL reader at its work, with a detector that saw something, claims nothing, and has the address inside."""
-    world: dict[str, object] = {"detection": detection(claims=(), source_ip=INSIDE), "action": READ, "resource": ORDERS}
+    world: dict[str, Any] = {"detection": detection(claims=(), source_ip=INSIDE), "action": READ, "resource": ORDERS}
     return sample(**world | changes)
 
 
-def said(**changes: object) -> Facts:
+def said(**changes: Any) -> Facts:
     return everyday(detection=detection(claims=(), source_ip=INSIDE, **changes))
 
 
-def session(**changes: object) -> Facts:
+def session(**changes: Any) -> Facts:
     return everyday(sessions=(replace(ETL_SESSION, **changes),))
 
 
@@ -298,7 +299,7 @@ def test_a_leaked_credential_reported_and_unused_condemns_that_credential_only()
     ids=["from a known network", "before it leaked", "in a known session", "from where a known session is", "no network known"],
 )
 def test_use_of_a_leaked_credential_condemns_the_identity_only_from_outside_and_after(change):
-    world: dict[str, object] = {"credential": LEAKED, "session": "", "detection": detection(claims=())}
+    world: dict[str, Any] = {"credential": LEAKED, "session": "", "detection": detection(claims=())}
     assert [one.against for one in judged(sample(**world | change)).conclusive] == ["credential"]
 
 
