@@ -1,0 +1,1 @@
+"""Pure rules of holds and exceptions: who may answer, what silence means, what a scope covers. No Django."""

@@ -1,0 +1,39 @@
+"""What follows when a deadline passes unanswered. Pure.
+
+A deadline that is found long after it passed (outage, restore, kill switch) was no fair chance to answer, so it never contains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from approvals.domain.moves import Ending, LapsedTo, OnLapse
+from approvals.domain.quorum import Terms
+
+LATE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Lapse:
+    to: LapsedTo
+    terms: Terms
+    because: str
+
+
+def after_deadline(terms: Terms, *, on_lapse: OnLapse, in_the_end: Ending, overdue: timedelta, asked_again: bool) -> Lapse:
+    """The first sentence that is true wins. `asked_again`: the last reviewers have been asked a second time already."""
+    late = overdue > LATE
+    found = f"the deadline was found {int(overdue.total_seconds() // 60)} minutes late"
+    if terms.further and (late or on_lapse == "escalate"):
+        return Lapse("escalated", terms.escalated(), found if late else "nobody answered")
+    if late and not asked_again:
+        return Lapse("escalated", terms, f"{found}: the same reviewers are asked once more")
+    if late:
+        return Lapse("release", terms, f"{found}, and a late one never contains")
+    return Lapse(in_the_end if on_lapse == "escalate" else on_lapse, terms, "nobody answered")
+
+
+def silence(terms: Terms, on_lapse: OnLapse, in_the_end: Ending) -> OnLapse:
+    """What the next deadline means, as pages show it: nothing is left to escalate to once the last reviewers are asked."""
+    return in_the_end if on_lapse == "escalate" and not terms.further else on_lapse

@@ -1,0 +1,36 @@
+"""The lives of a Hold and of an exception. Who may walk the arrows is holds.py's and grants.py's business."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from core.lifecycle import Lifecycle
+
+Word = Literal["approve", "reject"]
+OnLapse = Literal["contain", "release", "escalate"]  # what silence until the deadline means
+Ending = Literal["contain", "release"]  # what silence means once everybody was asked
+LapsedTo = Literal["contain", "release", "escalated"]
+
+HOLD = Lifecycle(
+    "hold",
+    {
+        ("open", "approve"): "approved",
+        ("open", "reject"): "rejected",
+        ("open", "escalate"): "open",  # the next reviewers, a new deadline
+        ("open", "lapse"): "lapsed",  # everybody was asked and nobody answered: not a person's no
+        ("open", "withdraw"): "withdrawn",  # its run ended first
+        ("open", "supersede"): "superseded",  # another hold asks about a changed plan
+    },
+)
+
+GRANT = Lifecycle(
+    "exception",
+    {
+        ("asked", "grant"): "granted",
+        ("asked", "refuse"): "refused",
+        ("asked", "withdraw"): "withdrawn",
+        ("asked", "end"): "ended",  # its time passed before anybody signed it
+        ("granted", "revoke"): "revoked",
+        ("granted", "end"): "ended",
+    },
+)
