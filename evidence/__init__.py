@@ -1,0 +1,1 @@
+"""Evidence: artefacts under seal, with a custody entry for every touch."""

@@ -1,0 +1,115 @@
+"""Artefacts, their sealed bytes and their custody; all of them final.
+
+Runs on an empty database. Undoing it drops all evidence: export it first.
+"""
+
+import django.db.models.deletion
+from django.db import migrations, models
+
+import core.ids
+from audit.rights import final
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = []
+
+    operations = [
+        migrations.CreateModel(
+            name="Artefact",
+            fields=[
+                ("id", models.UUIDField(default=core.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("sha256", models.TextField()),
+                ("name", models.TextField()),
+                ("media_type", models.TextField()),
+                ("size", models.PositiveBigIntegerField()),
+                ("redactions", models.PositiveIntegerField(default=0)),
+                ("key_id", models.TextField()),
+                ("run_ref", models.TextField()),
+                ("case_ref", models.TextField()),
+                ("identity_ref", models.TextField()),
+                ("collected_at", models.DateTimeField()),
+                ("collected_by", models.TextField()),
+            ],
+            options={
+                "db_table": "artefact",
+                "ordering": ["collected_at", "id"],
+            },
+        ),
+        migrations.CreateModel(
+            name="Custody",
+            fields=[
+                ("id", models.UUIDField(default=core.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("n", models.PositiveIntegerField()),
+                ("at", models.DateTimeField()),
+                ("actor", models.TextField()),
+                ("actor_name", models.TextField()),
+                ("act", models.TextField()),
+                ("sha256_seen", models.TextField(blank=True)),
+            ],
+            options={
+                "db_table": "custody",
+                "ordering": ["artefact", "n"],
+            },
+        ),
+        migrations.CreateModel(
+            name="SealedBytes",
+            fields=[
+                (
+                    "artefact",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to="evidence.artefact",
+                    ),
+                ),
+                ("content", models.BinaryField()),
+            ],
+            options={
+                "db_table": "artefact_sealed",
+            },
+        ),
+        migrations.AddIndex(
+            model_name="artefact",
+            index=models.Index(fields=["case_ref", "collected_at"], name="artefacts_of_a_case"),
+        ),
+        migrations.AddIndex(
+            model_name="artefact",
+            index=models.Index(fields=["sha256"], name="artefacts_by_content"),
+        ),
+        migrations.AddConstraint(
+            model_name="artefact",
+            constraint=models.UniqueConstraint(fields=("run_ref", "name", "sha256"), name="the_same_content_is_sealed_once_per_run"),
+        ),
+        migrations.AddConstraint(
+            model_name="artefact",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("sha256__regex", "^sha256:[0-9a-f]{64}$")), name="an_artefact_is_addressed_by_its_content"
+            ),
+        ),
+        migrations.AddField(
+            model_name="custody",
+            name="artefact",
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="custody", to="evidence.artefact"),
+        ),
+        migrations.AddConstraint(
+            model_name="custody",
+            constraint=models.UniqueConstraint(fields=("artefact", "n"), name="custody_is_numbered_without_gaps"),
+        ),
+        migrations.AddConstraint(
+            model_name="custody",
+            constraint=models.CheckConstraint(condition=models.Q(("n__gt", 0)), name="custody_starts_at_one"),
+        ),
+        migrations.AddConstraint(
+            model_name="custody",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("act__in", ["sealed", "viewed", "found_broken"])), name="a_touch_is_of_a_kind_we_know"
+            ),
+        ),
+        final("artefact"),
+        final("artefact_sealed"),
+        final("custody"),
+    ]
