@@ -19,12 +19,12 @@ SENTENCES: dict[str, str] = {
     "token.issued": "issued the token {name} with {scopes}",
     "token.revoked": "revoked the token {name}",
     # inventory
-    "identity.discovered": "found an identity nobody had listed: {subject}",
-    "identity.imported": "imported {subject}",
-    "identity.changed": "changed {changes} of {subject}",
-    "identity.adopted": "gave {subject} an owner: {owner}",
-    "identity.merged": "merged {other} into {subject}",
-    "identity.split": "split {other} from {subject}",
+    "identity.discovered": "found an identity nobody had listed: {identity}",
+    "identity.imported": "imported {identity}",
+    "identity.changed": "changed {changes} of {identity}",
+    "identity.adopted": "gave {identity} an owner: {owner}",
+    "identity.merged": "merged {other} into {identity}",
+    "identity.split": "split {other} from {identity}",
     "inventory.imported": "imported {count} entries from {file}",
     "session.registered": "registered the session {session}",
     "session.narrowed": "narrowed the session {session}",
@@ -87,7 +87,7 @@ SENTENCES: dict[str, str] = {
     # the house
     "scenario.started": "started the scenario {name}",
     "killswitch.set": "set the kill switch to {position}: {reason}",
-    "protected.changed": "changed the protected mark of {subject}: {because}",
+    "protected.changed": "changed the protected mark of {identity}: {because}",
 }
 
 

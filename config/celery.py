@@ -68,7 +68,7 @@ app.conf.update(SETTINGS)
 app.autodiscover_tasks(["playbooks", "containment"])
 
 
-@celeryd_init.connect  # type: ignore[untyped-decorator]
+@celeryd_init.connect
 def assert_settings(**_: Any) -> None:
     """A worker under other settings would lose or double work: it does not start."""
     wrong = [name for name, value in SETTINGS.items() if name != "broker_url" and app.conf.get(name) != value]

@@ -191,7 +191,7 @@ def _case(detection: Detection, judgement: Judgement, now: datetime) -> Case:
     case.detections_seen += 1
     case.last_event_at = now
     case.first_event_at = min(case.first_event_at, detection.occurred_at)
-    case.highest_risk = max(float(case.highest_risk), judgement.risk)  # type: ignore[assignment]
+    case.highest_risk = max(float(case.highest_risk), judgement.risk)
     case.save(update_fields=["detections_seen", "last_event_at", "first_event_at", "highest_risk"])
     return case
 

@@ -53,4 +53,15 @@ def _live(identity: str, sessions: Sequence[str]) -> list[Session]:
 
 
 def _seen(session: Session) -> dict[str, Any]:
-    return {"state": session.gate, "because": session.gate_because, "allows": list(session.gate_allows), "key": session.gate_key}
+    return {
+        "state": session.gate,
+        "because": session.gate_because,
+        "allows": list(session.gate_allows),
+        "key": session.gate_key,
+        "workflow": session.workflow,
+        "role": session.role,
+        "drive": session.drive,
+        "origin": session.origin,
+        "intent": session.intent,
+        "started_at": session.started_at.isoformat(),
+    }

@@ -217,7 +217,7 @@ def _detection(detection: Detection) -> DetectionFacts:
 
 def _resource(resource: Resource) -> ResourceFacts:
     return ResourceFacts(
-        id=str(resource.pk),
+        id=resource.key,  # the outside name, because scopes match it
         kind=resource.kind,
         name=resource.key,
         sensitivity=None if resource.sensitivity == "unknown" else Sensitivity(resource.sensitivity),

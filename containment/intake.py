@@ -134,7 +134,7 @@ def _identity(reading: Reading, now: datetime) -> Identity:
         },
     )
     if made:
-        record("identity.discovered", identity.ref, actor=SYSTEM, subject=str(identity), kind=identity.kind)
+        record("identity.discovered", identity.ref, actor=SYSTEM, identity=str(identity), kind=identity.kind)
     return identity
 
 

@@ -40,5 +40,15 @@ class WouldWiden(Refusal):
     code = "would_widen"
 
 
+class NotYourSession(Forbidden):
+    code = "not_your_session"
+
+
+class IdentityContained(Refusal):
+    """Who is contained begins nothing new, under no other name."""
+
+    code = "identity_contained"
+
+
 class OwnApproval(Forbidden):
     code = "own_approval"

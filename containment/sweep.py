@@ -79,7 +79,7 @@ def _runs() -> int:
     )
     done = 0
     for run_id, next_at, lease_until in due:
-        overdue = now - max(next_at, lease_until or next_at)
+        overdue = now - max(moment for moment in (next_at, lease_until) if moment is not None)
         if overdue >= GRACE:
             done += engine.drive(run_id, executor="sweeper")
         else:

@@ -68,7 +68,7 @@ class _Reader:
         kind = identity.get("kind")
         if "kind" in identity and kind not in KINDS:
             self.fault("identity.kind", "unknown_value", f"Must be one of {', '.join(KINDS)}.")
-        made = {
+        made: dict[str, Any] = {
             "external_id": self._text(raw, "external_id", "external_id", 200),
             "title": self._text(raw, "title", "title", 300),
             "severity": self._choice(raw, "severity", SEVERITIES),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection, transaction
@@ -30,6 +30,6 @@ class Command(BaseCommand):
             self._end(1, f"Broken at entry {found.seq}: {found.why}.")
         self._end(0, f"Intact: {head.seq} entries, head {head.hash}. No checkpoint outside the database was compared.")
 
-    def _end(self, code: int, sentence: str) -> Any:
+    def _end(self, code: int, sentence: str) -> NoReturn:
         self.stdout.write(sentence)
         sys.exit(code)
