@@ -74,7 +74,7 @@ def story(function: Callable[P, R]) -> Callable[P, R]:
     return told
 
 
-def record(verb: str, subject: Ref, *, actor: Actor, about: Iterable[Ref | None] = (), **facts: Any) -> None:
+def record(verb: str, subject: Ref, /, *, actor: Actor, about: Iterable[Ref | None] = (), **facts: Any) -> None:
     """Write down that `actor` did `verb` to `subject`. `about` names the other things whose pages show it. Only inside a story."""
     if _told.drafts is None:
         raise RuntimeError(f"{verb} was recorded outside a story: no entry, no change")

@@ -1,0 +1,116 @@
+"""The seed: a trial begins whole, `access.json` opens every door that it names, and a restart takes nothing from people."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accounts import tokens
+from accounts.models import Person, ServiceToken
+from accounts.roles import Role
+from audit.models import AuditEntry
+from containment import policies
+from containment.models import Designation, Identity, RiskPolicyVersion, Session, WorkDocument
+from playbooks.models import PlaybookVersion
+from trial.estate import Estate
+from trial.seed import ACCESS, seed
+from trial.workloads.agent import TOKEN
+
+pytestmark = pytest.mark.django_db
+
+URL = "http://127.0.0.1:8000"
+PEOPLE = {"analyst", "analyst2", "manager", "engineer", "auditor", "admin"}
+
+
+@pytest.fixture
+def fresh_home(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def test_access_json_opens_every_door_that_it_names(fresh_home: Path, built: Estate) -> None:
+    seed(fresh_home, url=URL, estate=built)
+    access = _access(fresh_home)
+    assert stat.S_IMODE((fresh_home / ACCESS).stat().st_mode) == 0o600
+    assert set(access) == {"url", "users", "tokens", "estate"}
+    assert set(access["users"]) == PEOPLE
+    assert set(access["tokens"]) == {"detections", "guard", "read"}
+    for username, user in access["users"].items():
+        assert Person.objects.get(username=username).check_password(user["password"])
+    assert tokens.find(access["tokens"]["detections"]).source == "edr-prod"
+    assert access["estate"]["dsn"] == built.dsn
+
+
+def test_nobody_who_may_answer_a_hold_owns_the_token_that_asked_for_it(fresh_home: Path, built: Estate) -> None:
+    seed(fresh_home, url=URL, estate=built)
+    owners = {token.owner for token in ServiceToken.objects.select_related("owner")}
+    assert not any({Role.ANALYST, Role.MANAGER} & owner.roles for owner in owners)
+
+
+def test_what_must_not_be_cut_without_a_person_is_designated_by_two(fresh_home: Path, built: Estate) -> None:
+    seed(fresh_home, url=URL, estate=built)
+    found = {one.session_name: one for one in Designation.objects.select_related("requester", "granter")}
+    assert {name: one.kind for name, one in found.items()} == {"pay-main": "payment", "train-7": "long_running_job"}
+    assert all(one.granted_at and one.granter and one.granter != one.requester for one in found.values())
+    assert found["pay-main"].must_go_on == {"schemas": ["payments"], "reconnect": True}
+
+
+def test_every_workload_is_listed_with_where_it_comes_from(fresh_home: Path, built: Estate) -> None:
+    seed(fresh_home, url=URL, estate=built)
+    names = {"etl-main", "pay-main", "rep-daily", "rep-audit", "rep-adhoc", "train-7", "inv-1"}
+    sessions = Session.objects.all()
+    assert {session.external_id for session in sessions} == names
+    assert all(session.origin == {"address": "127.0.0.1", "application": session.external_id} for session in sessions)
+    assert {document.state for document in WorkDocument.objects.all()} == {"in_force"}
+    assert Identity.objects.get(subject="estate_admin").protected
+    shared = Identity.objects.get(subject="reports_shared").credential_uses.values_list("workflow", flat=True)
+    assert sorted(shared) == ["adhoc", "audit", "daily"]
+
+
+def test_a_second_start_changes_nothing_but_the_address(fresh_home: Path, built: Estate) -> None:
+    seed(fresh_home, url=URL, estate=built)
+    before, entries = _access(fresh_home), AuditEntry.objects.count()
+    Identity.objects.filter(subject="trainer").update(reach="narrow")
+    Session.objects.filter(external_id="inv-1").update(gate="paused")
+    seed(fresh_home, url="http://127.0.0.1:9000", estate=built)
+    assert _access(fresh_home) == before | {"url": "http://127.0.0.1:9000"}
+    assert AuditEntry.objects.count() == entries
+    assert Identity.objects.get(subject="trainer").reach == "narrow"
+    assert Session.objects.get(external_id="inv-1").gate == "paused"
+
+
+def test_a_lost_access_json_is_made_anew_and_opens_the_doors_again(fresh_home: Path, built: Estate) -> None:
+    seed(fresh_home, url=URL, estate=built)
+    (fresh_home / ACCESS).unlink()
+    seed(fresh_home, url=URL, estate=built)
+    access = _access(fresh_home)
+    assert Person.objects.count() == len(PEOPLE)
+    assert Person.objects.get(username="analyst").check_password(access["users"]["analyst"]["password"])
+    assert tokens.find(access["tokens"]["read"])
+
+
+def test_an_empty_trial_observes_and_lists_nobody(fresh_home: Path) -> None:
+    seed(fresh_home, url=URL, estate=None)
+    assert set(_access(fresh_home)) == {"url", "users", "tokens"}
+    assert not Identity.objects.exists()
+    assert not (fresh_home / TOKEN).exists()
+    assert policies.document(policies.in_force().text).default_mode == "observe"
+    assert PlaybookVersion.objects.filter(state="in_force").exists()
+
+
+def test_an_empty_trial_that_is_given_an_estate_later_keeps_what_was_discovered(fresh_home: Path, built: Estate) -> None:
+    seed(fresh_home, url=URL, estate=None)
+    now = RiskPolicyVersion.objects.get().drafted_at
+    found = Identity.objects.create(provider="postgres", subject="etl_reader", kind="workload", discovered_at=now, created_at=now)
+    seed(fresh_home, url=URL, estate=built)
+    found.refresh_from_db()
+    assert (found.kind, found.discovered_at) == ("service_account", None)
+
+
+def _access(home: Path) -> Mapping[str, Any]:
+    kept: dict[str, Any] = json.loads((home / ACCESS).read_text())
+    return kept
