@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-ODDS_LIMIT = 30.0
 MINUS = "−"
 
 
@@ -63,7 +62,8 @@ class _Scale:
 
 def waterfall(facts: Waterfall) -> SafeString:
     return format_html(
-        '<div class="picture"><table class="waterfall"><caption class="unseen">{}</caption><tbody>{}</tbody><tbody>{}</tbody></table>'
+        '<div class="picture"><table class="waterfall"><caption class="unseen">{}</caption>'
+        '<tbody>{}</tbody><tbody class="formulas">{}</tbody></table>'
         '<div class="risk-sum">{}</div></div>',
         _in_words(facts),
         _odds_rows(facts),
@@ -110,12 +110,13 @@ def _running(prior: float, bars: Sequence[Bar]) -> Iterable[float]:
 
 def _odds_rows(facts: Waterfall) -> SafeString:
     scale = _scale(facts)
-    rows = [_row("Before any signal", facts.prior_note, scale, 0.0, facts.prior)]
+    rows = [_row("Before any signal", facts.prior_note, scale, 0.0, facts.prior, tone="is-prior")]
     start = facts.prior
     for bar in facts.bars:
-        rows.append(_row(bar.label, bar.note, scale, start, start + bar.decibans, aside=_share_of(bar), carried=True))
+        tone = "is-up" if bar.decibans > 0 else "is-down"
+        rows.append(_row(bar.label, bar.note, scale, start, start + bar.decibans, tone=tone, aside=_share_of(bar)))
         start += bar.decibans
-    rows.append(_row("Odds", _limited(start, facts.odds), scale, 0.0, facts.odds, total=True))
+    rows.append(_row("Odds", _limited(start, facts.odds), scale, 0.0, facts.odds, tone="is-total"))
     return format_html_join("", "{}", ((row,) for row in rows))
 
 
@@ -127,51 +128,59 @@ def _share_of(bar: Bar) -> str:
 
 
 def _limited(total: float, odds: float) -> str:
-    if abs(total) > ODDS_LIMIT and abs(odds) == ODDS_LIMIT:
-        return f"the sum, {plain(total)}, counts as {plain(odds)} at most"
+    if abs(total - odds) >= 0.05:
+        return f"the sum is {plain(total)}; the policy counts {plain(odds)} of it"
     return "the sum, in decibans"
 
 
-def _row(
-    label: str, note: str, scale: _Scale, start: float, end: float, *, aside: str = "", carried: bool = False, total: bool = False
-) -> SafeString:
-    change = end - start
-    tone = "is-total" if total else "is-up" if change > 0 else "is-down"
+def _row(label: str, note: str, scale: _Scale, start: float, end: float, *, tone: str, aside: str = "") -> SafeString:
+    """A line and, below it, its reason; the dotted thread leads from where the line above ended."""
     left, width = scale.at(min(start, end)), max(0.6, abs(scale.at(end) - scale.at(start)))
-    carry = format_html('<line class="carry" x1="{}%" x2="{}%" y1="-9" y2="2"/>', scale.at(start), scale.at(start)) if carried else ""
-    return format_html(
-        '<tr{}><th scope="row">{}{}</th><td><svg height="16" aria-hidden="true"><line class="zero" x1="{}%" x2="{}%" y1="-6" y2="22"/>{}'
-        '<rect class="bar {}" x="{}%" y="2" width="{}%" height="12" rx="3"/></svg></td><td class="waterfall-value">{}{}</td></tr>',
-        SafeString(' class="is-sum"') if total else "",
-        label,
-        _small(note),
+    is_signal = tone in {"is-up", "is-down"}
+    thread = format_html('<line class="carry" x1="{0}%" x2="{0}%" y1="-9" y2="2"/>', scale.at(start)) if is_signal else ""
+    bar = format_html(
+        '<svg height="16" aria-hidden="true"><line class="zero" x1="{0}%" x2="{0}%" y1="-4" y2="20"/>{1}'
+        '<rect class="bar {2}" x="{3}%" y="2" width="{4}%" height="12" rx="3"/></svg>',
         scale.at(0),
-        scale.at(0),
-        carry,
+        thread,
         tone,
         left,
         f"{width:.2f}",
-        plain(end) if total else signed(change),
-        _small(aside),
+    )
+    return _line(label, bar, plain(end) if tone == "is-total" else signed(end - start), note, aside=aside, is_sum=tone == "is-total")
+
+
+def _line(label: str, middle: SafeString | str, value: str, note: str, *, aside: str = "", is_sum: bool = False) -> SafeString:
+    below = format_html('<tr class="is-note"><td{}>{}</td>{}</tr>', _wide(aside), note, _aside(aside)) if note or aside else ""
+    return format_html(
+        '<tr{}><th scope="row">{}</th><td>{}</td><td class="waterfall-value">{}</td></tr>{}',
+        SafeString(' class="is-sum"') if is_sum else "",
+        label,
+        middle,
+        value,
+        below,
     )
 
 
-def _small(words: str) -> SafeString:
-    return format_html("<small>{}</small>", words) if words else SafeString("")
+def _wide(aside: str) -> SafeString:
+    return SafeString(' colspan="2"' if aside else ' colspan="3"')
+
+
+def _aside(aside: str) -> SafeString:
+    return format_html('<td class="waterfall-aside">{}</td>', aside) if aside else SafeString("")
 
 
 def _formula_rows(facts: Waterfall) -> SafeString:
-    product = " × ".join(f"{factor.name} {factor.value:g}" for factor in facts.factors)
-    words = ", ".join(f"{factor.name}: {factor.word}" for factor in facts.factors)
+    product = " × ".join(f"{factor.name} {factor.word} {factor.value:g}" for factor in facts.factors)
     rows = [
-        ("Likelihood", "how likely it is misbehaviour", f"1 ÷ (1 + 10^({plain(-facts.odds)} ÷ 10))", _percent(facts.likelihood)),
-        ("Impact", words, f"∛({product})", f"{facts.impact:.3f}"),
-        ("Risk", "", f"100 × {facts.likelihood:.4f} × {facts.impact:.3f}", f"{facts.risk:.1f}"),
+        ("Likelihood of misbehaviour", f"1 ÷ (1 + 10^({plain(-facts.odds)} ÷ 10))", _percent(facts.likelihood)),
+        ("Impact", f"∛({product})", f"{facts.impact:.3f}"),
+        ("Risk", f"100 × {facts.likelihood:.4f} × {facts.impact:.3f}", f"{facts.risk:.1f}"),
     ]
     return format_html_join(
         "",
-        '<tr class="is-formula"><th scope="row">{}{}</th><td>{}</td><td class="waterfall-value">{}</td></tr>',
-        ((label, _small(note), formula, value) for label, note, formula, value in rows),
+        '<tr><th scope="row" colspan="2">{}</th><td class="waterfall-value">{}</td></tr><tr class="is-note"><td colspan="3">{}</td></tr>',
+        ((label, value, formula) for label, formula, value in rows),
     )
 
 
@@ -184,7 +193,8 @@ def _meter(facts: Waterfall) -> SafeString:
         ((f"{at:g}", word, _anchor(at)) for word, at in (("soft", facts.soft), ("hard", facts.hard))),
     )
     return format_html(
-        '<svg class="meter" height="48" role="img" aria-label="{}"><rect class="meter-ground" x="0" y="18" width="100%" height="10" rx="5"/>'
+        '<svg class="meter" height="48" role="img" aria-label="{}">'
+        '<rect class="meter-ground" x="0" y="18" width="100%" height="10" rx="5"/>'
         '<rect class="meter-risk" data-level="{}" x="0" y="18" width="{}%" height="10" rx="5"/>'
         '<text class="meter-number" x="{}%" y="12" text-anchor="{}">{}</text>{}</svg>',
         f"Risk {facts.risk:g} of 100, soft threshold {facts.soft:g}, hard threshold {facts.hard:g}",

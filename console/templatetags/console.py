@@ -56,7 +56,9 @@ def avatar(kind: str) -> SafeString:
     """The square that says what kind of identity this is."""
     words = str(kind).replace("_", " ")
     drawing = icon(ICONS_OF_KINDS.get(str(kind), "help-circle"))
-    return format_html('<span class="avatar" data-kind="{}" title="{}">{}<span class="unseen">{}</span></span>', kind, words, drawing, words)
+    return format_html(
+        '<span class="avatar" data-kind="{}" title="{}">{}<span class="unseen">{}</span></span>', kind, words, drawing, words
+    )
 
 
 @register.simple_tag
@@ -91,7 +93,7 @@ def ring(until: datetime, total: float = 900, say: str = "") -> SafeString:
 def moment(at: datetime | None, show: str = "full") -> SafeString:
     """A moment in UTC. `show`: "full" (date and time), "clock" (time), "date". The whole of it is in the title."""
     if at is None:
-        return mark_safe('<span class="faint">never</span>')  # noqa: S308 - a constant
+        return mark_safe('<span class="faint">never</span>')
     at = at.astimezone(UTC)
     words = {"full": f"{at:%Y-%m-%d %H:%M:%S}", "clock": f"{at:%H:%M:%S}", "date": f"{at:%Y-%m-%d}"}[show]
     return format_html('<time datetime="{}" title="{} UTC">{}</time>', at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S}", words)
@@ -106,7 +108,7 @@ def risk(number: float, soft: float, hard: float) -> SafeString:
         level,
         f"{number:g}",
         words,
-        f"{number:.0f}",
+        f"{number:.1f}",
         words,
     )
 

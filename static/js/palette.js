@@ -76,7 +76,7 @@ if (palette) {
   field.addEventListener("input", filter);
   field.addEventListener("keydown", onKey);
   palette.addEventListener("click", onChoice);
-  found.addEventListener("htmx:after:swap", () => {
+  field.addEventListener("htmx:after:swap", () => {
     mark(0);
     announce(`${options().length} results`);
   });

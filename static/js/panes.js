@@ -34,6 +34,6 @@ document.addEventListener("htmx:after:swap", (event) => {
   const { ctx } = event.detail ?? {};
   if (ctx?.sourceElement?.matches?.(".rows .row")) {
     show("detail");
-    document.getElementById("detail")?.scrollTo(0, 0);
+    document.querySelector(".pane.detail")?.scrollTo(0, 0);
   }
 });

@@ -22,8 +22,8 @@ const two = (number) => String(number).padStart(2, "0");
 export function inWords(seconds) {
   if (seconds <= 0) return "due";
   if (seconds < 3600) return `${Math.floor(seconds / 60)}:${two(seconds % 60)}`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ${two(Math.floor((seconds % 3600) / 60))} m`;
-  return `${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)}h ${two(Math.floor((seconds % 3600) / 60))}m`;
+  return `${Math.floor(seconds / 86400)}d ${two(Math.floor((seconds % 86400) / 3600))}h`;
 }
 
 export function urgencyOf(seconds) {
@@ -38,7 +38,6 @@ class TimeLeft extends HTMLElement {
   connectedCallback() {
     shown.add(this);
     this.before = Infinity;
-    this.title ||= this.textContent.trim();
     this.tick();
   }
 

@@ -46,7 +46,5 @@ def test_the_lock_file_pins_content_and_names_no_registry():
 def test_every_icon_that_a_page_names_is_in_the_sprite():
     sprite = next(VENDOR.glob("tabler-icons/*/sprite.svg")).read_text()
     drawn = set(re.findall(r'<symbol id="([\w-]+)"', sprite))
-    named = {
-        name for page in (ROOT / "templates").rglob("*.html") for name in re.findall(r'{%\s*icon\s+"([\w-]+)"', page.read_text())
-    }
+    named = {name for page in (ROOT / "templates").rglob("*.html") for name in re.findall(r'{%\s*icon\s+"([\w-]+)"', page.read_text())}
     assert named <= drawn
