@@ -89,7 +89,8 @@ def blast_radius(columns: Sequence[Column], links: Sequence[Link], *, most: int 
 
 def _fold(columns: Sequence[Column], most: int) -> tuple[list[Column], dict[str, str]]:
     """The columns with their surplus folded, and where each node is to be found now."""
-    folded, homes = [], {}
+    folded: list[Column] = []
+    homes: dict[str, str] = {}
     for number, column in enumerate(columns):
         ordered = sorted(column.nodes, key=lambda node: RANK[node.fate])
         kept, rest = (ordered, []) if len(ordered) <= most else (ordered[: most - 1], ordered[most - 1 :])

@@ -17,13 +17,19 @@ from console.templatetags import console as tags
 def asked(path="/", **cookies):
     request = RequestFactory().get(path)
     request.COOKIES.update(cookies)
-    request.csp_nonce = "nonce-of-this-page"
+    request.csp_nonce = "nonce-of-this-page"  # type: ignore[attr-defined]
     request.user = AnonymousUser()
     return request
 
 
 def shown(path="/", template="console/page.html", **facts):
     return render_to_string(template, {"server_now": datetime(2026, 11, 22, 10, tzinfo=UTC), **facts}, request=asked(path))
+
+
+def found(pattern, page):
+    match = re.search(pattern, page, re.DOTALL)
+    assert match, f"{pattern} is not in the page"
+    return match[match.lastindex or 0]
 
 
 def test_the_rail_marks_where_one_is_and_only_there():
@@ -54,20 +60,20 @@ def test_the_page_carries_the_servers_time():
 
 
 def test_the_import_map_names_every_module_and_is_valid():
-    imports = json.loads(re.search(r'<script type="importmap"[^>]*>(.*?)</script>', shown()).group(1))["imports"]
+    imports = json.loads(found(r'<script type="importmap"[^>]*>(.*?)</script>', shown()))["imports"]
     assert set(imports) == {f"/static/js/{module.name}" for module in tags.MODULES.glob("*.js")}
     assert all(url.startswith("/static/js/") for url in imports.values())
 
 
 def test_the_settings_of_htmx_are_valid_and_keep_what_a_person_chose():
-    config = json.loads(re.search(r"name=\"htmx-config\" content='(.*?)'", shown(), re.DOTALL).group(1))
+    config = json.loads(found(r"name=\"htmx-config\" content='(.*?)'", shown()))
     assert config["extensions"] == "ws,hx-csp"
     assert {"aria-current", "open"} <= set(config["morphIgnore"])
     assert "5xx" in config["noSwap"]
 
 
 def test_signing_out_is_a_post():
-    form = re.search(r'<form method="post" action="/accounts/logout/">.*?</form>', shown(), re.DOTALL).group(0)
+    form = found(r'<form method="post" action="/accounts/logout/">.*?</form>', shown())
     assert "csrfmiddlewaretoken" in form
 
 
