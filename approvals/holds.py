@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 from uuid import UUID
 
@@ -87,7 +88,7 @@ def open(  # noqa: A001 - holds.open(...) reads as what it does
         terms=terms.to_json(),
         opened_at=now,
         deadline=now + patience,
-        patience_s=round(patience.total_seconds()),
+        patience_s=ceil(patience.total_seconds()),
         on_lapse=lapses.silence(terms, on_lapse, ending),
         in_the_end=ending,
         keep_interim_s=round(keep_interim.total_seconds()),
