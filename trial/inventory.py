@@ -224,7 +224,7 @@ def _approve(work: Work, *, author: Person, approver: Person, now: datetime) -> 
         drafted_at=now,
         in_force_at=now,
     )
-    facts = {"version": 1, "kind": work.kind.replace("_", " "), "name": work.name, "digest": document.digest}
+    facts: dict[str, Any] = {"version": 1, "kind": work.kind.replace("_", " "), "name": work.name, "digest": document.digest}
     record("document.drafted", document.ref, actor=actors.of_person(author), **facts)
     record("document.approved", document.ref, actor=actors.of_person(approver), **facts)
 

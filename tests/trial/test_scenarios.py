@@ -10,7 +10,7 @@ from tests.trial.helpers import ask, do, eventually
 from trial.estate import Estate
 from trial.outside import Intruder
 from trial.scenarios import ALL, ScenarioTrouble
-from trial.scenarios.base import from_outside
+from trial.scenarios.foreign import from_outside
 from trial.scenarios.long_job import have_a_token_minted
 from trial.scenarios.shared_credential import read_the_vault
 from trial.workloads.base import Workload
@@ -100,7 +100,11 @@ def test_the_training_job_mints_one_token_when_its_setup_says_so(built: Estate, 
     assert ask(built, "SELECT count(*) FROM models.deploy_tokens WHERE minted_by = 'train-7'") == 1
 
 
-def test_without_holdfast_a_scenario_says_so(built: Estate, access: dict[str, object], working: Callable[..., Workload]) -> None:
+@pytest.mark.parametrize("name", ["leaked-secret", "shared-credential"])
+def test_without_holdfast_a_scenario_says_so_and_leaves_nobody_behind(
+    built: Estate, access: dict[str, object], working: Callable[..., Workload], name: str
+) -> None:
     working(AdHocReport, built)
     with pytest.raises(ScenarioTrouble, match="does not answer"):
-        ALL["shared-credential"].run(access)
+        ALL[name].run(access)
+    eventually(lambda: ask(built, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql'") == 0)

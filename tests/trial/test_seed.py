@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +110,6 @@ def test_an_empty_trial_that_is_given_an_estate_later_keeps_what_was_discovered(
     assert (found.kind, found.discovered_at) == ("service_account", None)
 
 
-def _access(home: Path) -> Mapping[str, Any]:
+def _access(home: Path) -> dict[str, Any]:
     kept: dict[str, Any] = json.loads((home / ACCESS).read_text())
     return kept

@@ -12,10 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-import psycopg
 
 from core.ids import uuid7
-from trial.estate import Estate
 from trial.outside import Intruder
 
 SOURCE = "edr-prod"
@@ -116,14 +114,3 @@ def wait_for(done: Callable[[], bool], otherwise: str) -> None:
         if time.monotonic() >= until:
             raise ScenarioTrouble(otherwise)
         time.sleep(0.1)
-
-
-def from_outside(access: Access, role: str) -> Intruder:
-    """A stranger with the password of `role`, who reads the cards."""
-    stranger = Intruder(Estate.of_access(access), role, name="psql", reads="SELECT customer, token FROM vault.card_tokens")
-    try:
-        stranger.arrive()
-    except psycopg.Error as no:
-        said = str(no).strip().partition("\n")[0]
-        raise ScenarioTrouble(f"{role} cannot be used from outside now ({said}). Undo its containment first.") from no
-    return stranger

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from trial.scenarios.base import Access, Outcome, Scenario, card_tokens, database_role, from_outside, identity, report
+from trial.scenarios.base import Access, Outcome, Scenario
+from trial.scenarios.foreign import misuse
 
 NAME = "leaked-secret"
 
 
 def run(access: Access) -> Outcome:
-    stranger = from_outside(access, "etl_reader")
-    answer = report(
+    return misuse(
         access,
         NAME,
+        "etl_reader",
         title="Cards read with the password of etl_reader, from an unknown address",
-        claims=["unexpected_secret_read"],
-        identity=identity("etl_reader"),
-        credential=database_role("etl_reader"),
-        action={"name": "secret.read", "count": 3},
-        resource=card_tokens(),
-        source_ip=stranger.origin,
-    )
-    return Outcome(
-        NAME,
-        [f"Logged in as etl_reader from {stranger.origin} and read {stranger.rows} rows of vault.card_tokens. The session stays."],
-        ["Within seconds the foreign session is cut and etl_reader can log in no more; its case shows the proof.", "Undo puts it back."],
-        answer,
-        stranger,
+        watch=[
+            "Within seconds the foreign session is cut and etl_reader can log in no more; its case shows the proof.",
+            "Undo puts it back.",
+        ],
     )
 
 

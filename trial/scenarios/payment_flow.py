@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from trial.scenarios.base import Access, Outcome, Scenario, card_tokens, database_role, from_outside, identity, report
+from trial.scenarios.base import Access, Outcome, Scenario
+from trial.scenarios.foreign import misuse
 
 NAME = "payment-flow"
 
 
 def run(access: Access) -> Outcome:
-    stranger = from_outside(access, "payments_writer")
-    answer = report(
+    return misuse(
         access,
         NAME,
+        "payments_writer",
         title="Cards read with the password of payments_writer",
-        claims=["unexpected_secret_read"],
-        identity=identity("payments_writer"),
-        credential=database_role("payments_writer"),
-        action={"name": "secret.read", "count": 3},
-        resource=card_tokens(),
-        source_ip=stranger.origin,
-    )
-    return Outcome(
-        NAME,
-        [f"Logged in as payments_writer from {stranger.origin} and read {stranger.rows} rows of vault.card_tokens. The session stays."],
-        [
+        watch=[
             "The foreign session is cut within seconds; pay-main goes on booking a payment a second, but the vault is closed to it.",
             "The hold in the queue waits for an answer before its deadline.",
         ],
-        answer,
-        stranger,
     )
 
 
