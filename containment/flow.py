@@ -6,7 +6,7 @@ Case, Run, Step, Hold, audit head. This file alone sees judgement, playbooks and
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +29,6 @@ from core.digest import plain
 from core.refs import Ref
 from core.refusals import Missing
 from playbooks import library, runs
-from playbooks.domain.document import HoldSpec
 from playbooks.domain.plan import CannotPlan, plan_digest, render
 from playbooks.library import Binding
 from playbooks.models import Run
@@ -240,17 +239,19 @@ def _ask(
         reason_class=reason,
         plan=_shown(plan, target, binding, judgement),
         plan_digest=digest,
-        terms=reviewers.terms_for(detection, facts, choice.bystanders, binding.version, quorum=max(terms.quorum, choice.quorum)),
-        patience=min(terms.patience, choice.patience) if choice.patience else terms.patience,
-        on_lapse=_on_lapse(terms, reason),
+        terms=reviewers.terms_for(detection, facts, choice.bystanders, binding.version, quorum=terms.quorum),
+        patience=_patience(judgement),
+        on_lapse=terms.on_lapse,
+        in_the_end=terms.then,
         keep_interim=terms.keep_interim,
         actor=SYSTEM,
     )
     return run, hold
 
 
-def _on_lapse(terms: HoldSpec, reason: str) -> Any:
-    return "release" if reason == "protected" and terms.on_lapse == "contain" else terms.on_lapse
+def _patience(judgement: Judgement) -> timedelta:
+    assert judgement.choice.patience is not None  # noqa: S101 - a hold always has one
+    return judgement.choice.patience
 
 
 def _plan(

@@ -14,7 +14,7 @@ from containment.domain.bystanders import Bystander, inside
 from containment.domain.conclusive import Against, Conclusive
 from containment.domain.facts import Ceiling, Facts, GrantFacts, Stage
 from containment.domain.families import SOURCE_CLAIM
-from containment.domain.policy import HoldReason, Lapse, Mode, RiskPolicy
+from containment.domain.policy import HoldReason, Mode, RiskPolicy
 from containment.domain.risk import Waterfall
 
 
@@ -37,7 +37,7 @@ class Choice:
 
     `sentence`: the number of the one that won. `stage`: what runs now (contain), on approval (hold), or what the live run has or rises to
     (covered). `would_have`, `would_have_stage`: what a cap lowered, an exception spared or a live run covered; `capped_by` names the caps.
-    Of a hold: `hold_reason`, `patience`, `quorum`, `on_lapse` (in order), `interim` (its interim stage runs now, for `interim_kept`),
+    Of a hold: `hold_reason`, `patience`, `interim` (its interim stage runs now),
     `at_once` (sessions that get the soft stage now), `bystanders` (who is held), `evidence_only`, `grouped` (with all others like it).
     `credential_only`: the evidence condemns the credential, and nothing but that may be cut. `offers_hard`: the playbook may open a hold
     for the hard stage besides. `spends`: it takes one from the containment budget.
@@ -52,10 +52,7 @@ class Choice:
     capped_by: tuple[Cap, ...] = ()
     hold_reason: HoldReason | None = None
     patience: timedelta | None = None
-    quorum: int = 0
-    on_lapse: tuple[Lapse, ...] = ()
     interim: bool = False
-    interim_kept: timedelta | None = None
     at_once: tuple[str, ...] = ()
     bystanders: tuple[Bystander, ...] = ()
     evidence_only: bool = False
@@ -218,7 +215,6 @@ def others_inside(question: Question) -> Choice | None:
         found.reason,
         f"{_capital(question.why)}, but others lie inside the cut: {names}.",
         interim=may_act,
-        interim_kept=question.policy.holds[found.reason].interim if may_act else None,
         at_once=found.at_once if may_act else (),
         bystanders=found.bystanders,
     )
@@ -281,18 +277,14 @@ def _hold(
     because: str,
     *,
     interim: bool = False,
-    interim_kept: timedelta | None = None,
     at_once: tuple[str, ...] = (),
     bystanders: tuple[Bystander, ...] = (),
     evidence_only: bool = False,
     grouped: bool = False,
 ) -> Choice:
-    rule = question.policy.holds[reason]
-    patience, on_lapse = rule.patience, rule.on_lapse
+    patience = question.policy.patience[reason]
     if question.is_exposed:
         patience = min(patience, question.policy.exposed_patience)
-        if reason is HoldReason.SHARED_CREDENTIAL:  # the sooner end is for leaks; what people designated or protected keeps its own
-            on_lapse = question.policy.exposed_on_lapse
     return Choice(
         verdict=Verdict.HOLD,
         sentence=sentence,
@@ -300,10 +292,7 @@ def _hold(
         stage=question.stage,
         hold_reason=reason,
         patience=patience,
-        quorum=rule.quorum,
-        on_lapse=on_lapse,
         interim=interim,
-        interim_kept=interim_kept,
         at_once=at_once,
         bystanders=bystanders,
         evidence_only=evidence_only,
@@ -326,7 +315,7 @@ def _under_ceiling(question: Question, choice: Choice) -> Choice:
         hold = _hold(question, choice.sentence, HoldReason.CEILING, said)
         return replace(hold, would_have=choice.verdict, would_have_stage=choice.stage, capped_by=(Cap.CEILING,))
     if choice.spends:
-        return replace(choice, because=said, interim=False, interim_kept=None, at_once=(), capped_by=(Cap.CEILING,))
+        return replace(choice, because=said, interim=False, at_once=(), capped_by=(Cap.CEILING,))
     return choice
 
 

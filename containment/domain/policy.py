@@ -33,17 +33,10 @@ class Needs(StrEnum):
     OWN_FINDING = "own_finding"
 
 
-class Lapse(StrEnum):
-    """What follows when nobody answers, in order."""
-
-    CHECKPOINT = "checkpoint"
-    ESCALATE = "escalate"
-    CONTAIN = "contain"
-    RELEASE = "release"
-
-
 class HoldReason(StrEnum):
-    """Why a person is asked. The business classes are those of the designation that lies inside the cut."""
+    """Why a person is asked; by this the playbook says what follows when nobody answers. The business classes are those of the
+    designation that lies inside the cut.
+    """
 
     PROTECTED = "protected"
     PAYMENT = BusinessClass.PAYMENT.value
@@ -118,16 +111,6 @@ class Budget:
         return max(0, min(self.per_source_hour - source_hour, self.per_day - day, may_of_kind - of_kind))
 
 
-@dataclass(frozen=True, slots=True)
-class HoldRule:
-    """How long a hold waits, for how many people, and what follows when nobody answers. `interim`: how long the interim stage is kept."""
-
-    patience: timedelta
-    quorum: int
-    on_lapse: tuple[Lapse, ...]
-    interim: timedelta | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskPolicy:
     version: int
@@ -153,9 +136,8 @@ class RiskPolicy:
     cool_off: timedelta
     discovered_soft: timedelta
     budget: Budget | None
-    holds: Mapping[HoldReason, HoldRule]
+    patience: Mapping[HoldReason, timedelta]
     exposed_patience: timedelta
-    exposed_on_lapse: tuple[Lapse, ...]
 
     @property
     def digest(self) -> str:
@@ -205,12 +187,11 @@ def _policy(document: Reader) -> RiskPolicy:
         {
             *("version", "name", "modes", "priors", "posture", "weights", "odds_at_most", "thinning", "min_observations"),
             *("severities", "trust", "consequences", "sensitivities", "unknown_sensitivity", "reach", "unknown_reach", "thresholds"),
-            *("conclusive", "cool_off_minutes", "discovered_soft_hours", "holds", "exposed_patience"),
+            *("conclusive", "cool_off_minutes", "discovered_soft_hours", "patience_minutes", "exposed_patience_minutes"),
         },
         {"chains", "budget"},
     )
     modes = has["modes"].members({"default"}, {"rules"})
-    exposed = has["exposed_patience"].members({"patience_minutes", "on_lapse"})
     return RiskPolicy(
         version=has["version"].whole(1),
         name=has["name"].text(),
@@ -235,10 +216,13 @@ def _policy(document: Reader) -> RiskPolicy:
         cool_off=timedelta(minutes=has["cool_off_minutes"].number(0, 10_080)),
         discovered_soft=timedelta(hours=has["discovered_soft_hours"].number(0, 8_760)),
         budget=_budget(has["budget"]) if "budget" in has else None,
-        holds=_holds(has["holds"]),
-        exposed_patience=timedelta(minutes=exposed["patience_minutes"].number(1, 10_080)),
-        exposed_on_lapse=_lapse(exposed["on_lapse"]),
+        patience=has["patience_minutes"].table(HoldReason, _minutes, whole=True),
+        exposed_patience=_minutes(has["exposed_patience_minutes"]),
     )
+
+
+def _minutes(one: Reader) -> timedelta:
+    return timedelta(minutes=one.number(1, 10_080))
 
 
 def _mode_rules(rules: Reader) -> tuple[ModeRule, ...]:
@@ -311,31 +295,3 @@ def _chain(chain: Reader) -> tuple[str, ...]:
 def _budget(budget: Reader) -> Budget:
     has = budget.members({"per_source_hour", "per_day", "share_of_kind", "share_at_least"})
     return Budget(has["per_source_hour"].whole(0), has["per_day"].whole(0), has["share_of_kind"].share(), has["share_at_least"].whole(0))
-
-
-def _lapse(chain: Reader) -> tuple[Lapse, ...]:
-    words = tuple(one.word(Lapse) for one in chain.items())
-    endings = {Lapse.CONTAIN, Lapse.RELEASE}
-    if not words or words[-1] not in endings or endings & set(words[:-1]):
-        chain.fault("no_ending", "the chain ends in contain or release, and has neither before its end")
-    return words
-
-
-def _holds(holds: Reader) -> Mapping[HoldReason, HoldRule]:
-    found = holds.table(HoldReason, _hold, whole=True)
-    if protected := found.get(HoldReason.PROTECTED):
-        if Lapse.CONTAIN in protected.on_lapse:
-            holds.fault("protected_lapses", "what is protected is never contained because nobody answered")
-        if protected.quorum < 2:
-            holds.fault("protected_quorum", "what is protected takes two people")
-    return found
-
-
-def _hold(hold: Reader) -> HoldRule:
-    has = hold.members({"patience_minutes", "quorum", "on_lapse"}, {"interim_minutes"})
-    return HoldRule(
-        patience=timedelta(minutes=has["patience_minutes"].number(1, 10_080)),
-        quorum=has["quorum"].whole(1),
-        on_lapse=_lapse(has["on_lapse"]),
-        interim=timedelta(minutes=has["interim_minutes"].number(1, 10_080)) if "interim_minutes" in has else None,
-    )

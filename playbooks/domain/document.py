@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal, cast
 
 import yaml
 
@@ -30,6 +30,8 @@ PATTERNS = (
 )
 STAGES = ("interim", "soft", "hard")
 ON_LAPSE = ("contain", "release", "escalate")
+OnLapse = Literal["contain", "release", "escalate"]
+Ending = Literal["contain", "release"]
 ON_FAILURE = ("continue", "stop", "undo")
 PRESERVING = frozenset({Measure.EVIDENCE_PRESERVE, Measure.NOTIFY, Measure.JOB_CHECKPOINT})
 
@@ -38,7 +40,7 @@ UNBEARABLE: Mapping[str, frozenset[Measure]] = {
     "human": frozenset({Measure.WORKLOAD_ISOLATE, Measure.JOB_CHECKPOINT}),
     "ai_agent": frozenset({Measure.WORKLOAD_ISOLATE}),
 }
-LONGEST_WAIT = timedelta(hours=4)
+LONGEST_KEPT = timedelta(hours=4)
 _SPAN = re.compile(r"^(\d+)\s*(s|m|h)$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -54,10 +56,11 @@ class StepSpec:
 
 @dataclass(frozen=True, slots=True)
 class HoldSpec:
-    """How long people have, how many must agree, and what happens when nobody answers."""
+    """How many must agree, what happens when nobody answers, and how long the interim stage stays after that. (How long people have is the
+    risk policy's to say.)"""
 
-    patience: timedelta
-    on_lapse: str
+    on_lapse: OnLapse
+    then: Ending = "release"  # what silence means once everybody was asked
     quorum: int = 1
     keep_interim: timedelta = timedelta(0)
 
@@ -127,7 +130,7 @@ class _Reader:
                 if (hold := self._hold(spec, f"holds.{reason}")) is not None:
                     holds[str(reason)] = hold
         else:
-            self.fault("holds.default", "What happens when nobody answers? Give patience, quorum and on_lapse.", "missing")
+            self.fault("holds.default", "What happens when nobody answers? Give quorum and on_lapse.", "missing")
         kinds = self._words(raw, "kinds", KINDS)
         if not kinds:
             self.fault("kinds", f"Name at least one of {', '.join(KINDS)}.", "missing")
@@ -196,17 +199,23 @@ class _Reader:
 
     def _hold(self, raw: Any, path: str) -> HoldSpec | None:
         if not isinstance(raw, dict):
-            self.fault(path, "A mapping with patience, quorum and on_lapse is needed here.")
+            self.fault(path, "A mapping with quorum and on_lapse is needed here.")
             return None
-        self._unknown(raw, {"patience", "on_lapse", "quorum", "keep_interim"}, f"{path}.")
-        patience = self._span(raw.get("patience", ""), f"{path}.patience")
+        self._unknown(raw, {"on_lapse", "then", "quorum", "keep_interim"}, f"{path}.")
         if raw.get("on_lapse") not in ON_LAPSE:
             self.fault(f"{path}.on_lapse", f"And if nobody answers? Must be one of {', '.join(ON_LAPSE)}.", "missing")
+        if raw.get("then", "release") not in ("contain", "release"):
+            self.fault(f"{path}.then", "A chain of escalations ends in contain or release.")
         quorum = raw.get("quorum", 1)
         if not isinstance(quorum, int) or isinstance(quorum, bool) or quorum < 1:
             self.fault(f"{path}.quorum", "At least one person must agree.")
             quorum = 1
-        return HoldSpec(patience, str(raw.get("on_lapse")), quorum, self._span(raw.get("keep_interim", "0s"), f"{path}.keep_interim"))
+        return HoldSpec(
+            cast(OnLapse, raw.get("on_lapse")),
+            cast(Ending, raw.get("then", "release")),
+            quorum,
+            self._span(raw.get("keep_interim", "0s"), f"{path}.keep_interim"),
+        )
 
     def _span(self, value: Any, path: str) -> timedelta:
         found = _SPAN.match(str(value))
@@ -243,8 +252,10 @@ def _rules(document: Document) -> list[Fault]:
                 )
             )
     for reason, hold in document.holds.items():
-        if not timedelta(0) < hold.patience <= LONGEST_WAIT:
-            faults.append(Fault(f"holds.{reason}.patience", "too_long", f"Must be above zero and at most {LONGEST_WAIT}."))
-        if reason == "protected" and hold.on_lapse == "contain":
+        if hold.keep_interim > LONGEST_KEPT:
+            faults.append(Fault(f"holds.{reason}.keep_interim", "too_long", f"At most {LONGEST_KEPT}."))
+        if reason == "protected" and hold.quorum < 2:
+            faults.append(Fault(f"holds.{reason}.quorum", "protected", "What is protected takes two people."))
+        if reason == "protected" and "contain" in (hold.on_lapse, hold.then):
             faults.append(Fault(f"holds.{reason}.on_lapse", "protected", "A protected identity is never contained by a lapse."))
     return faults

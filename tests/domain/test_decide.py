@@ -29,7 +29,7 @@ from containment.domain.facts import (
     Stage,
     UseFacts,
 )
-from containment.domain.policy import HoldReason, Lapse, Mode, ModeRule, RiskPolicy
+from containment.domain.policy import HoldReason, Mode, ModeRule, RiskPolicy
 from tests.domain.facts_of import (
     CARD_TOKENS,
     DAY,
@@ -136,12 +136,8 @@ class TestProtected:
     )
     def test_two_people_are_asked_and_only_evidence_is_taken(self, facts):
         won = choice(facts)
-        assert (won.verdict, won.hold_reason, won.quorum, won.evidence_only) == (Verdict.HOLD, HoldReason.PROTECTED, 2, True)
+        assert (won.verdict, won.hold_reason, won.evidence_only) == (Verdict.HOLD, HoldReason.PROTECTED, True)
         assert not won.spends
-
-    @pytest.mark.parametrize("facts", [sample(identity=PROTECTED), leaked(identity=PROTECTED)])
-    def test_no_lapse_contains_it(self, facts):
-        assert Lapse.CONTAIN not in choice(facts).on_lapse
 
 
 class TestExempt:
@@ -221,9 +217,8 @@ FOREIGN = SessionFacts(id="psql", identity="i-pay", credential="c-pay", workflow
 class TestOthersInside:
     def test_a_payment_is_held_with_the_interim_stage(self):
         won = choice(payments())
-        assert (won.hold_reason, won.interim, won.patience, won.on_lapse) == (HoldReason.PAYMENT, True, 15 * MINUTE, (Lapse.RELEASE,))
+        assert (won.hold_reason, won.interim, won.patience) == (HoldReason.PAYMENT, True, 15 * MINUTE)
         assert [one.session for one in won.bystanders] == ["pay-main"]
-        assert won.interim_kept == HOUR
         assert won.spends
 
     def test_a_foreign_session_beside_it_is_cut_at_once(self):
@@ -277,13 +272,9 @@ class TestOthersInside:
         won = choice(sample(sessions=(ETL_SESSION, other)))
         assert (won.verdict, won.at_once) == (Verdict.HOLD, ("s-77",))
 
-    def test_a_long_job_waits_and_is_checkpointed_first(self):
+    def test_a_long_job_waits_longer(self):
         won = choice(trainer())
-        assert (won.hold_reason, won.patience, won.on_lapse) == (
-            HoldReason.LONG_RUNNING_JOB,
-            30 * MINUTE,
-            (Lapse.CHECKPOINT, Lapse.CONTAIN),
-        )
+        assert (won.hold_reason, won.patience) == (HoldReason.LONG_RUNNING_JOB, 30 * MINUTE)
 
     def test_the_most_delicate_class_names_the_hold(self):
         job = replace(PAYMENTS_DESIGNATION, id="d-2", business_class=BusinessClass.LONG_RUNNING_JOB)
@@ -293,12 +284,12 @@ class TestOthersInside:
     def test_an_exposed_credential_shortens_the_patience(self):
         exposed = replace(LEAKED, id="c-pay", users=())
         won = choice(payments(credential=exposed))
-        assert (won.patience, won.on_lapse) == (5 * MINUTE, (Lapse.RELEASE,))
+        assert (won.hold_reason, won.patience) == (HoldReason.PAYMENT, 5 * MINUTE)
 
-    def test_an_exposed_shared_credential_is_cut_when_nobody_answers(self):
+    def test_an_exposed_shared_credential_is_held_for_a_shorter_time_too(self):
         shared = replace(LEAKED, users=(CredentialUser(identity="i-etl", workflow="ingest"), CredentialUser(identity="i-bi")))
         won = choice(leaked(credential=shared))
-        assert (won.patience, won.on_lapse) == (5 * MINUTE, (Lapse.CONTAIN,))
+        assert (won.hold_reason, won.patience) == (HoldReason.SHARED_CREDENTIAL, 5 * MINUTE)
 
 
 class TestThin:
