@@ -34,26 +34,26 @@ def terms(*reviewers: Reviewers, quorum: int = 1, never: dict[str, str] | None =
 
 def opened(**changes: Any) -> Hold:
     run = uuid7()
-    return holds.open(
-        **{
-            "run_ref": f"run:{run}",
-            "case_ref": f"case:{run}",
-            "identity_ref": f"identity:{run}",
-            "title": "Cut payments_writer off",
-            "because": "payments depend on it",
-            "reason_class": "payment",
-            "plan": PLAN,
-            "plan_digest": DIGEST,
-            "terms": terms(),
-            "patience": 15 * MINUTE,
-            "on_lapse": "release",
-            "actor": CLOCK,
-        }
-        | changes
-    )
+    usual: dict[str, Any] = {
+        "run_ref": f"run:{run}",
+        "case_ref": f"case:{run}",
+        "identity_ref": f"identity:{run}",
+        "title": "Cut payments_writer off",
+        "because": "payments depend on it",
+        "reason_class": "payment",
+        "plan": PLAN,
+        "plan_digest": DIGEST,
+        "terms": terms(),
+        "patience": 15 * MINUTE,
+        "on_lapse": "release",
+        "actor": CLOCK,
+    }
+    return holds.open(**usual | changes)
 
 
 def past_deadline(hold_id: UUID, by: timedelta = timedelta(0)) -> None:
     """As if that much time had gone by since the deadline."""
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE hold SET deadline = clock_timestamp() - %s WHERE id = %s", [by, hold_id])
+        cursor.execute(
+            "UPDATE hold SET deadline = clock_timestamp() - make_interval(secs => %s) WHERE id = %s", [by.total_seconds(), hold_id]
+        )

@@ -58,9 +58,8 @@ def time_passes(grant: ExceptionGrant) -> None:
     """As if it had been asked for two days ago, past the trigger that keeps it as it was signed."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
-        cursor.execute(
-            "UPDATE exception_grant SET starts_at = starts_at - %s, ends_at = ends_at - %s WHERE id = %s", [2 * DAY, 2 * DAY, grant.pk]
-        )
+        shift = "starts_at = starts_at - interval '2 days', ends_at = ends_at - interval '2 days'"
+        cursor.execute(f"UPDATE exception_grant SET {shift} WHERE id = %s", [grant.pk])
         cursor.execute("SET LOCAL session_replication_role = origin")
 
 

@@ -115,7 +115,21 @@ def test_who_comes_second_hears_who_was_first_and_when():
     assert no.value.sentence == f"This hold was rejected by Omar at {answered.answer.at:%H:%M:%S} UTC."
 
 
-def test_the_deadline_itself_is_too_late():
+@pytest.mark.parametrize(("microseconds", "settled"), [(-1, True), (0, False), (1, False)])
+def test_the_deadline_itself_is_too_late(monkeypatch, microseconds, settled):
+    """The clock is set, because nobody hits a microsecond; the row's deadline has passed or not accordingly."""
+    hold, omar = opened(), person("omar")
+    past_deadline(hold.pk)
+    deadline = fresh(hold).deadline
+    monkeypatch.setattr(clock, "now", lambda: deadline + timedelta(microseconds=microseconds))
+    if settled:
+        assert holds.answer(hold.pk, "approve", actor=omar, seen_digest=DIGEST).settled
+        return
+    with pytest.raises(TooLate):
+        holds.answer(hold.pk, "approve", actor=omar, seen_digest=DIGEST)
+
+
+def test_a_late_answer_leaves_nothing_behind():
     hold = opened()
     past_deadline(hold.pk)
     with pytest.raises(TooLate):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 
@@ -23,11 +25,11 @@ def sealed(content: bytes = CONTENT, *, name: str = "activity.txt", run: str = "
     return vault.seal(name, media_type, content, run_ref=run, case_ref="case:1", identity_ref="identity:1", actor=CLOCK)
 
 
-def tampered(statement: str, *arguments: object) -> None:
+def tampered(statement: str, key: UUID) -> None:
     """What somebody with the owner's rights could do: final rows are changed with the trigger off."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
-        cursor.execute(statement, arguments)
+        cursor.execute(statement, [key])
         cursor.execute("SET LOCAL session_replication_role = origin")
 
 

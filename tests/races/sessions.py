@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 from django.db import connection, transaction
 
@@ -68,14 +69,14 @@ class Session(threading.Thread):
 
 
 @contextmanager
-def holding(table: str, key: object) -> Iterator[None]:
+def holding(table: str, key: UUID) -> Iterator[None]:
     """The test's own session holds this row until the block ends."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SELECT FROM {table} WHERE id = %s FOR UPDATE", [key])
         yield
 
 
-def in_the_same_instant(table: str, key: object, *calls: Callable[[], Any], meanwhile: Callable[[], Any] = lambda: None) -> list[Any]:
+def in_the_same_instant(table: str, key: UUID, *calls: Callable[[], Any], meanwhile: Callable[[], Any] = lambda: None) -> list[Any]:
     """All calls wait for this row; then `meanwhile` happens, and they are let go at once. Their outcomes, in the order given."""
     with holding(table, key):
         sessions = [Session(call) for call in calls]

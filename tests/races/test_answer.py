@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db import IntegrityError, connection
@@ -176,7 +177,7 @@ def test_a_crowd_around_the_deadline_leaves_one_ending_each_and_an_unbroken_chai
             for key, _ in holds.due():
                 attempt(lambda key=key: holds.lapse(key))
 
-    clicking = [Session(lambda number=number, actor=actor: clicks(number, actor)) for number, actor in enumerate(people)]
+    clicking = [Session(partial(clicks, number, actor)) for number, actor in enumerate(people)]
     sessions = [*clicking, Session(sweeps), Session(sweeps)]
     for session in sessions:
         session.outcome()
