@@ -60,7 +60,14 @@ def _webhook(settings: Mapping[str, Any], gate: Any) -> Connector:
     return WebhookConnector(**settings)
 
 
+def _sandbox(settings: Mapping[str, Any], gate: Any) -> Connector:
+    from connectors.sandbox import SandboxConnector
+
+    return SandboxConnector(**settings)
+
+
 _FACTORIES: Mapping[str, Callable[[Mapping[str, Any], Any], Connector]] = {
+    "sandbox": _sandbox,
     "postgres": _postgres,
     "holdfast": _holdfast,
     "webhook": _webhook,

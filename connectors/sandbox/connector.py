@@ -1,0 +1,126 @@
+"""The smallest honest connector: four measures, one of each effect class, on the sandbox target.
+
+Copy this folder for a new connector: declare each ability, answer look from the target's own record, and let undo touch only what is still ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import psycopg
+
+from connectors.base import (
+    Ability,
+    Ambiguous,
+    Artefact,
+    Effect,
+    EffectClass,
+    Foreign,
+    Measure,
+    OnAmbiguous,
+    Proof,
+    ProofLevel,
+    Ready,
+    Rejected,
+    State,
+    Step,
+    Unavailable,
+)
+from connectors.sandbox.target import CUT, OPEN, Mood, SandboxTarget
+
+
+def _ability(effect: EffectClass, *, ask: bool = False, disruptive: bool = True) -> Ability:
+    return Ability(
+        effect=effect,
+        on_ambiguous=OnAmbiguous.ASK if ask else OnAmbiguous.LOOK,
+        inverse="the state before",
+        residual=timedelta(0),
+        probe="the target's own record",
+        disruptive=disruptive,
+        settle=timedelta(seconds=3),
+    )
+
+
+class SandboxConnector:
+    """Configured with `dsn`."""
+
+    name = "sandbox"
+    abilities: Mapping[Measure, Ability] = {
+        Measure.EVIDENCE_PRESERVE: _ability(EffectClass.NATURAL, disruptive=False),
+        Measure.SESSION_PAUSE: _ability(EffectClass.KEYED),
+        Measure.WORKLOAD_ISOLATE: _ability(EffectClass.NATURAL),
+        Measure.SESSION_TERMINATE: _ability(EffectClass.OBSERVABLE),
+        Measure.IDENTITY_DISABLE: _ability(EffectClass.BLIND, ask=True),
+    }
+
+    def __init__(self, *, dsn: str) -> None:
+        self.target = SandboxTarget(dsn)
+
+    def whoami(self) -> Sequence[str]:
+        return ["sandbox-admin"]
+
+    def preflight(self, step: Step) -> Ready:
+        return Ready(can=True)
+
+    def look(self, step: Step) -> State:
+        subject, measure = step.target.subject, str(step.measure)
+        try:
+            with self.target.connected(step.deadline_s) as connection:
+                state = self.target.state(connection, subject, measure)
+        except psycopg.OperationalError as error:
+            raise Unavailable("The sandbox does not answer.") from error
+        if self.target.mood(subject, Mood.LAGS):
+            state = OPEN
+        account = "elsewhere" if self.target.mood(subject, Mood.WRONG_ACCOUNT) else "sandbox"
+        return State(contained=state == CUT and not self._is_blind(step), public={"state": state}, live_sessions=0, account=account)
+
+    def perform(self, step: Step, *, key: str, was: State) -> Effect:
+        subject = step.target.subject
+        if self.target.mood(subject, Mood.FAILS_BEFORE):
+            raise Unavailable("The sandbox answered 500.")
+        if self.target.mood(subject, Mood.PERMISSION_LOST):
+            raise Rejected("The sandbox no longer lets us.")
+        if self.target.mood(subject, Mood.SABOTAGES):
+            return Effect(changed=True, said="OK")
+        try:
+            with self.target.connected(step.deadline_s) as connection:
+                changed = self.target.put(connection, subject, str(step.measure), CUT)
+                if changed or step.measure in {Measure.SESSION_TERMINATE, Measure.IDENTITY_DISABLE}:
+                    self.target.write(connection, subject, str(step.measure), CUT, key)
+        except psycopg.OperationalError as error:
+            raise Ambiguous("The sandbox went away in the middle.") from error
+        if self.target.mood(subject, Mood.FAILS_AFTER, Mood.TIMES_OUT):
+            raise Ambiguous("The sandbox did not say whether it did it.")
+        return Effect(changed=changed, said="cut")
+
+    def probe(self, step: Step, *, key: str, was: State) -> Proof:
+        if self._is_blind(step):
+            return Proof(dead=True, level=ProofLevel.ACKNOWLEDGED, said="the sandbox said OK; nothing else shows it")
+        dead = self.look(step).contained
+        return Proof(dead=dead, level=ProofLevel.INTROSPECTED, said="its record says cut" if dead else "its record says open")
+
+    def undo(self, step: Step, *, key: str, was: State) -> Effect:
+        subject, measure, before = step.target.subject, str(step.measure), str(was.public["state"])
+        if self.target.mood(subject, Mood.FAILS_BEFORE):
+            raise Unavailable("The sandbox answered 500.")
+        try:
+            with self.target.connected(step.deadline_s) as connection:
+                now = self.target.state(connection, subject, measure)
+                if now not in (CUT, before):
+                    raise Foreign("Somebody changed it since.", diff={"before": before, "ours": CUT, "now": now})
+                changed = self.target.put(connection, subject, measure, before)
+                if changed:
+                    self.target.write(connection, subject, measure, "restored", key)
+        except psycopg.OperationalError as error:
+            raise Unavailable("The sandbox does not answer.") from error
+        if self.target.mood(subject, Mood.FAILS_AFTER, Mood.TIMES_OUT):
+            raise Ambiguous("The sandbox did not say whether it did it.")
+        return Effect(changed=changed, said=f"back to {before}")
+
+    def collect(self, step: Step) -> Sequence[Artefact]:
+        state = self.look(step).public["state"]
+        return [Artefact(name="state.txt", media_type="text/plain", content=f"{step.target.subject} is {state}\n".encode())]
+
+    def _is_blind(self, step: Step) -> bool:
+        return self.abilities[step.measure].effect is EffectClass.BLIND

@@ -1,0 +1,91 @@
+"""The sandbox's outside system: subjects in a PostgreSQL database, what was done to each in a ledger, and a mood per subject.
+
+The ledger counts what really happened, which is what tests compare the product's word with. Nothing of the product reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any
+
+import psycopg
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS sandbox_subject (subject text, measure text, state text NOT NULL, PRIMARY KEY (subject, measure));
+CREATE TABLE IF NOT EXISTS sandbox_ledger (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, subject text, measure text, did text, key text, at timestamptz DEFAULT clock_timestamp());
+CREATE UNIQUE INDEX IF NOT EXISTS sandbox_keyed ON sandbox_ledger (subject, measure, did, key) WHERE measure = 'session.pause';
+CREATE TABLE IF NOT EXISTS sandbox_mood (subject text PRIMARY KEY, mood text NOT NULL, times int NOT NULL);
+"""
+OPEN, CUT = "open", "cut"
+
+
+class Mood(StrEnum):
+    """How the target misbehaves, `times` times."""
+
+    FAILS_BEFORE = "fails_before"  # answers 500 and did nothing
+    FAILS_AFTER = "fails_after"  # did it and answers 500
+    TIMES_OUT = "times_out"  # did it and never answers
+    PERMISSION_LOST = "permission_lost"
+    WRONG_ACCOUNT = "wrong_account"
+    LAGS = "lags"  # did it, but shows the old state for a while
+    SABOTAGES = "sabotages"  # answers OK and changes nothing, always
+
+
+class SandboxTarget:
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+
+    def create(self) -> None:
+        with self.connected() as connection:
+            connection.execute(TABLES)
+
+    @contextmanager
+    def connected(self, deadline_s: float = 5) -> Iterator[psycopg.Connection[Any]]:
+        timeout = max(1, int(deadline_s))
+        with psycopg.connect(self._dsn, connect_timeout=timeout, options=f"-c statement_timeout={timeout * 1000}") as connection:
+            yield connection
+
+    def state(self, connection: psycopg.Connection[Any], subject: str, measure: str) -> str:
+        row = connection.execute("SELECT state FROM sandbox_subject WHERE subject = %s AND measure = %s", [subject, measure]).fetchone()
+        return str(row[0]) if row else OPEN
+
+    def put(self, connection: psycopg.Connection[Any], subject: str, measure: str, state: str) -> bool:
+        """False when it is there already."""
+        if self.state(connection, subject, measure) == state:
+            return False
+        connection.execute(
+            "INSERT INTO sandbox_subject VALUES (%s, %s, %s) ON CONFLICT (subject, measure) DO UPDATE SET state = excluded.state",
+            [subject, measure, state],
+        )
+        return True
+
+    def write(self, connection: psycopg.Connection[Any], subject: str, measure: str, did: str, key: str) -> None:
+        connection.execute(
+            "INSERT INTO sandbox_ledger (subject, measure, did, key) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            [subject, measure, did, key],
+        )
+
+    def set_mood(self, subject: str, mood: Mood, times: int = 1) -> None:
+        with self.connected() as connection:
+            connection.execute(
+                "INSERT INTO sandbox_mood VALUES (%s, %s, %s) ON CONFLICT (subject) DO UPDATE SET mood = excluded.mood, times = excluded.times",
+                [subject, str(mood), times],
+            )
+
+    def mood(self, subject: str, *among: Mood) -> Mood | None:
+        """The subject's mood if it is one of `among`; each asking uses up one of its times."""
+        with self.connected() as connection:
+            row = connection.execute(
+                "UPDATE sandbox_mood SET times = times - 1 WHERE subject = %s AND mood = ANY(%s) AND times > 0 RETURNING mood",
+                [subject, [str(mood) for mood in among]],
+            ).fetchone()
+        return Mood(row[0]) if row else None
+
+    def done(self, subject: str, did: str = CUT) -> int:
+        """How often the ledger says that it happened."""
+        with self.connected() as connection:
+            row = connection.execute("SELECT count(*) FROM sandbox_ledger WHERE subject = %s AND did = %s", [subject, did]).fetchone()
+        return int(row[0]) if row else 0
