@@ -1,6 +1,7 @@
 """The smallest honest connector: four measures, one of each effect class, on the sandbox target.
 
-Copy this folder for a new connector: declare each ability, answer look from the target's own record, and let undo touch only what is still ours.
+Copy this folder for a new connector: declare each ability, answer look from the target's own record, and let undo touch only what is
+still ours.
 """
 
 from __future__ import annotations

@@ -13,11 +13,14 @@ from typing import Any
 import psycopg
 
 TABLES = """
-CREATE TABLE IF NOT EXISTS sandbox_subject (subject text, measure text, state text NOT NULL, PRIMARY KEY (subject, measure));
+CREATE TABLE IF NOT EXISTS sandbox_subject (
+    subject text, measure text, state text NOT NULL, PRIMARY KEY (subject, measure));
 CREATE TABLE IF NOT EXISTS sandbox_ledger (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, subject text, measure text, did text, key text, at timestamptz DEFAULT clock_timestamp());
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    subject text, measure text, did text, key text, at timestamptz DEFAULT clock_timestamp());
 CREATE UNIQUE INDEX IF NOT EXISTS sandbox_keyed ON sandbox_ledger (subject, measure, did, key) WHERE measure = 'session.pause';
-CREATE TABLE IF NOT EXISTS sandbox_mood (subject text PRIMARY KEY, mood text NOT NULL, times int NOT NULL);
+CREATE TABLE IF NOT EXISTS sandbox_mood (
+    subject text PRIMARY KEY, mood text NOT NULL, times int NOT NULL);
 """
 OPEN, CUT = "open", "cut"
 
@@ -71,7 +74,8 @@ class SandboxTarget:
     def set_mood(self, subject: str, mood: Mood, times: int = 1) -> None:
         with self.connected() as connection:
             connection.execute(
-                "INSERT INTO sandbox_mood VALUES (%s, %s, %s) ON CONFLICT (subject) DO UPDATE SET mood = excluded.mood, times = excluded.times",
+                "INSERT INTO sandbox_mood VALUES (%s, %s, %s) "
+                "ON CONFLICT (subject) DO UPDATE SET mood = excluded.mood, times = excluded.times",
                 [subject, str(mood), times],
             )
 

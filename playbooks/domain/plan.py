@@ -139,7 +139,7 @@ def _verdict(steps: Sequence[StepView]) -> Action:
     cuts = [step for step in steps if step.disruptive and step.state != "skipped"]
     done = [step for step in cuts if step.state == "done"]
     short = [step for step in cuts if step.state != "done"]
-    if not short:
+    if done and not short:
         return Action("finish", move="contain")
     if done or any(step.state == "partial" for step in short):
         return Action("finish", move="leave_partial", because=f"{len(short)} of {len(cuts)} measures are not whole")
