@@ -63,7 +63,7 @@ class OutOfStep(Exception):  # noqa: N818 - worded for the person who starts the
 class Estate:
     """How to reach the estate, as its administrator or as one of its roles."""
 
-    dsn: str
+    dsn: str = field(repr=False)
     passwords: Mapping[str, str] = field(repr=False)
 
     @classmethod

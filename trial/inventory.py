@@ -261,10 +261,12 @@ def _list(listed: Listed, credential_kind: str, secret: str, *, owner: Person | 
     credential.uses.filter(identity=identity, workflow="").delete()  # what a detection guessed before this was known
     for name, workflow, role in listed.sessions:
         CredentialUse.objects.get_or_create(credential=credential, identity=identity, workflow=workflow, defaults={"last_used_at": now})
-        _register(identity, credential, listed, name, workflow, role, now)
+        _register(identity, credential, listed, name, workflow, role, owner, now)
 
 
-def _register(identity: Identity, credential: Credential, listed: Listed, name: str, workflow: str, role: str, now: datetime) -> None:
+def _register(
+    identity: Identity, credential: Credential, listed: Listed, name: str, workflow: str, role: str, owner: Person | None, now: datetime
+) -> None:
     session, _ = Session.objects.update_or_create(
         identity=identity,
         external_id=name,
@@ -277,6 +279,7 @@ def _register(identity: Identity, credential: Credential, listed: Listed, name: 
             "drive": listed.drive,
             "origin": {"address": HERE, "application": name},
             "intent": {"profile": workflow} if listed.kind == "ai_agent" else {},
+            "registered_by": str(owner.pk) if owner else "",
             "started_at": now,
             "last_seen_at": now,
             "discovered_at": None,

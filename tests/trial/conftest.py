@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 from embedded.account import for_servers
 from embedded.postgres import Postgres
 from tests.servers import FAST, temporary_folder
+from tests.trial.door import Door
 from trial.estate import Estate, build
+from trial.workloads.agent import TOKEN
 from trial.workloads.base import Workload
 
 
@@ -50,3 +53,12 @@ def working() -> Iterator[Callable[..., Workload]]:
     stop.set()
     for workload in started:
         workload.join(10)
+
+
+@pytest.fixture
+def holdfast(home: Path) -> Iterator[Door]:
+    """Somebody who answers where Holdfast would, and lets the agent in."""
+    (home / TOKEN).write_text(json.dumps({"token": "hf_agent"}))
+    with Door().open() as door:
+        yield door
+    (home / TOKEN).unlink()

@@ -87,7 +87,7 @@ def test_a_second_start_changes_no_password_and_undoes_no_containment(built: Est
 
 def test_the_passwords_are_for_their_owner_alone(built: Estate, home: Path) -> None:
     assert stat.S_IMODE((home / PASSWORDS).stat().st_mode) == 0o600
-    assert not any(password in repr(built) for password in built.passwords.values())
+    assert not any(secret in repr(built) for secret in (built.dsn, *built.passwords.values()))
 
 
 def test_an_estate_whose_passwords_are_lost_is_refused_with_the_way_out(built: Estate, cluster: Postgres, tmp_path: Path) -> None:

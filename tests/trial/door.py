@@ -1,0 +1,62 @@
+"""Somebody who answers where Holdfast would: says of the agent's session what a test tells it to, and keeps the posted detections."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+SESSION = "/api/v1/sessions/inv-1"
+DETECTIONS = "/api/v1/detections"
+
+
+@dataclass
+class Door:
+    """`state` is what the agent is told; `asked` how often it asked; `posted` the detections, as they came."""
+
+    url: str = ""
+    state: str = "active"
+    asked: int = 0
+    posted: list[dict[str, Any]] = field(default_factory=list)
+
+    @contextmanager
+    def open(self) -> Iterator[Door]:
+        with ThreadingHTTPServer(("127.0.0.1", 0), _handler(self)) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.url = f"http://127.0.0.1:{server.server_port}"
+            yield self
+            server.shutdown()
+
+
+def _handler(door: Door) -> type[BaseHTTPRequestHandler]:
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            door.asked += 1
+            if (self.path, self.headers["Authorization"]) == (SESSION, "Bearer hf_agent"):
+                self._say(200, {"name": "inv-1", "state": door.state, "because": "An analyst looks into it."})
+            else:
+                self._say(401, {})
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if (self.path, self.headers["Authorization"]) == (DETECTIONS, "Bearer hf_detections"):
+                door.posted.append(json.loads(body))
+                self._say(201, {"id": "d-1", "duplicate": False, "decision": {"verdict": "watch", "because": "A test looks at it."}})
+            else:
+                self._say(401, {})
+
+        def _say(self, status: int, said: dict[str, Any]) -> None:
+            body = json.dumps(said).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    return Answers

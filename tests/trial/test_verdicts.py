@@ -1,0 +1,86 @@
+"""Each scenario, played for real, comes to the verdict that it promises: its own detection, judged by the shipped policy over the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from connectors import registry
+from containment import flow, intake
+from containment.gate import Gate
+from containment.models import Decision
+from core.actor import Actor, ActorKind
+from sources import native
+from tests.trial.door import Door
+from trial.estate import Estate
+from trial.inventory import DETECTOR
+from trial.scenarios import ALL
+from trial.seed import seed
+from trial.workloads.agent import InvoiceAgent, SessionGate
+from trial.workloads.base import Workload
+from trial.workloads.reports import AdHocReport
+from trial.workloads.training import Training
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def seeded(built: Estate, tmp_path: Path) -> Iterator[None]:
+    registry.configure(settings.CONNECTORS | {"postgres": {"use": "postgres", "dsn": built.dsn}}, gate=Gate())
+    seed(tmp_path, url="http://127.0.0.1:8000", estate=built)
+    yield
+    registry.configure(settings.CONNECTORS, gate=Gate())
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "stage", "risk"),
+    [
+        ("leaked-secret", "contain", "hard", 85.5),
+        ("payment-flow", "hold", "hard", 80.5),
+        ("shared-credential", "hold", "hard", 75.4),
+        ("shared-credential-alone", "contain", "hard", 75.4),
+        ("long-job", "hold", "soft", 60.7),
+        ("rogue-agent", "contain", "soft", 42.8),  # its role is not for that tool either
+    ],
+)
+def test_a_scenario_comes_to_the_verdict_it_promises(
+    seeded: None, played: Callable[[str], Decision], name: str, verdict: str, stage: str, risk: float
+) -> None:
+    decision = played(name)
+    assert decision.verdict == ALL[name].expect == verdict
+    assert (decision.stage, float(decision.risk)) == (stage, risk)
+
+
+def test_the_hold_over_a_shared_password_names_who_else_would_break(seeded: None, played: Callable[[str], Decision]) -> None:
+    decision = played("shared-credential")
+    assert decision.hold is not None
+    assert all(name in decision.because for name in ("rep-daily", "rep-audit", "rep-adhoc"))
+
+
+def test_the_workflow_that_misbehaves_alone_is_all_that_is_cut(seeded: None, played: Callable[[str], Decision]) -> None:
+    decision = played("shared-credential-alone")
+    assert decision.run is not None
+    assert decision.run.target["facts"]["sessions"] == ["rep-adhoc"]
+    assert decision.run.target["facts"]["only"] == [{"address": "127.0.0.1", "application": "rep-adhoc"}]
+
+
+@pytest.fixture
+def played(built: Estate, home: Path, holdfast: Door, working: Callable[..., Workload]) -> Callable[[str], Decision]:
+    """Plays a scenario in the estate, beside the workloads it needs, and decides the detection that it posted."""
+    access = {"url": holdfast.url, "tokens": {"detections": "hf_detections"}, "estate": {"dsn": built.dsn, "roles": dict(built.passwords)}}
+    detector = Actor(ActorKind.TOKEN, "edr", "edr", principal="", permissions=frozenset({"detections.write"}), source=DETECTOR)
+
+    def play(name: str) -> Decision:
+        working(AdHocReport, built)
+        working(Training, built)
+        working(InvoiceAgent, built, SessionGate(holdfast.url, home, InvoiceAgent.session))
+        outcome = ALL[name].run(access)
+        if outcome.intruder:
+            outcome.intruder.leave()
+        received = intake.receive(native.read(holdfast.posted[-1]), holdfast.posted[-1], actor=detector)
+        return flow.decide(received.detection.pk)
+
+    return play
