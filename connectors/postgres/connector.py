@@ -65,7 +65,11 @@ class PostgresConnector:
             allow_new_sessions=bool,
         ),
         Measure.SESSION_TERMINATE: _ability(
-            EffectClass.OBSERVABLE, IRREVERSIBLE, "no session that began before the first look is left, counted twice", spare=list
+            EffectClass.OBSERVABLE,
+            IRREVERSIBLE,
+            "no session that began before the first look is left, counted twice",
+            spare=list,
+            only=list,
         ),
         Measure.CREDENTIAL_REVOKE: _ability(
             EffectClass.NATURAL,
@@ -151,8 +155,8 @@ class PostgresConnector:
             return self._snapshot(call, step, cut, was)
 
     def _snapshot(self, call: Call, step: Step, cut: Cut, was: State | None) -> Snapshot:
-        spare = sessions.origins(step.parameters.get("spare") or [])
-        seen = snapshot.take(call, step.target.subject, cut, spare=spare, before=_first_look(was) if was else None)
+        which = sessions.which(step.parameters)
+        seen = snapshot.take(call, step.target.subject, cut, which=which, before=_first_look(was) if was else None)
         if was:
             snapshot.same_role(was, seen.role, seen.account)
         return seen
@@ -197,8 +201,8 @@ class PostgresConnector:
         live = sessions.of(call, role.oid)
         if cut.cancels:
             return {"cancelled": sessions.cancel(call, [one for one in live if one.state == "active"])}
-        spare = sessions.origins(step.parameters.get("spare") or [])
-        doomed = sessions.doomed(live, before=_first_look(was) if cut.earlier_only else None, spare=spare)
+        which = sessions.which(step.parameters)
+        doomed = sessions.doomed(live, before=_first_look(was) if cut.earlier_only else None, which=which)
         ended = sessions.end(call, doomed)
         return {"ended": ended, "origins": [one.shown() for one in doomed], "spared": len(live) - len(doomed)}
 

@@ -6,7 +6,7 @@ client address and application name together, are left alone; for a unix socket 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -64,18 +64,39 @@ def of(call: Call, role: int) -> list[Session]:
     return [Session(**row) for row in rows]
 
 
-def origins(spare: Any) -> frozenset[tuple[str, str]]:
-    """The `spare` parameter: a list of {"address": …, "application": …}, both named."""
-    if not isinstance(spare, Sequence) or isinstance(spare, str):
-        raise Rejected("`spare` is a list of origins, each with an address and an application.")
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Sessions by origin: those in `only` (None: all of them) that are not in `spare`."""
+
+    spare: frozenset[tuple[str, str]] = frozenset()
+    only: frozenset[tuple[str, str]] | None = None
+
+    def includes(self, session: Session) -> bool:
+        return session.origin not in self.spare and (self.only is None or session.origin in self.only)
+
+
+def which(parameters: Mapping[str, Any]) -> Which:
+    """The parameters `spare` and `only`: lists of {"address": …, "application": …}. An `only` that names nobody is refused: it means
+    that the sessions to be cut cannot be told from the others."""
+    if "only" not in parameters:
+        return Which(_origins("spare", parameters.get("spare") or []))
+    only = _origins("only", parameters["only"] or [])
+    if not only:
+        raise Rejected("No origin is known for the sessions to be cut, so they cannot be told from the others.")
+    return Which(_origins("spare", parameters.get("spare") or []), only)
+
+
+def _origins(name: str, given: Any) -> frozenset[tuple[str, str]]:
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise Rejected(f"`{name}` is a list of origins, each with an address and an application.")
     try:
-        return frozenset((str(origin["address"]) or LOCAL, str(origin["application"])) for origin in spare)
+        return frozenset((str(origin["address"]) or LOCAL, str(origin["application"])) for origin in given)
     except (KeyError, TypeError):
-        raise Rejected("An origin in `spare` names both an address and an application.") from None
+        raise Rejected(f"An origin in `{name}` names both an address and an application.") from None
 
 
-def doomed(sessions: Collection[Session], *, before: datetime | None, spare: frozenset[tuple[str, str]]) -> list[Session]:
-    return [one for one in sessions if (before is None or one.started < before) and one.origin not in spare]
+def doomed(sessions: Collection[Session], *, before: datetime | None, which: Which) -> list[Session]:
+    return [one for one in sessions if (before is None or one.started < before) and which.includes(one)]
 
 
 def cancel(call: Call, sessions: Collection[Session]) -> int:

@@ -22,6 +22,9 @@ VERIFIER = "verifier"
 BY_NAME = "by name"  # reach.py says so of rights that a revocation would end
 
 
+EVERYBODY = sessions.Which()
+
+
 @dataclass(frozen=True, slots=True)
 class Own:
     """The attributes a measure changes: None for those it leaves alone."""
@@ -87,7 +90,7 @@ class Snapshot:
         )
 
 
-def take(call: Call, name: str, cut: Cut, *, spare: frozenset[tuple[str, str]] = frozenset(), before: datetime | None = None) -> Snapshot:
+def take(call: Call, name: str, cut: Cut, *, which: sessions.Which = EVERYBODY, before: datetime | None = None) -> Snapshot:
     """Look at the role as this cut sees it."""
     role = roles.named(call, name)
     live = sessions.of(call, role.oid)
@@ -104,7 +107,7 @@ def take(call: Call, name: str, cut: Cut, *, spare: frozenset[tuple[str, str]] =
         at=sessions.now(call),
         own=own,
         live=live,
-        doomed=sessions.doomed(live, before=before if cut.earlier_only else None, spare=spare) if cut.ends else [],
+        doomed=sessions.doomed(live, before=before if cut.earlier_only else None, which=which) if cut.ends else [],
         left=left_over(role, cut, reached),
         reach=reached,
     )

@@ -1,8 +1,9 @@
-"""The engine on a target that misbehaves: nothing happens twice, nothing counts as contained without proof, and every trouble has an end."""
+"""The engine on a target that misbehaves: nothing happens twice, nothing is contained without proof, and every trouble has an end."""
 
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -147,6 +148,6 @@ def test_every_outcome_follows_an_intent_and_the_chain_holds(started, sandbox):
     for step in run.steps.all():
         kinds = list(Attempt.objects.filter(step=step).order_by("id").values_list("kind", flat=True))
         assert kinds[0] == "intent"
-        assert all(first != second for first, second in zip(kinds, kinds[1:], strict=False))
+        assert all(first != second for first, second in pairwise(kinds))
     head = AuditHead.objects.get()
     assert chain.first_break(AuditEntry.objects.order_by("seq"), head=head) is None

@@ -69,11 +69,10 @@ def role(estate: Postgres) -> Iterator[Callable[..., Role]]:
             password = f"{name}-pw"
             admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(password)))
             made.append(name)
-            for statement in ("GRANT CONNECT ON DATABASE estate TO {}", "GRANT USAGE ON SCHEMA vault TO {}", "GRANT SELECT ON vault.card_tokens TO {}"):
-                admin.execute(sql.SQL(statement).format(sql.Identifier(name)))
-            if ledger:
-                admin.execute(sql.SQL("GRANT USAGE ON SCHEMA payments TO {}").format(sql.Identifier(name)))
-                admin.execute(sql.SQL("GRANT SELECT, INSERT ON payments.ledger TO {}").format(sql.Identifier(name)))
+            grants = ("CONNECT ON DATABASE estate", "USAGE ON SCHEMA vault", "SELECT ON vault.card_tokens")
+            more = ("USAGE ON SCHEMA payments", "SELECT, INSERT ON payments.ledger") if ledger else ()
+            for right in (*grants, *more):
+                admin.execute(sql.SQL(f"GRANT {right} TO {{}}").format(sql.Identifier(name)))
             return Role(name, password, estate, opened)
 
         yield make
