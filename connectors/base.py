@@ -1,8 +1,8 @@
 """The contract of a connector: what the engine asks of something that acts on one outside system.
 
-The engine calls, in this order: `preflight` now and then; `look` before everything; `perform` with the attempt's key; `probe` until the proof
-is good enough or the time is over; `undo` with what `look` saw first. A connector keeps nothing between calls, opens no transaction of ours,
-reads no setting of ours, and answers within `deadline_s` or raises.
+The engine calls, in this order: `preflight` now and then; `look` before everything; `perform` with the attempt's key; `probe` until the
+proof is good enough or the time is over; `undo` with what `look` saw first. A connector keeps nothing between calls, opens no transaction
+of ours, reads no setting of ours, and answers within `deadline_s` or raises.
 
 What may go wrong is said with four exceptions, because the engine does something else for each:
 Unavailable (try later), Ambiguous (it may have happened: look), Rejected (it will never work: a person), Foreign (somebody else's change is
@@ -89,7 +89,8 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class State:
     """What is so now. `public` is shown and digested; `secret` (a password verifier) is sealed by the engine and never shown.
-    `contained`: True when the measure's aim already holds, whoever brought it about."""
+    `contained`: True when the measure's aim already holds, whoever brought it about. `public["seen"]`, where there is one, holds what moves
+    by itself (the clock, the sessions): it is not put back, and not compared."""
 
     contained: bool
     public: Mapping[str, Any]

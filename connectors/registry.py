@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
-from connectors.base import Ability, Connector, Measure
+from connectors.base import Connector, EffectClass, OnAmbiguous
 
 
 class IncompleteConnector(Exception):  # noqa: N818
@@ -24,8 +25,9 @@ def configure(providers: Mapping[str, Mapping[str, Any]], *, gate: Any) -> None:
 
 
 def register(provider: str, connector: Connector) -> None:
-    for measure, ability in connector.abilities.items():
-        _complete(connector.name, measure, ability)
+    missing = [f"{measure}: {what}" for measure, ability in connector.abilities.items() for what in _undeclared(ability)]
+    if missing or not connector.abilities or not isinstance(connector, Connector):
+        raise IncompleteConnector(f"{connector.name} does not declare {'; '.join(missing) or 'what it can do'}")
     _instances[provider] = connector
 
 
@@ -37,9 +39,21 @@ def providers() -> Mapping[str, Connector]:
     return dict(_instances)
 
 
-def _complete(name: str, measure: Measure, ability: Ability) -> None:
-    if not (ability.inverse and ability.probe):
-        raise IncompleteConnector(f"{name} does not say how {measure} is undone or proven")
+def _undeclared(ability: Any) -> Iterator[str]:
+    if not isinstance(ability.effect, EffectClass):
+        yield "what repeating it does"
+    if not isinstance(ability.on_ambiguous, OnAmbiguous):
+        yield "what to do when it may have happened"
+    if ability.effect is EffectClass.BLIND and ability.on_ambiguous is not OnAmbiguous.ASK:
+        yield "that a person is asked when it may have happened, since nothing shows it"
+    if not ability.inverse:
+        yield "how it is undone"
+    if not isinstance(ability.residual, timedelta) or ability.residual < timedelta(0):
+        yield "how long access may live on"
+    if not ability.probe:
+        yield "how death is proven"
+    if not isinstance(ability.settle, timedelta) or ability.settle <= timedelta(0):
+        yield "how long the proof may take"
 
 
 def _postgres(settings: Mapping[str, Any], gate: Any) -> Connector:
