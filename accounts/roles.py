@@ -28,6 +28,7 @@ class Scope(StrEnum):
 # permission -> what it lets somebody do, as the subject of a sentence
 PERMISSIONS: Mapping[str, str] = {
     "read": "reading",
+    "sessions.read": "reading the state of sessions",
     "audit.read": "reading the audit trail",
     "audit.verify": "verifying the audit trail",
     "audit.export": "exporting audit entries and evidence",
@@ -57,7 +58,7 @@ PERMISSIONS: Mapping[str, str] = {
     "sessions.write": "registering sessions",
 }
 
-_EVERYBODY = frozenset({"read", "audit.read"})
+_EVERYBODY = frozenset({"read", "sessions.read", "audit.read"})
 _ANALYST = _EVERYBODY | {"hold.answer", "case.judge", "scenario.run", "exception.ask", "killswitch.on"}
 
 ROLES: Mapping[Role, frozenset[str]] = {
@@ -79,12 +80,12 @@ ROLES: Mapping[Role, frozenset[str]] = {
 
 SCOPES: Mapping[Scope, frozenset[str]] = {
     Scope.DETECTIONS_WRITE: frozenset({"detections.write"}),
-    Scope.GUARD_ASK: frozenset({"guard.ask"}),
-    Scope.SESSIONS_WRITE: frozenset({"sessions.write"}),
-    Scope.READ: frozenset({"read"}),
+    Scope.GUARD_ASK: frozenset({"guard.ask", "sessions.read"}),
+    Scope.SESSIONS_WRITE: frozenset({"sessions.write", "sessions.read"}),
+    Scope.READ: frozenset({"read", "sessions.read"}),
 }
 
-OF_PROGRAMS = frozenset({"detections.write", "guard.ask", "sessions.write"})
+OF_PROGRAMS = frozenset({"detections.write", "guard.ask", "sessions.write", "sessions.read"})
 
 
 def permissions_of(roles: Iterable[str]) -> frozenset[str]:

@@ -14,13 +14,15 @@ django.setup()  # the socket routes need the apps
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
-from console.live import Watcher
 from django.core.asgi import get_asgi_application
 from django.urls import path
 
+from api.gate import LimitBody
+from console.live import Watcher
+
 application = ProtocolTypeRouter(
     {
-        "http": get_asgi_application(),
+        "http": LimitBody(get_asgi_application()),
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter([path("ws/live/", Watcher.as_asgi())]))),
     },
 )

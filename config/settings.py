@@ -59,6 +59,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "api.refusals.ProblemMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -102,16 +103,9 @@ def _database(name: str, *, limits: str) -> dict[str, Any]:
 
 DATABASES: dict[str, dict[str, Any]] = {"default": _database("DATABASE_URL", limits=_limits)}
 DATABASE_APP_ROLE = env.text("HOLDFAST_APP_ROLE", DATABASES["default"]["USER"])
-if PROCESS == "web":  # many short threads: a pool, whose check makes a restarted database cost no request
-    from psycopg_pool import ConnectionPool
-
+if PROCESS == "web":  # many short threads: a pool. Django checks a connection before it hands it out, so a restarted database costs no request
     DATABASES["default"]["CONN_MAX_AGE"] = 0
-    DATABASES["default"]["OPTIONS"]["pool"] = {
-        "min_size": 2,
-        "max_size": env.number("HOLDFAST_POOL", 24),
-        "timeout": 5,
-        "check": ConnectionPool.check_connection,
-    }
+    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 2, "max_size": env.number("HOLDFAST_POOL", 24), "timeout": 5}
 if env.text("DATABASE_OWNER_URL", "") not in {"", env.text("DATABASE_URL")}:  # migrations only: manage.py migrate --database owner
     DATABASES["owner"] = _database("DATABASE_OWNER_URL", limits="-c lock_timeout=2000") | {"TEST": {"MIRROR": "default"}, "CONN_MAX_AGE": 0}
 
@@ -191,7 +185,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["api.auth.Declared"],
     "DEFAULT_PARSER_CLASSES": ["api.gate.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "api.schema.Described",
     "EXCEPTION_HANDLER": "api.refusals.handle",
     "UNAUTHENTICATED_USER": None,
 }

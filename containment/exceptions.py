@@ -1,7 +1,4 @@
-"""Exceptions as the inventory and the policy see them: how long one may last, and who must not sign it. The life of a grant is approvals.grants.
-
-Lists of spared things are short-lived by rule: the longest exception ends before the quarter's review of designations.
-"""
+"""Exceptions as the inventory sees them: how long one may last, and who must not sign it. A grant moves in approvals.grants."""
 
 from __future__ import annotations
 

@@ -52,3 +52,19 @@ class IdentityContained(Refusal):
 
 class OwnApproval(Forbidden):
     code = "own_approval"
+
+
+class CaseClosed(Refusal):
+    code = "case_closed"
+
+
+class NotYetSettled(Refusal):
+    """A case is closed when nothing of it is open."""
+
+    code = "not_yet_settled"
+
+
+class OnlyApprover(Forbidden):
+    """Somebody other than the one who approved alone looks last."""
+
+    code = "only_approver"

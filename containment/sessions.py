@@ -23,7 +23,7 @@ from core.refusals import BadInput, Fault
 from playbooks.models import Run
 
 LONGEST = timedelta(days=30)
-LISTS = ("actions", "resources", "tools", "environments")
+LISTS = ("tools", "environments")
 _ACTED_ON = ("pending", "running", "verifying", "contained", "partial", "needs_human")
 
 
@@ -52,8 +52,7 @@ def register(said: Registration, *, actor: Actor) -> tuple[Session, bool]:
         return _again(earlier, actor, now), False
     if Run.objects.filter(identity_ref=str(identity.ref), state__in=_ACTED_ON).exists():
         raise IdentityContained(f"{identity} is contained. It opens no new session until that is undone.")
-    faults = _faults_of_intent(said, now)
-    if faults:
+    if faults := _faults_of_intent(said):
         raise BadInput(faults)
     session = earlier or Session(identity=identity, external_id=said.name, started_at=now)
     session.parent = _parent(said.parent)
@@ -79,7 +78,7 @@ def keep(session_id: UUID, *, actor: Actor, intent: Mapping[str, Any] | None = N
         raise SessionEnded(f"The session {session.external_id} ended at {session.ended_at:%H:%M:%S} UTC.")
     session.last_seen_at = now
     if intent is not None:
-        if wider := _beyond(intent, session.intent):
+        if wider := _wider(intent, session.intent):
             raise WouldWiden(f"That would widen the session: {', '.join(wider)}.")
         session.intent = dict(intent)
     if life is not None:
@@ -149,30 +148,50 @@ def _own(session_id: UUID, actor: Actor) -> Session:
     return session
 
 
-def _faults_of_intent(said: Registration, now: datetime) -> list[Fault]:
+def _faults_of_intent(said: Registration) -> list[Fault]:
     """Nothing intended needs no profile, and allows nothing."""
-    intent = said.intent
-    if not intent:
+    if not said.intent:
         return []
-    profile = WorkDocument.objects.filter(kind="agent_profile", name=str(intent.get("profile", "")), state="in_force").first()
+    profile = _profile(said.intent)
     if profile is None:
         return [Fault("intent.profile", "unknown", "Name an agent profile that is approved and in force.")]
-    approved = dict(profile.body)
-    faults = [Fault(f"intent.{place}", "outside_profile", f"The profile {profile.name} does not approve it.") for place in _beyond(intent, approved)]
-    minutes = approved.get("ttl_minutes")
+    outside = f"The profile {profile.name} does not approve it."
+    faults = [Fault(f"intent.{place}", "outside_profile", outside) for place in _beyond(said.intent, profile.body)]
+    minutes = profile.body.get("ttl_minutes")
     if minutes and (said.life is None or said.life > timedelta(minutes=minutes)):
         faults.append(Fault("ttl_seconds", "outside_profile", f"Sessions of this profile live at most {minutes} minutes."))
     return faults
 
 
+def _profile(intent: Mapping[str, Any]) -> WorkDocument | None:
+    return WorkDocument.objects.filter(kind="agent_profile", name=str(intent.get("profile", "")), state="in_force").first()
+
+
+def _wider(intent: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
+    """An intent that left a list out meant all that its profile approves."""
+    if intent.get("profile") != before.get("profile"):
+        return ["profile"]
+    profile = _profile(before)
+    approved = profile.body if profile else {}
+    return _beyond(intent, {name: before.get(name, approved.get(name, [])) for name in (*LISTS, "scope")})
+
+
 def _beyond(intent: Mapping[str, Any], bounds: Mapping[str, Any]) -> list[str]:
     """The places of `intent` that lie outside `bounds`: `tools[1]`. What the bounds leave out allows nothing."""
-    return [
+    outside = [
         f"{name}[{index}]"
         for name in LISTS
         for index, wanted in enumerate(intent.get(name, []))
         if not any(fnmatchcase(wanted, pattern) for pattern in _names(bounds.get(name, [])))
     ]
+    rules = bounds.get("scope", [])
+    return outside + [
+        f"scope[{index}]" for index, wanted in enumerate(intent.get("scope", [])) if not any(_inside(wanted, rule) for rule in rules)
+    ]
+
+
+def _inside(wanted: Mapping[str, str], rule: Mapping[str, str]) -> bool:
+    return fnmatchcase(wanted["action"], rule["action"]) and fnmatchcase(wanted.get("resource", "*"), rule.get("resource", "*"))
 
 
 def _names(entries: Sequence[Any]) -> list[str]:

@@ -168,7 +168,7 @@ class _Reader:
         return tuple(str(code) for code in value)
 
     def _workload(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
-        value = raw.get("workload") or {}
+        value = {} if raw.get("workload") is None else raw["workload"]
         if not isinstance(value, dict):
             self.fault("workload", "wrong_type", "An object is needed here.")
             return {}
@@ -180,7 +180,7 @@ class _Reader:
         return value
 
     def _context(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
-        value = raw.get("context") or {}
+        value = {} if raw.get("context") is None else raw["context"]
         if not isinstance(value, dict):
             self.fault("context", "wrong_type", "An object is needed here.")
             return {}

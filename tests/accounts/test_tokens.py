@@ -158,6 +158,6 @@ def test_a_token_may_what_its_scopes_say_and_nothing_of_what_only_people_do(owne
 
 def test_a_token_reads_only_while_its_owner_may(owner):
     token, text = issue(owner, scopes=["read", "guard.ask"])
-    assert actors.of_token(token).permissions == {"read", "guard.ask"}
+    assert actors.of_token(token).permissions == {"read", "guard.ask", "sessions.read"}
     people.set_roles(owner.pk, [], actor=SYSTEM)
-    assert actors.of_token(tokens.find(text)).permissions == {"guard.ask"}
+    assert actors.of_token(tokens.find(text)).permissions == {"guard.ask", "sessions.read"}

@@ -1,0 +1,43 @@
+"""The routes of the API, and the three that a platform asks."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from api import docs, health
+from api.v1 import detections, exceptions, holds, reads, runs, sessions
+
+v1 = [
+    path("detections", detections.Detections.as_view(), name="api-detections"),
+    path("detections/batch", detections.Batch.as_view(), name="api-detections-batch"),
+    path("detections/<uuid:key>", reads.OneDetection.as_view(), name="api-detection"),
+    path("decisions", reads.Decisions.as_view(), name="api-decisions"),
+    path("decisions/<uuid:key>", reads.OneDecision.as_view(), name="api-decision"),
+    path("cases", reads.Cases.as_view(), name="api-cases"),
+    path("cases/<uuid:key>", reads.OneCase.as_view(), name="api-case"),
+    path("runs", reads.Runs.as_view(), name="api-runs"),
+    path("runs/<uuid:key>", reads.OneRun.as_view(), name="api-run"),
+    path("runs/<uuid:key>/undo", runs.UndoRun.as_view(), name="api-run-undo"),
+    path("holds", reads.Holds.as_view(), name="api-holds"),
+    path("holds/<uuid:key>", reads.OneHold.as_view(), name="api-hold"),
+    path("holds/<uuid:key>/answer", holds.AnswerHold.as_view(), name="api-hold-answer"),
+    path("identities", reads.Identities.as_view(), name="api-identities"),
+    path("identities/<uuid:key>", reads.OneIdentity.as_view(), name="api-identity"),
+    path("exceptions", exceptions.Exceptions.as_view(), name="api-exceptions"),
+    path("exceptions/<uuid:key>", exceptions.OneException.as_view(), name="api-exception"),
+    path("exceptions/<uuid:key>/grant", exceptions.GrantException.as_view(), name="api-exception-grant"),
+    path("exceptions/<uuid:key>/refuse", exceptions.RefuseException.as_view(), name="api-exception-refuse"),
+    path("exceptions/<uuid:key>/revoke", exceptions.RevokeException.as_view(), name="api-exception-revoke"),
+    path("sessions", sessions.Sessions.as_view(), name="api-sessions"),
+    path("sessions/<str:key>", sessions.OneSession.as_view(), name="api-session"),
+    path("audit", reads.AuditTrail.as_view(), name="api-audit"),
+]
+
+urlpatterns = [
+    path("livez", health.livez, name="livez"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", health.metrics_page, name="metrics"),
+    path("api/schema/", docs.schema, name="api-schema"),
+    path("api/docs/", docs.docs, name="api-docs"),
+    path("api/v1/", include(v1)),
+]

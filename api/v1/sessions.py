@@ -1,0 +1,154 @@
+"""Sessions that runtimes register: begin with an intent, say that they live, read whether they may go on, end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.inputs import Strict, Text, Whole, read
+from api.lists import Listing, One, by_flag, by_id, by_text, found
+from api.v1 import shapes
+from containment import sessions
+from containment.models import Session
+from containment.refusals import NoSuchSession
+from sources.native import KINDS
+
+SESSIONS = Session.objects.select_related("identity", "credential")
+EXAMPLE = {
+    "identity": {"kind": "ai_agent", "provider": "holdfast", "subject": "invoice-agent"},
+    "id": "inv-1",
+    "intent": {"profile": "invoices", "tools": ["ledger.read"], "environments": ["prod"]},
+    "role": "clerk",
+    "ttl_seconds": 3600,
+}
+LONGEST_S = sessions.LONGEST // timedelta(seconds=1)
+
+
+class _Names(serializers.ListField):
+    child = Text(max_length=300)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_length": 200, "required": False} | kwargs)
+
+
+class RuleForm(Strict):
+    action = Text(max_length=100, help_text="data.read, secret.*")
+    resource = Text(max_length=300, required=False, default="*")
+
+
+class IntentForm(Strict):
+    profile = Text(max_length=200, help_text="an agent profile that is approved and in force; lists that are left out mean all it approves")
+    scope = RuleForm(many=True, required=False)
+    tools = _Names()
+    environments = _Names()
+
+
+class IdentityForm(Strict):
+    kind = serializers.ChoiceField(KINDS)
+    provider = Text(max_length=100)
+    subject = Text(max_length=500)
+
+
+class OriginForm(Strict):
+    address = Text(max_length=100, required=False)
+    application = Text(max_length=200, required=False)
+
+
+class SessionForm(Strict):
+    identity = IdentityForm()
+    id = Text(max_length=200, help_text="the client's own name for the session")
+    intent = IntentForm(required=False)
+    role = Text(max_length=200, required=False, help_text="a claim; the inventory's word counts")
+    workflow = Text(max_length=200, required=False, help_text="a claim")
+    tenant = Text(max_length=200, required=False, help_text="a claim")
+    drive = serializers.ChoiceField(["human", "script", "autonomous"], required=False, help_text="a claim")
+    origin = OriginForm(required=False)
+    parent = serializers.UUIDField(  # type: ignore[assignment]
+        required=False, help_text="the session that this one works for"
+    )
+    ttl_seconds = Whole(required=False, min_value=1, max_value=LONGEST_S)
+
+
+class KeepForm(Strict):
+    intent = IntentForm(required=False, help_text="less than before")
+    ttl_seconds = Whole(required=False, min_value=1, max_value=LONGEST_S, help_text="from now; never later than before")
+
+
+class Sessions(Listing):
+    needs = {"GET": "sessions.read", "POST": "sessions.write"}
+    rows, shape = SESSIONS, shapes.SessionShape
+    filters = {
+        "identity": by_id("identity_id"),
+        "provider": by_text("identity__provider"),
+        "subject": by_text("identity__subject"),
+        "name": by_text("external_id", "the client's own name for it"),
+        "workflow": by_text("workflow"),
+        "state": by_text("gate", "active, paused, restricted or ended"),
+        "live": by_flag("ended_at__isnull"),
+    }
+
+    @extend_schema(
+        request=SessionForm,
+        examples=[OpenApiExample("an agent begins", value=EXAMPLE, request_only=True)],
+        responses={201: OpenApiResponse(shapes.SessionShape), 200: OpenApiResponse(shapes.SessionShape, "Registered before.")},
+        summary="Register a session",
+    )
+    def post(self, request: Request) -> Response:
+        session, new = sessions.register(_registration(read(SessionForm, self.body(request))), actor=self.actor(request))
+        where = {"Location": f"/api/v1/sessions/{session.pk}"}
+        return Response(shapes.SessionShape(found(SESSIONS, session.pk)).data, status=201 if new else 200, headers=where)
+
+
+class OneSession(One):
+    """By its id, or by the client's own name for it where that is one session's alone."""
+
+    needs = {"GET": "sessions.read", "PATCH": "sessions.write", "DELETE": "sessions.write"}
+    rows, shape = SESSIONS, shapes.SessionShape
+
+    @extend_schema(summary="The state of a session: may it go on?", responses=shapes.SessionShape)
+    def get(self, request: Request, key: str) -> Response:
+        return Response(shapes.SessionShape(found(SESSIONS, _id_of(key))).data)
+
+    @extend_schema(request=KeepForm, responses=shapes.SessionShape, summary="A sign of life; or give up some of what was intended")
+    def patch(self, request: Request, key: str) -> Response:
+        said = read(KeepForm, self.body(request))
+        sessions.keep(_id_of(key), actor=self.actor(request), intent=said.get("intent"), life=_life(said))
+        return Response(shapes.SessionShape(found(SESSIONS, _id_of(key))).data)
+
+    @extend_schema(responses={204: None}, summary="End a session")
+    def delete(self, request: Request, key: str) -> Response:
+        sessions.end(_id_of(key), actor=self.actor(request))
+        return Response(status=204)
+
+
+def _id_of(key: str) -> UUID:
+    """A name may belong to sessions of several identities; then only the id says which is meant."""
+    try:
+        return UUID(key)
+    except ValueError:
+        named = list(Session.objects.filter(external_id=key).values_list("id", flat=True)[:2]) if "\0" not in key else []
+    if len(named) != 1:
+        raise NoSuchSession("No session has this name." if not named else "Several sessions have this name. Use the id.")
+    return named[0]
+
+
+def _registration(said: dict[str, Any]) -> sessions.Registration:
+    return sessions.Registration(
+        **said["identity"],
+        name=said["id"],
+        intent=said.get("intent", {}),
+        claims={name: said[name] for name in ("role", "workflow", "tenant", "drive") if name in said},
+        origin=said.get("origin", {}),
+        life=_life(said),
+        parent=said.get("parent"),
+    )
+
+
+def _life(said: dict[str, Any]) -> timedelta | None:
+    return timedelta(seconds=said["ttl_seconds"]) if "ttl_seconds" in said else None

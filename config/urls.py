@@ -1,0 +1,11 @@
+"""Every address: how people come in, what programs ask, and the console's pages."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("accounts/", include("accounts.urls")),
+    path("", include("api.urls")),
+    path("", include("console.urls")),
+]

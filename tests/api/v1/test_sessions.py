@@ -1,0 +1,202 @@
+"""Sessions of runtimes: registered inside a profile, read before each call, narrowed, ended."""
+
+from uuid import UUID
+
+import pytest
+
+from accounts.models import Person
+from audit import clock
+from audit.models import AuditEntry
+from containment.gate import Gate
+from containment.models import Session, WorkDocument
+from core.digest import digest
+from core.ids import uuid7
+from playbooks.models import Run
+from tests import cast, make
+
+pytestmark = pytest.mark.django_db
+
+SESSIONS = "/api/v1/sessions"
+PROFILE = {
+    "scope": [{"action": "data.read", "resource": "invoices.*"}],
+    "tools": [{"name": "invoices.read", "writes": False}, {"name": "mail.*", "writes": True}],
+    "environments": ["prod"],
+    "ttl_minutes": 60,
+}
+
+
+@pytest.fixture(autouse=True)
+def profile():
+    now = clock.now()
+    WorkDocument.objects.create(
+        kind="agent_profile",
+        name="invoices",
+        version=1,
+        body=PROFILE,
+        digest=digest(PROFILE),
+        state="in_force",
+        author_id=UUID(cast.person("enzo").principal),
+        approver_id=UUID(cast.person("mara").principal),
+        drafted_at=now,
+        in_force_at=now,
+    )
+
+
+@pytest.fixture
+def runtime(program):
+    return program("sessions.write", source="")
+
+
+def beginning(**changes):
+    body = {
+        "identity": {"kind": "ai_agent", "provider": "holdfast", "subject": "invoice-agent"},
+        "id": "inv-1",
+        "intent": {"profile": "invoices", "tools": ["invoices.read", "mail.send"]},
+        "role": "cfo",
+        "ttl_seconds": 3600,
+    }
+    return {name: value for name, value in {**body, **changes}.items() if value is not None}
+
+
+def test_an_agent_begins_and_reads_that_it_may_go_on(runtime, program):
+    said = runtime.post(SESSIONS, beginning())
+    assert said.status == 201
+    assert (said.body["state"], said.body["name"], said.body["expires_at"] is not None) == ("active", "inv-1", True)
+    for place in (said.headers["Location"], f"{SESSIONS}/inv-1"):
+        assert runtime.get(place).body["state"] == "active"
+        assert program("guard.ask", source="").get(place).status == 200
+
+
+def test_what_a_client_says_of_its_role_stays_a_claim(runtime):
+    said = runtime.post(SESSIONS, beginning(workflow="payments", tenant="acme", drive="human")).body
+    assert (said["role"], said["workflow"], said["tenant"], said["drive"]) == ("", "", "", "")
+    assert said["claimed"] == {"role": "cfo", "workflow": "payments", "tenant": "acme", "drive": "human"}
+
+
+def test_registering_again_finds_the_first_and_somebody_else_is_refused(runtime, program):
+    first = runtime.post(SESSIONS, beginning())
+    again = runtime.post(SESSIONS, beginning())
+    assert (again.status, again.body["id"]) == (200, first.body["id"])
+    other = program("sessions.write", source="", owner="omar").post(SESSIONS, beginning())
+    assert (other.status, other.body["code"]) == (409, "session_exists")
+    assert AuditEntry.objects.filter(verb="session.registered").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "paths"),
+    [
+        ({"intent": {"profile": "root"}}, ["intent.profile"]),
+        ({"intent": {"profile": "invoices", "tools": ["shell.run"]}}, ["intent.tools[0]"]),
+        ({"intent": {"profile": "invoices", "tools": ["*"]}}, ["intent.tools[0]"]),
+        ({"intent": {"profile": "invoices", "environments": ["prod", "test"]}}, ["intent.environments[1]"]),
+        ({"intent": {"profile": "invoices", "scope": [{"action": "data.read"}]}}, ["intent.scope[0]"]),
+        ({"intent": {"profile": "invoices", "scope": [{"action": "secret.read", "resource": "invoices.x"}]}}, ["intent.scope[0]"]),
+        ({"ttl_seconds": 3601}, ["ttl_seconds"]),
+        ({"ttl_seconds": None}, ["ttl_seconds"]),
+        ({"ttl_seconds": 0}, ["ttl_seconds"]),
+        ({"parent": str(uuid7())}, ["parent"]),
+        ({"parent": "inv-0"}, ["parent"]),
+        ({"identity": {"kind": "ai_agent"}}, ["identity.provider", "identity.subject"]),
+        ({"id": None}, ["id"]),
+        ({"critical": True}, ["critical"]),
+    ],
+)
+def test_what_lies_outside_the_profile_or_makes_no_sense_is_refused_with_its_place(runtime, changes, paths):
+    said = runtime.post(SESSIONS, beginning(**changes))
+    assert (said.status, [fault["path"] for fault in said.body["errors"]]) == (422, paths)
+    assert not Session.objects.exists()
+
+
+def test_an_intent_inside_the_profile_is_taken(runtime):
+    inside = {"profile": "invoices", "scope": [{"action": "data.read", "resource": "invoices.2026"}], "environments": ["prod"]}
+    assert runtime.post(SESSIONS, beginning(intent=inside)).status == 201
+    assert runtime.post(SESSIONS, beginning(intent=None, id="idle", ttl_seconds=None)).status == 201
+
+
+def test_a_session_gives_rights_up_and_gets_none_back(runtime):
+    place = runtime.post(SESSIONS, beginning()).headers["Location"]
+    narrow = {"intent": {"profile": "invoices", "tools": ["invoices.read"]}, "ttl_seconds": 60}
+    assert runtime("PATCH", place, narrow).body["intent"]["tools"] == ["invoices.read"]
+    for wider in ({"intent": beginning()["intent"]}, {"ttl_seconds": 3600}, {"intent": {"profile": "other"}}):
+        said = runtime("PATCH", place, wider)
+        assert (said.status, said.body["code"]) == (409, "would_widen")
+
+
+def test_a_sign_of_life_is_not_an_audit_entry(runtime):
+    place = runtime.post(SESSIONS, beginning()).headers["Location"]
+    entries, seen = AuditEntry.objects.count(), clock.now()
+    assert runtime("PATCH", place, {}).status == 200
+    assert AuditEntry.objects.count() == entries
+    assert Session.objects.filter(last_seen_at__gt=seen).exists()
+
+
+def test_a_paused_session_reads_that_it_is_paused_and_why(runtime):
+    runtime.post(SESSIONS, beginning())
+    session = Session.objects.get()
+    Gate().set(str(session.identity_id), "inv-1", state="paused", because="it sends mail to strangers", key="k")
+    said = runtime.get(f"{SESSIONS}/inv-1").body
+    assert (said["state"], said["because"]) == ("paused", "it sends mail to strangers")
+    assert runtime("PATCH", f"{SESSIONS}/{session.pk}", {}).body["state"] == "paused"
+
+
+def test_a_child_of_a_paused_session_begins_paused(runtime):
+    parent = runtime.post(SESSIONS, beginning()).body["id"]
+    Gate().set(str(Session.objects.get().identity_id), "inv-1", state="paused", because="stop", key="k")
+    assert runtime.post(SESSIONS, beginning(id="inv-1a", parent=parent)).body["state"] == "paused"
+
+
+def test_a_contained_identity_begins_nothing_under_another_name(runtime, connected):
+    make.house()
+    runtime.post(SESSIONS, beginning())
+    make.session(make.identity("etl_reader"), "etl-main")
+    run = make.detected("etl_reader").run
+    assert run is not None
+    Run.objects.filter(pk=run.pk).update(identity_ref=str(Session.objects.get(external_id="inv-1").identity.ref), state="contained")
+    said = runtime.post(SESSIONS, beginning(id="inv-2"))
+    assert (said.status, said.body["code"]) == (409, "identity_contained")
+
+
+def test_a_session_ends_once_and_does_not_come_back(runtime):
+    place = runtime.post(SESSIONS, beginning()).headers["Location"]
+    assert [runtime("DELETE", place).status for _ in range(2)] == [204, 204]
+    assert runtime.get(place).body["state"] == "ended"
+    assert runtime("PATCH", place, {}).body["code"] == "session_ended"
+    assert runtime.post(SESSIONS, beginning()).body["code"] == "session_ended"
+    assert AuditEntry.objects.filter(verb="session.ended").count() == 1
+
+
+def test_only_who_registered_a_session_changes_it(runtime, program, person):
+    place = runtime.post(SESSIONS, beginning()).headers["Location"]
+    other = program("sessions.write", source="", owner="omar")
+    assert other("PATCH", place, {}).status == 403
+    assert other("DELETE", place).status == 403
+    assert program("read").get(place).status == 200
+    assert program("read")("DELETE", place).status == 403
+    assert person("mara").post(SESSIONS, beginning()).status == 403
+
+
+def test_a_name_that_several_identities_use_is_not_guessed(runtime):
+    runtime.post(SESSIONS, beginning())
+    runtime.post(SESSIONS, beginning(identity={"kind": "ai_agent", "provider": "holdfast", "subject": "other-agent"}))
+    said = runtime.get(f"{SESSIONS}/inv-1")
+    assert said.status == 404
+    assert "id" in said.body["detail"]
+
+
+def test_a_session_that_a_detection_named_is_taken_over_by_its_runtime(runtime, connected):
+    make.house()
+    make.detected(
+        "invoice-agent",
+        identity={"kind": "ai_agent", "provider": "holdfast", "subject": "invoice-agent"},
+        session={"id": "inv-1", "role": "cfo"},
+        claims=[],
+        severity="low",
+        action={"name": "data.read"},
+        credential=None,
+        resource=None,
+    )
+    found = Session.objects.get(external_id="inv-1")
+    assert found.discovered_at is not None
+    said = runtime.post(SESSIONS, beginning())
+    assert (said.status, said.body["id"], said.body["discovered_at"]) == (201, str(found.pk), None)
+    assert Session.objects.get().registered_by == str(Person.objects.get(username="enzo").pk)
