@@ -103,7 +103,7 @@ def _database(name: str, *, limits: str) -> dict[str, Any]:
 
 DATABASES: dict[str, dict[str, Any]] = {"default": _database("DATABASE_URL", limits=_limits)}
 DATABASE_APP_ROLE = env.text("HOLDFAST_APP_ROLE", DATABASES["default"]["USER"])
-if PROCESS == "web":  # many short threads: a pool. Django checks a connection before it hands it out, so a restarted database costs no request
+if PROCESS == "web":  # many short threads share a pool; Django checks each connection first, so a restarted database costs no request
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 2, "max_size": env.number("HOLDFAST_POOL", 24), "timeout": 5}
 if env.text("DATABASE_OWNER_URL", "") not in {"", env.text("DATABASE_URL")}:  # migrations only: manage.py migrate --database owner
