@@ -25,8 +25,19 @@ SENTENCES: dict[str, str] = {
     "identity.adopted": "gave {identity} an owner: {owner}",
     "identity.merged": "merged {other} into {identity}",
     "identity.split": "split {other} from {identity}",
+    "identity.aliased": "noted that {alias} is {identity} too",
+    "identity.unaliased": "noted that {alias} is no longer {identity}",
+    "credential.imported": "imported the credential {credential}",
+    "credential.changed": "changed {changes} of the credential {credential}",
+    "resource.imported": "imported the resource {resource}",
+    "resource.changed": "changed {changes} of the resource {resource}",
+    "source.imported": "imported the source {source}",
+    "source.changed": "changed {changes} of the source {source}",
+    "team.imported": "imported the team {team}",
+    "team.changed": "changed {changes} of the team {team}",
     "inventory.imported": "imported {count} entries from {file}",
     "session.registered": "registered the session {session}",
+    "session.changed": "changed {changes} of the session {session}",
     "session.narrowed": "narrowed the session {session}",
     "session.ended": "ended the session {session}",
     "session.gated": "set the session {session} to {state}",
@@ -87,6 +98,8 @@ SENTENCES: dict[str, str] = {
     # the house
     "scenario.started": "started the scenario {name}",
     "killswitch.set": "set the kill switch to {position}: {reason}",
+    "audit.verified": "checked the links of the audit trail ({checked}): {found}",
+    "audit.exported": "exported {count} audit entries, {first} to {last}",
     "protected.changed": "changed the protected mark of {identity}: {because}",
 }
 

@@ -16,13 +16,13 @@ from approvals.holds import Answered
 from approvals.models import ExceptionGrant, Hold
 from audit import clock, nudges
 from audit.record import record, story
-from containment import gather, policies, reviewers, targets
+from containment import gather, inventory, policies, reviewers, targets
 from containment.domain.decide import Verdict
 from containment.domain.facts import Facts
 from containment.domain.families import Pattern
 from containment.domain.judge import Judgement, judge
 from containment.domain.policy import RiskPolicy
-from containment.models import BudgetLock, Case, ContainmentSpend, Decision, Detection, Identity, RiskPolicyVersion
+from containment.models import BudgetLock, Case, ContainmentSpend, Decision, Detection, RiskPolicyVersion
 from containment.refusals import NoSuchDetection
 from core.actor import CLOCK, SYSTEM, Actor
 from core.digest import plain
@@ -46,7 +46,7 @@ def decide(detection_id: UUID) -> Decision:
     detection = Detection.objects.filter(pk=detection_id).first()
     if detection is None:
         raise NoSuchDetection("There is no such detection.")
-    identity = Identity.objects.select_for_update().get(pk=detection.identity_id)
+    identity = inventory.lock(detection.identity_id)
     detection = (
         Detection.objects.select_for_update(of=("self",)).select_related("source", "session", "credential", "resource").get(pk=detection_id)
     )
@@ -60,7 +60,7 @@ def decide(detection_id: UUID) -> Decision:
 def decide_again(detection_id: UUID, *, cause: str) -> Decision:
     """A new generation of a decision, because of something named: an exception that spared it was revoked."""
     detection = Detection.objects.get(pk=detection_id)
-    identity = Identity.objects.select_for_update().get(pk=detection.identity_id)
+    identity = inventory.lock(detection.identity_id)
     detection = (
         Detection.objects.select_for_update(of=("self",)).select_related("source", "session", "credential", "resource").get(pk=detection_id)
     )
@@ -95,7 +95,7 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
             grants.spend(decision.grant.pk, judgement.risk, about=[decision.ref, detection.identity.ref])
     decision.save(force_insert=True)
     detection.state, detection.next_at, detection.crash_count = "decided", None, 0
-    detection.save(update_fields=["state", "next_at", "crash_count"])
+    detection.save(update_fields=["identity", "state", "next_at", "crash_count"])
     record(
         "decision.made",
         decision.ref,

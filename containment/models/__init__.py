@@ -5,6 +5,7 @@ from containment.models.decision import BudgetLock, ContainmentSpend, Decision
 from containment.models.detection import Detection, DetectionBody, Source
 from containment.models.heartbeat import Heartbeat
 from containment.models.identity import Credential, CredentialUse, Identity, IdentityAlias
+from containment.models.merge import Merge
 from containment.models.policy import RiskPolicyVersion
 from containment.models.resource import Resource
 from containment.models.session import Designation, Session
@@ -23,6 +24,7 @@ __all__ = [
     "Heartbeat",
     "Identity",
     "IdentityAlias",
+    "Merge",
     "Resource",
     "RiskPolicyVersion",
     "Session",
