@@ -128,7 +128,7 @@ def test_the_agent_asks_before_each_call_and_makes_none_while_paused(built: Esta
     eventually(lambda: agent.status.worked >= 2)
     holdfast.state = "paused"
     eventually(lambda: agent.status.state == "waiting")
-    assert agent.status.last_error == "My session is paused. An analyst looks into it."
+    assert agent.status.last_error == "My session is paused: An analyst looks into it."
     calls, asked = ask(built, "SELECT count(*) FROM agents.calls"), holdfast.asked
     eventually(lambda: holdfast.asked >= asked + 3)
     assert ask(built, "SELECT count(*) FROM agents.calls") == calls

@@ -72,7 +72,7 @@ class InvoiceAgent(Workload):
         self.status.did_well()
 
     def _stand_still(self, connection: psycopg.Connection, state: str, why: str) -> None:
-        self.status.waits({"unknown": why}.get(state, f"My session is {state}. {why}".strip()))
+        self.status.waits(why if state == "unknown" else f"My session is {state}: {why or 'no reason given'}")
         if self.misled_by is not None and state != "unknown":
             connection.execute("UPDATE agents.inbox SET body = '', read_at = clock_timestamp() WHERE id = %s", [self.misled_by])
             self.misled_by = None
