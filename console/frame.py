@@ -1,0 +1,50 @@
+"""A whole page in the shell: what every page is told beside its own facts. Fragments are rendered without it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.cache import add_never_cache_headers
+
+from accounts.actors import ActorRequest
+from accounts.models import Person
+from approvals.models import ExceptionGrant, Hold
+from audit import clock
+from console.context import rail
+from containment.models import Case
+from playbooks.models import Run
+
+NEED_A_PERSON = ("needs_human", "partial")
+
+
+def show(request: ActorRequest, template: str, facts: dict[str, Any], *, status: int = 200) -> HttpResponse:
+    """Render `template` with the counts of the rail, the database's time, and what the viewer is."""
+    roles = sorted(request.user.roles) if isinstance(request.user, Person) else []
+    shared = {"server_now": clock.now(), "rail": rail(request.path, counts()), "rail_url": "/rail/", "viewer_role": ", ".join(roles)}
+    return fresh(render(request, template, shared | facts, status=status))
+
+
+def fragment(request: ActorRequest, template: str, facts: dict[str, Any], *, status: int = 200) -> HttpResponse:
+    return fresh(render(request, template, facts, status=status))
+
+
+def fresh(response: HttpResponse) -> HttpResponse:
+    """What a page says is true now; a copy that a browser kept is not."""
+    add_never_cache_headers(response)
+    return response
+
+
+def counts() -> dict[str, int]:
+    """What waits for somebody, by address."""
+    return {
+        "/": Hold.objects.filter(state="open").count() + needing_a_person().count(),
+        "/exceptions/": ExceptionGrant.objects.filter(state="asked").count(),
+    }
+
+
+def needing_a_person() -> Any:
+    """Runs that came to rest and are not whole, as long as their case is open."""
+    open_cases = [f"case:{key}" for key in Case.objects.exclude(state="closed").values_list("pk", flat=True)]
+    return Run.objects.filter(state__in=NEED_A_PERSON, case_ref__in=open_cases)

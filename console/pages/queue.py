@@ -1,0 +1,158 @@
+"""The queue: what needs a decision, and one hold in full. The same page at / and at the address of a hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.urls import path
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.actors import ActorRequest
+from accounts.allowed import allowed
+from approvals.models import Hold
+from audit import clock
+from console import cards, refusals
+from console.cards import CaseRow, HoldCard, HoldRow
+from console.context import rail
+from console.frame import counts, fragment, needing_a_person, show
+from containment import flow
+from containment.models import Identity
+from core.actor import Actor
+from core.refs import Ref
+from core.refusals import Refusal
+
+MOST = 200
+SOON = timedelta(minutes=5)
+FILTERS = {"all": "All", "mine": "Mine", "agents": "AI agents", "soon": "Under 5 min"}
+ANSWERED = {"approve": "contain now", "reject": "leave it running"}
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """`shown` is the filter that is on; `more` how many open holds did not fit."""
+
+    rows: list[HoldRow]
+    people: list[CaseRow]
+    shown: str
+    filters: dict[str, str]
+    more: int
+
+
+class AnswerForm(forms.Form):
+    word = forms.ChoiceField(choices=[(word, word) for word in ("approve", "reject", "extend")])
+    plan_digest = forms.CharField(max_length=80, required=False)
+    deadline = forms.CharField(max_length=40, required=False)
+    reason = forms.CharField(max_length=2000, required=False, error_messages={"max_length": "A reason has at most 2000 characters."})
+
+    def clean_deadline(self) -> datetime | None:
+        text = self.cleaned_data["deadline"]
+        try:
+            return datetime.fromisoformat(text) if text else None
+        except ValueError:
+            raise forms.ValidationError("That is not a moment.", code="invalid") from None
+
+
+@allowed("read")
+@require_safe
+def queue(request: ActorRequest) -> HttpResponse:
+    found = queue_for(request)
+    if request.htmx and request.GET.get("part") == "list":
+        return fragment(request, "holds/_list.html", {"queue": found})
+    first = cards.hold(found.rows[0].id, request.actor) if found.rows else None
+    return show(request, "holds/page.html", {"queue": found, "card": first, "asked": request.GET.get("ask"), "showing": "list"})
+
+
+@allowed("read")
+@require_safe
+def hold(request: ActorRequest, hold_id: UUID) -> HttpResponse:
+    card = cards.hold(hold_id, request.actor)
+    if request.htmx and request.GET.get("part") == "card":
+        return fragment(request, "holds/_card.html", {"card": card})
+    return _page(request, card)
+
+
+@allowed("hold.answer")
+@require_POST
+def answer_hold(request: ActorRequest, hold_id: UUID) -> HttpResponse:
+    form = AnswerForm(request.POST)
+    refusal: Refusal | None = None if form.is_valid() else refusals.of_form(form)
+    if refusal is None:
+        refusal = refusals.caught(lambda: _say(hold_id, form.cleaned_data, request.actor))
+    if refusal is None and not request.htmx:
+        messages.success(request, _heard(form.cleaned_data["word"]))
+        return redirect("hold", hold_id)
+    card = cards.hold(hold_id, request.actor)
+    status = refusals.status_of(refusal)
+    if not request.htmx:
+        return _page(request, card, refusal=refusal, status=status)
+    answered = fragment(request, "holds/_card.html", {"card": card, "refusal": refusal, "just_now": True}, status=status)
+    return answered if refusal else refusals.notice(answered, f"{card.subject.name}: {_heard(form.cleaned_data['word'])}")
+
+
+@allowed("read")
+@require_safe
+def rail_again(request: ActorRequest) -> HttpResponse:
+    """The links of the rail with fresh counts, for the page at `at`."""
+    return fragment(request, "console/_rail.html", {"rail": rail(request.GET.get("at", "/"), counts())})
+
+
+def queue_for(request: ActorRequest) -> Queue:
+    shown = request.GET.get("show", "all")
+    shown = shown if shown in FILTERS else "all"
+    open_holds = list(Hold.objects.filter(state="open").order_by("deadline"))
+    keeps = _filter(shown, request.actor, open_holds)
+    kept = [one for one in open_holds if keeps(one)]
+    people = cards.people_rows(needing_a_person()) if shown == "all" else []
+    return Queue(cards.hold_rows(kept[:MOST]), people, shown, FILTERS, max(0, len(kept) - MOST))
+
+
+def _filter(shown: str, viewer: Actor, holds: list[Hold]) -> Callable[[Hold], bool]:
+    match shown:
+        case "mine":
+            return lambda one: cards.may_answer(one, viewer)
+        case "agents":
+            keys = [Ref.parse(one.identity_ref).id for one in holds]
+            agents = {str(key) for key in Identity.objects.filter(pk__in=keys, kind="ai_agent").values_list("pk", flat=True)}
+            return lambda one: Ref.parse(one.identity_ref).id in agents
+        case "soon":
+            soon = clock.now() + SOON
+            return lambda one: one.deadline < soon
+    return lambda one: True
+
+
+def _page(request: ActorRequest, card: HoldCard, *, refusal: Refusal | None = None, status: int = 200) -> HttpResponse:
+    facts: dict[str, Any] = {
+        "queue": queue_for(request),
+        "card": card,
+        "refusal": refusal,
+        "asked": request.GET.get("ask"),
+        "showing": "detail",
+    }
+    return show(request, "holds/page.html", facts, status=status)
+
+
+def _say(hold_id: UUID, said: dict[str, Any], actor: Actor) -> None:
+    if said["word"] == "extend":
+        flow.extend_hold(hold_id, actor=actor, reason=said["reason"], seen_deadline=said["deadline"])
+    else:
+        flow.answer_hold(hold_id, said["word"], actor=actor, seen_digest=said["plan_digest"], reason=said["reason"])
+
+
+def _heard(word: str) -> str:
+    return "ten more minutes" if word == "extend" else f"your “{ANSWERED[word]}” is on record"
+
+
+urlpatterns = [
+    path("", queue, name="queue"),
+    path("rail/", rail_again, name="rail"),
+    path("holds/<uuid:hold_id>/", hold, name="hold"),
+    path("holds/<uuid:hold_id>/answer/", answer_hold, name="answer_hold"),
+]

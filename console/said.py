@@ -1,0 +1,221 @@
+"""Sentences about plans, steps, runs and holds: what is true now, and what follows. Pure words; cards.py asks, templates show.
+
+Each says a fact that is on record. A measure that no sentence knows is named as it is, so that nothing is ever left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from approvals.models import Hold
+from playbooks.models import Run, Step
+
+DEEDS = {
+    "session.pause": "Pause the session",
+    "session.restrict": "Restrict the session",
+    "session.terminate": "End the live sessions",
+    "credential.revoke": "Revoke the credential",
+    "credential.rotate": "Rotate the credential",
+    "workload.isolate": "Refuse new connections",
+    "identity.disable": "Disable the identity",
+    "evidence.preserve": "Preserve the evidence",
+    "job.checkpoint": "Save the job's progress",
+    "notify": "Tell people",
+}
+FACTS = {
+    "session.pause": "the session is paused",
+    "session.restrict": "the session is restricted",
+    "session.terminate": "live sessions are ended",
+    "credential.revoke": "the credential is revoked",
+    "credential.rotate": "the credential is rotated",
+    "workload.isolate": "new connections are refused",
+    "identity.disable": "the identity is disabled",
+    "job.checkpoint": "the job's progress is saved",
+}
+PROOFS = {
+    "replayed": "what worked before was tried again and is refused",
+    "introspected": "the target's own record says unusable, looked at twice",
+    "acknowledged": "the target said OK; nothing else shows it",
+}
+STAGES = {"interim": "While people decide", "soft": "Soft stage", "hard": "Hard stage"}
+STATES_OF_STEPS = {
+    "planned": "waits",
+    "acting": "at work",
+    "verifying": "proving",
+    "done": "done",
+    "partial": "not whole",
+    "failed": "failed",
+    "skipped": "not needed",
+    "lost": "lost",
+    "needs_human": "needs a person",
+    "undoing": "being undone",
+    "undone": "undone",
+}
+MARKS_OF_STEPS = {
+    "planned": "waiting",
+    "acting": "acting",
+    "verifying": "acting",
+    "undoing": "acting",
+    "done": "done",
+    "partial": "failed",
+    "failed": "failed",
+    "needs_human": "failed",
+    "lost": "skipped",
+    "skipped": "skipped",
+    "undone": "undone",
+}
+TOOK_EFFECT = frozenset({"done", "partial", "verifying"})
+REVOKING = frozenset({"credential.revoke", "credential.rotate", "identity.disable"})
+
+
+def clock_time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%H:%M:%S} UTC"
+
+
+def and_join(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
+
+
+def deed(measure: str, parameters: Mapping[str, Any]) -> str:
+    """One step of a plan, with what its parameters change about it."""
+    words = DEEDS.get(measure, measure)
+    if measure == "session.restrict":
+        return f"Restrict it to {_allowed(parameters)}"
+    if spared := _spared(parameters):
+        return f"{words}, except {spared}"
+    return words
+
+
+def fact(measure: str, parameters: Mapping[str, Any]) -> str:
+    """The same once it is done."""
+    if measure == "session.restrict":
+        return f"it is restricted to {_allowed(parameters)}"
+    if measure == "session.terminate" and (spared := _spared(parameters)):
+        return f"every session but {spared} is ended"
+    return FACTS.get(measure, f"{measure} is done")
+
+
+def _allowed(parameters: Mapping[str, Any]) -> str:
+    return and_join([str(schema) for schema in parameters.get("schemas") or []]) or "reading"
+
+
+def _spared(parameters: Mapping[str, Any]) -> str:
+    spared = [origin.get("application") or origin.get("address") or "" for origin in parameters.get("spare") or []]
+    return and_join(sorted({name for name in spared if name}))
+
+
+def true_now(steps: Iterable[Step]) -> str:
+    """What the interim stage has changed so far, and what it has not."""
+    cuts = [step for step in steps if step.disruptive]
+    done = [step for step in cuts if step.state in TOOK_EFFECT]
+    if done:
+        so = and_join([fact(step.measure, step.parameters) for step in done])
+        return so if any(step.measure in REVOKING for step in done) else f"{so}; nothing is revoked yet"
+    if any(step.state in {"planned", "acting"} for step in cuts):
+        return "it is being restricted at this moment; nothing is revoked yet"
+    if any(step.state == "undone" for step in cuts):
+        return "what was restricted meanwhile is put back"
+    return "nothing is stopped yet"
+
+
+def at_zero(hold: Hold, *, restricted: bool) -> str:
+    """What follows when nobody answers, as the end of “If nobody answers by …,”."""
+    if hold.on_lapse == "contain":
+        return "it is contained"
+    if hold.on_lapse == "release":
+        return f"it is left running{_put_back(hold, restricted)}"
+    terms = hold.as_terms()
+    following = terms.reviewers[terms.step + 1].name if terms.further else "the same people, once more,"
+    end = "contained" if hold.in_the_end == "contain" else "left running"
+    return f"{following} will be asked; if they are silent too, it is {end}"
+
+
+def _put_back(hold: Hold, restricted: bool) -> str:
+    if not restricted:
+        return ""
+    if hold.keep_interim:
+        return f", and what is restricted now is put back {span(hold.keep_interim)} later"
+    return ", and what is restricted now is put back"
+
+
+def span(length: timedelta) -> str:
+    minutes = round(length.total_seconds() / 60)
+    return f"{minutes} minutes" if minutes % 60 or not minutes else f"{minutes // 60} h" if minutes > 60 else "60 minutes"
+
+
+def ending(hold: Hold) -> tuple[str, str]:
+    """Tone and sentence of a hold that is over: who ended it, when, and with which words."""
+    at = clock_time(hold.closed_at) if hold.closed_at else ""
+    said = f" “{hold.closed_because}”" if hold.closed_because else ""
+    match hold.state:
+        case "approved":
+            return "ok", f"{hold.closed_by} said “contain now” at {at}.{said}"
+        case "rejected":
+            return "accent", f"{hold.closed_by} said “leave it running” at {at}.{said}"
+        case "lapsed":
+            follows = "it was contained" if hold.lapsed_to == "contain" else "it was left running"
+            return "warn", f"Nobody answered in time; as announced, {follows} at {at}."
+    word = {"withdrawn": "withdrawn", "superseded": "replaced by another"}.get(hold.state, hold.state)
+    return "quiet", f"This hold was {word} at {at}: {hold.closed_because or 'nobody needs to answer any more'}."
+
+
+def run_sentence(run: Run, steps: Sequence[Step], now: datetime) -> tuple[str, str]:
+    """Tone and sentence of a run: how far it is, and what that rests on."""
+    cuts = [step for step in steps if step.disruptive and step.state != "skipped"]
+    match run.state:
+        case "prepared" | "waiting":
+            return "accent", f"Waits for a person: {true_now(steps)}."
+        case "pending":
+            return "accent", f"Released to act. {_because(run)}".strip()
+        case "running":
+            done = sum(step.state in TOOK_EFFECT for step in steps)
+            return "accent", f"At work: {done} of {len(steps)} steps are done. {_because(run)}".strip()
+        case "verifying":
+            return "warn", _verifying(run, cuts, now)
+        case "contained":
+            return "ok", f"{_so(cuts)}. {_proof(run, cuts)}".strip()
+        case "partial":
+            left = [line for step in cuts for line in step.left]
+            return "warn", f"Partly contained: {run.because or 'something could not be cut'}. {_counted(left)}".strip()
+        case "failed":
+            return "hot", f"Nothing was contained: {run.because or 'no measure took effect'}."
+        case "needs_human":
+            return "hot", f"A person has to look: {run.because or 'the machine cannot go on by itself'}."
+        case "undoing":
+            if run.next_at is not None and run.next_at > now + timedelta(seconds=60):
+                return "warn", f"Left running. What was restricted meanwhile is put back at {clock_time(run.next_at)}."
+            return "warn", f"Being put back, in reverse order: {run.undo_reason or run.because}"
+        case "undone":
+            return "quiet", f"Everything that could be put back is as it was before: {run.undo_reason or run.because}"
+        case "withdrawn":
+            return "quiet", f"Nothing was done: {run.because or 'it was not wanted any more'}"
+    return "quiet", run.state.replace("_", " ")
+
+
+def _because(run: Run) -> str:
+    return f"{run.because[0].upper()}{run.because[1:].rstrip('.')}." if run.because else ""
+
+
+def _so(cuts: Sequence[Step]) -> str:
+    done = [fact(step.measure, step.parameters) for step in cuts if step.state == "done"]
+    words = and_join(list(dict.fromkeys(done))) or "nothing had to be cut"
+    return words[0].upper() + words[1:]
+
+
+def _proof(run: Run, cuts: Sequence[Step]) -> str:
+    at = f"since {clock_time(run.contained_at)}" if run.contained_at else ""
+    level = PROOFS.get(run.proof_level, "")
+    return f"Contained {at}, proven: {level}." if level else f"Contained {at}."
+
+
+def _verifying(run: Run, cuts: Sequence[Step], now: datetime) -> str:
+    until = max((step.residual_until for step in cuts if step.residual_until and step.residual_until > now), default=None)
+    if until is not None:
+        return f"Cut, and not over yet: access that was given before may live until {clock_time(until)}."
+    return "Cut. Now it is proven that what should be dead is dead."
+
+
+def _counted(left: Sequence[str]) -> str:
+    return f"{len(left)} {'thing is' if len(left) == 1 else 'things are'} still open, listed below." if left else ""

@@ -1,0 +1,86 @@
+"""The timeline of a thing: the entries of the audit trail about it, in the words of audit/verbs.py. What is on screen is on record."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q
+
+from audit.models import AuditEntry
+from audit.verbs import sentence
+from console.said import clock_time
+from core.actor import CLOCK, SYSTEM
+
+MOST = 60
+# A step says what it is about to do, what it saw and how it ended; here its end is enough. The audit trail has all of it.
+LEFT_OUT = ("step.intended", "step.seen", "step.proven", "run.waiting", "run.prepared", "case.opened", "evidence.viewed")
+MOVES_WORTH_TELLING = {"contained", "partial", "failed", "needs human", "undone", "withdrawn"}
+OF_THE_IDENTITY = ("session.gated", "session.ended", "protected.changed", "identity.changed", "identity.discovered")
+TONES = {
+    "detection.received": "hot",
+    "decision.made": "hot",
+    "hold.opened": "accent",
+    "hold.answered": "accent",
+    "hold.extended": "accent",
+    "hold.approved": "accent",
+    "hold.rejected": "accent",
+    "hold.lapsed": "warn",
+    "hold.escalated": "warn",
+    "step.troubled": "warn",
+    "evidence.lost": "warn",
+    "evidence.broken": "hot",
+    "step.settled": "ok",
+    "step.undone": "warn",
+    "run.undo_requested": "warn",
+}
+TONES_OF_STATES = {"contained": "ok", "partial": "warn", "failed": "hot", "needs human": "hot"}
+_MOMENT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    seq: int
+    at: datetime
+    sentence: str
+    tone: str
+
+
+def of(refs: Iterable[str], *, identity: str = "", since: datetime | None = None, most: int = MOST) -> tuple[Moment, ...]:
+    """The newest entries about any of `refs`, oldest first; and since `since`, what happened to the identity beside them."""
+    wanted = sorted(set(refs))
+    about = Q(subject__in=wanted) | Q(about__overlap=wanted)
+    if identity and since:
+        about |= Q(subject=identity, verb__in=OF_THE_IDENTITY, at__gte=since)
+        about |= Q(about__contains=[identity], verb__in=OF_THE_IDENTITY, at__gte=since)
+    entries = AuditEntry.objects.filter(about).exclude(verb__in=LEFT_OUT).order_by("-seq")[:most]
+    moments = [moment_of(entry) for entry in reversed(entries)]
+    return tuple(moment for moment in moments if moment is not None)
+
+
+def moment_of(entry: AuditEntry) -> Moment | None:
+    """None for a move between two states that only machines tell apart."""
+    facts = {name: _readable(value) for name, value in json.loads(entry.body or "{}").items()}
+    state = facts.get("state", "")
+    if entry.verb == "run.moved" and state not in MOVES_WORTH_TELLING:
+        return None
+    tone = TONES_OF_STATES.get(state) or TONES.get(entry.verb, "")
+    return Moment(entry.seq, entry.at, f"{_who(entry)} {sentence(entry.verb, facts)}", tone)
+
+
+def _who(entry: AuditEntry) -> str:
+    """The clock and the system are one to the reader: the house itself."""
+    return SYSTEM.name if entry.actor_name == CLOCK.name else entry.actor_name
+
+
+def _readable(value: Any) -> Any:
+    """Times as people write them, words without underscores."""
+    if not isinstance(value, str):
+        return value
+    if _MOMENT.match(value):
+        return clock_time(datetime.fromisoformat(value.replace("Z", "+00:00")))
+    return value.replace("_", " ") if re.fullmatch(r"[a-z]+(_[a-z]+)+", value) and value.startswith(("needs_", "left_")) else value

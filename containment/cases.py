@@ -1,0 +1,81 @@
+"""Cases: what people make of them. A verdict says what it was; closing says that nothing of it is left open.
+
+A case opens in flow.py, with the first decision that leads to something.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from approvals.models import Answer, Hold
+from audit import clock
+from audit.record import record, story
+from containment.models import Case
+from containment.refusals import CaseClosed, NotYetSettled, OnlyApprover
+from core.actor import Actor
+from core.refusals import BadInput, Fault, Missing
+from playbooks.models import Run
+
+VERDICTS = {
+    "true_positive": "It was what it looked like",
+    "benign": "It was harmless",
+    "harmless_but_right_to_stop": "It was harmless, and right to stop",
+}
+LONGEST_REASON = 2000
+AT_REST = ("contained", "failed", "undone", "withdrawn")
+
+
+@story
+def judge(case_id: UUID, verdict: str, reason: str, *, actor: Actor) -> Case:
+    """What it was. As long as the case is open a verdict may be given anew; every one stays on record."""
+    case = _open(case_id)
+    faults = []
+    if verdict not in VERDICTS:
+        faults.append(Fault("verdict", "unknown", f"Must be one of {', '.join(VERDICTS)}."))
+    if not reason.strip():
+        faults.append(Fault("reason", "required", "Say what it rests on."))
+    if len(reason) > LONGEST_REASON:
+        faults.append(Fault("reason", "too_long", f"At most {LONGEST_REASON} characters."))
+    if faults:
+        raise BadInput(faults, sentence=" ".join(fault.detail for fault in faults))
+    case.verdict, case.verdict_reason = verdict, reason.strip()
+    case.save(update_fields=["verdict", "verdict_reason"])
+    record("case.judged", case.ref, actor=actor, about=[case.identity.ref], verdict=verdict.replace("_", " "), reason=case.verdict_reason)
+    return case
+
+
+@story
+def close(case_id: UUID, *, actor: Actor) -> Case:
+    """Nothing is left open, and somebody other than the only approver has looked. A cut that stands goes on standing."""
+    case = _open(case_id)
+    if left := open_items(case):
+        raise NotYetSettled(f"This case cannot be closed yet: {', '.join(left)}.")
+    if approvers(case) == {actor.principal}:
+        raise OnlyApprover("You alone approved what was done here. Somebody else has to look before it is closed.")
+    case.state, case.closed_at = "closed", clock.now()
+    case.save(update_fields=["state", "closed_at"])
+    record("case.moved", case.ref, actor=actor, about=[case.identity.ref], was="open", state="closed", verdict=case.verdict)
+    return case
+
+
+def open_items(case: Case) -> list[str]:
+    """What keeps the case open, in words; empty when it may be closed."""
+    left = [] if case.verdict else ["it has no verdict"]
+    if Hold.objects.filter(case_ref=str(case.ref), state="open").exists():
+        left.append("a hold waits for an answer")
+    unsettled = Run.objects.filter(case_ref=str(case.ref)).exclude(state__in=AT_REST).values_list("state", flat=True)
+    return left + [f"a run is {state.replace('_', ' ')}" for state in unsettled.order_by("state").distinct()]
+
+
+def approvers(case: Case) -> set[str]:
+    """The principals who said “contain now” in this case."""
+    return set(Answer.objects.filter(hold__case_ref=str(case.ref), word="approve").values_list("principal", flat=True))
+
+
+def _open(case_id: UUID) -> Case:
+    case = Case.objects.select_for_update(of=("self",)).select_related("identity").filter(pk=case_id).first()
+    if case is None:
+        raise Missing("There is no such case.")
+    if case.state == "closed":
+        raise CaseClosed(f"This case was closed at {case.closed_at:%Y-%m-%d %H:%M:%S} UTC.")
+    return case
