@@ -3,7 +3,7 @@
 Parsers disagree about duplicate keys, numbers beyond 2^53 and lone surrogates, and a database refuses NUL; so what two readers could read
 in two ways is refused here, each fault with its path. Digests are over the bytes received, never over JSON that was written again.
 
-Views of DRF come in by StrictJSONParser, others call `read_json` or `read_batch`. LimitBody stands in front of the whole web server.
+Views of DRF come in by StrictJSONParser, others call `read_json` or `read_batch`. FrontDoor stands before the whole web server.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, NoReturn
 
@@ -288,28 +288,35 @@ def _too_many() -> NoReturn:
 
 
 # -- in front of the web server ----------------------------------------------------------------------------------------------------------
-Message = MutableMapping[str, Any]
+Message = Mapping[str, Any]
+Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class LimitBody:
-    """ASGI: Django writes a whole body to a file before any view of ours sees it; no body longer than the longest we take gets that far."""
+class FrontDoor:
+    """ASGI: keeps out what Django cannot bear before any view of ours sees it.
+
+    It writes a whole body to a file first, so none longer than the longest we take gets that far; and it falls over a Content-Type in the
+    extended notation of RFC 2231, which no client of ours needs.
+    """
 
     def __init__(self, application: Application, limit: int = BATCH_LIMIT) -> None:
         self.application = application
         self.limit = limit
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.application(scope, receive, send)
-        elif self._declared(scope) > self.limit:
-            await self._refuse(send)
+        elif b"*" in _header(scope, b"content-type"):
+            await _refuse(send, 415, "Unsupported Media Type", Unsupported.code, "Write the content type plainly.")
+        elif _length(scope) > self.limit:
+            await self._refuse_length(send)
         else:
             await self._counting(scope, receive, send)
 
-    async def _counting(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def _counting(self, scope: Scope, receive: Receive, send: Send) -> None:
         size = 0
         refused = False
 
@@ -321,7 +328,7 @@ class LimitBody:
             size += len(message.get("body", b""))
             if size > self.limit:
                 refused = True
-                await self._refuse(send)
+                await self._refuse_length(send)
                 return {"type": "http.disconnect"}
             return message
 
@@ -331,16 +338,21 @@ class LimitBody:
 
         await self.application(scope, counted, unless_refused)
 
-    @staticmethod
-    def _declared(scope: Mapping[str, Any]) -> int:
-        for name, value in scope["headers"]:
-            if name.lower() == b"content-length" and value.isdigit():
-                return int(value[:20])
-        return 0
+    async def _refuse_length(self, send: Send) -> None:
+        await _refuse(send, 413, "Content Too Large", TooLarge.code, f"The body is larger than {self.limit // MIB} MiB.")
 
-    async def _refuse(self, send: Send) -> None:
-        detail = f"The body is larger than {self.limit // MIB} MiB."
-        problem = {"type": "about:blank", "title": "Content Too Large", "status": 413, "detail": detail, "code": TooLarge.code}
-        headers = [(b"content-type", b"application/problem+json"), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": 413, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(problem).encode()})
+
+def _header(scope: Mapping[str, Any], wanted: bytes) -> bytes:
+    return b"".join(value for name, value in scope["headers"] if name.lower() == wanted)
+
+
+def _length(scope: Mapping[str, Any]) -> int:
+    said = _header(scope, b"content-length")[:20]
+    return int(said) if said.isdigit() else 0
+
+
+async def _refuse(send: Send, status: int, title: str, code: str, detail: str) -> None:
+    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
+    headers = [(b"content-type", b"application/problem+json"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(problem).encode()})

@@ -73,6 +73,15 @@ class Described(AutoSchema):
         ]
         return f"{said}\n\nNeeds `{need}` ({PERMISSIONS[need]}): {' or '.join(whose)}.".strip()
 
+    def get_operation_id(self) -> str:
+        """`holds_list`, `holds_answer_create`: a list is told from its single thing."""
+        name = str(super().get_operation_id()).removeprefix("v1_")
+        return name.replace("_retrieve", "_list") if isinstance(self.view, Listing) else name
+
+    def get_tags(self) -> list[str]:
+        """By the thing: the console's words are the API's words."""
+        return [self.path.removeprefix("/api/v1/").partition("/")[0]]
+
     def get_auth(self) -> list[dict[str, list[str]]]:
         need = self._need()
         if not need:

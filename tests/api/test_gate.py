@@ -261,7 +261,7 @@ def through_the_limit(headers: list[tuple[bytes, bytes]], chunks: int) -> tuple[
         if message["type"] == "http.response.start":
             sent.append(message["status"])
 
-    async_to_sync(gate.LimitBody(application))({"type": "http", "headers": headers}, receive, send)
+    async_to_sync(gate.FrontDoor(application))({"type": "http", "headers": headers}, receive, send)
     return sent, seen
 
 

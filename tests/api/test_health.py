@@ -127,6 +127,13 @@ def test_the_example_of_the_description_is_a_detection_and_the_schema_names_all_
     assert next(iter(shown.values()))["value"] == examples.DETECTION
 
 
+def test_every_operation_has_a_name_of_its_own(client, capfd):
+    names = [operation["operationId"] for methods in schema(client)["paths"].values() for operation in methods.values()]
+    assert len(names) == len(set(names))
+    assert {"holds_list", "holds_retrieve", "holds_answer_create", "detections_create"} <= set(names)
+    assert "Warning" not in capfd.readouterr().err
+
+
 def test_people_do_what_no_token_does(client):
     paths = schema(client)["paths"]
     assert paths["/api/v1/holds/{key}/answer"]["post"]["security"] == [{"session": []}]
