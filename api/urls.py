@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 from api import docs, health
-from api.v1 import detections, exceptions, holds, reads, runs, sessions
+from api.v1 import cases, detections, exceptions, holds, reads, runs, sessions
 
 v1 = [
     path("detections", detections.Detections.as_view(), name="api-detections"),
@@ -15,6 +15,7 @@ v1 = [
     path("decisions/<uuid:key>", reads.OneDecision.as_view(), name="api-decision"),
     path("cases", reads.Cases.as_view(), name="api-cases"),
     path("cases/<uuid:key>", reads.OneCase.as_view(), name="api-case"),
+    path("cases/<uuid:key>/verdict", cases.JudgeCase.as_view(), name="api-case-verdict"),
     path("runs", reads.Runs.as_view(), name="api-runs"),
     path("runs/<uuid:key>", reads.OneRun.as_view(), name="api-run"),
     path("runs/<uuid:key>/undo", runs.UndoRun.as_view(), name="api-run-undo"),

@@ -260,3 +260,19 @@ def test_asking_takes_the_role(person, program):
     assert person("wren").post(EXCEPTIONS, asking()).status == 403
     assert program("read", owner="ines").post(EXCEPTIONS, asking()).status == 403
     assert cast.person("enzo").may("exception.ask") is False
+
+
+# -- cases -------------------------------------------------------------------------------------------------------------------------------
+def test_an_analyst_says_what_a_case_was(person, program):
+    case = contained_case()
+    path = f"/api/v1/cases/{case}/verdict"
+    said = person("ines").post(path, {"verdict": "benign", "reason": "a migration"})
+    assert (said.status, said.body["verdict"], said.body["verdict_reason"]) == (200, "benign", "a migration")
+    assert person("wren").post(path, {"verdict": "benign", "reason": "x"}).status == 403
+    assert program("read", owner="ines").post(path, {"verdict": "benign", "reason": "x"}).status == 403
+    assert [fault["path"] for fault in person("ines").post(path, {"verdict": "fine"}).body["errors"]] == ["verdict", "reason"]
+    assert person("ines").post(f"/api/v1/cases/{uuid7()}/verdict", {"verdict": "benign", "reason": "x"}).status == 404
+
+
+def contained_case() -> str:
+    return str(make.detected("etl_reader").case_id)
