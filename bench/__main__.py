@@ -1,0 +1,20 @@
+"""script/bench NAME [options]"""
+
+from __future__ import annotations
+
+import sys
+
+from bench import ingest
+
+NAMES = {"ingest": ingest.main}
+
+
+def main() -> int:
+    if len(sys.argv) < 2 or sys.argv[1] not in NAMES:
+        print(f"script/bench NAME, where NAME is one of: {', '.join(NAMES)}", file=sys.stderr)  # noqa: T201
+        return 2
+    return NAMES[sys.argv[1]](sys.argv[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
