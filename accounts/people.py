@@ -66,6 +66,32 @@ def set_roles(person_id: UUID, roles: Iterable[str], *, actor: Actor) -> Person:
     return person
 
 
+@story
+def let_go(person_id: UUID, *, actor: Actor) -> Person:
+    """They cannot sign in any more and their tokens end; what they did keeps its author. Nobody lets themselves go."""
+    administrators = _lock_administrators()
+    person = Person.objects.select_for_update().get(pk=person_id)
+    if actor.principal == str(person.pk):
+        raise NotYourself("Somebody else must let you go.")
+    if administrators == {person.pk}:
+        raise LastAdministrator(f"{person} is the last administrator. Give the role to somebody else first.")
+    return _set_active(person, False, actor)
+
+
+@story
+def take_back(person_id: UUID, *, actor: Actor) -> Person:
+    """They may sign in again, with the roles that they had."""
+    return _set_active(Person.objects.select_for_update().get(pk=person_id), True, actor)
+
+
+def _set_active(person: Person, active: bool, actor: Actor) -> Person:
+    if person.is_active != active:
+        person.is_active = active
+        person.save(update_fields=["is_active"])
+        record("person.taken_back" if active else "person.let_go", person.ref, actor=actor, name=str(person))
+    return person
+
+
 def who_may(permission: str) -> list[Person]:
     people = Person.objects.filter(is_active=True, role_grants__role__in=roles_with(permission))
     return list(people.distinct().order_by("display_name"))

@@ -13,6 +13,8 @@ SENTENCES: dict[str, str] = {
     # people and tokens
     "person.added": "added {name} with the roles {roles}",
     "person.changed": "changed the roles of {name} to {roles}",
+    "person.let_go": "let {name} go: they cannot sign in any more",
+    "person.taken_back": "took {name} back: they may sign in again",
     "person.password_replaced": "gave {name} a new password",
     "person.signed_in": "signed in ({how})",
     "link.issued": "issued a sign-in link for {name}",

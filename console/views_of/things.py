@@ -1,0 +1,97 @@
+"""References as names and links: `hold:0190…` is the title of a hold and leads to its page."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from accounts.models import Person, ServiceToken
+from approvals.models import ExceptionGrant, Hold
+from containment.models import Case, Credential, Decision, Designation, Detection, Identity, RiskPolicyVersion, Session, WorkDocument
+from core.refs import Ref
+from playbooks.models import PlaybookVersion, Run, Step
+
+ADDRESSES: Mapping[str, str] = {
+    "identity": "/identities/{}/",
+    "case": "/cases/{}/",
+    "run": "/runs/{}/",
+    "hold": "/holds/{}/",
+    "decision": "/decisions/{}/",
+    "detection": "/decisions/?detection={}",
+    "grant": "/exceptions/{}/",
+    "playbook": "/playbooks/{}/",
+    "policy": "/policy/{}/",
+    "person": "/access/",
+    "token": "/access/tokens/",
+}
+NAMERS: Mapping[str, tuple[Any, Callable[[Any], str]]] = {
+    "identity": (Identity, lambda row: row.label),
+    "case": (Case, lambda row: row.title),
+    "hold": (Hold, lambda row: row.title),
+    "decision": (Decision, lambda row: f"{row.verdict} at risk {row.risk}"),
+    "detection": (Detection, lambda row: row.title),
+    "grant": (ExceptionGrant, lambda row: row.reason),
+    "playbook": (PlaybookVersion, str),
+    "policy": (RiskPolicyVersion, str),
+    "person": (Person, str),
+    "token": (ServiceToken, lambda row: row.name),
+    "session": (Session, lambda row: row.external_id),
+    "credential": (Credential, lambda row: row.name or row.fingerprint[:12]),
+    "designation": (Designation, str),
+    "work": (WorkDocument, str),
+    "run": (Run, lambda row: f"at the {row.stage} stage, {row.state.replace('_', ' ')}"),
+    "step": (Step, lambda row: row.measure),
+}
+LONGEST = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    kind: str
+    name: str
+    url: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.kind} {self.name}" if self.name else self.kind
+
+
+def named(refs: Iterable[str]) -> dict[str, Thing]:
+    """Every reference with its name, one query per kind. What is not there any more keeps its id."""
+    by_kind: dict[str, set[str]] = defaultdict(set)
+    for text in refs:
+        kind, _, key = text.partition(":")
+        by_kind[kind].add(key)
+    return {f"{kind}:{key}": thing for kind, keys in by_kind.items() for key, thing in _of_kind(kind, keys).items()}
+
+
+def address_of(ref: Ref | str) -> str:
+    """Where it is shown; empty where no page shows it by itself."""
+    kind, _, key = str(ref).partition(":")
+    return ADDRESSES[kind].format(key) if kind in ADDRESSES else ""
+
+
+def _of_kind(kind: str, keys: set[str]) -> dict[str, Thing]:
+    model, name_of = NAMERS.get(kind, (None, str))
+    ids = [key for key in keys if is_id(key)] if model else []
+    found = {str(row.pk): name_of(row) for row in model.objects.filter(pk__in=ids)} if ids else {}
+    return {key: Thing(kind, _short(found.get(key) or _end_of(key)), address_of(f"{kind}:{key}")) for key in keys}
+
+
+def is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+
+
+def _end_of(key: str) -> str:
+    return f"…{key[-8:]}" if is_id(key) else key
