@@ -1,10 +1,14 @@
-"""Reads the environment, and complains by name about what is missing or malformed."""
+"""Reads the environment, and complains by name about what is missing or malformed.
+
+Any variable may come from a file: `NAME_FILE` names it, as platforms hand out secrets. NAME itself wins where both are set.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import os
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -15,21 +19,32 @@ class BadEnvironment(SystemExit):
 
 
 def text(name: str, default: str | None = None) -> str:
-    value = os.environ.get(name, default)
+    value = _given(name)
+    if value is None:
+        value = default
     if value is None:
         raise BadEnvironment(name, "is not set. `script/up` sets it for a trial; docs/howto/production.md lists what production needs")
     return value
 
 
+def _given(name: str) -> str | None:
+    if name in os.environ or f"{name}_FILE" not in os.environ:
+        return os.environ.get(name)
+    try:
+        return Path(os.environ[f"{name}_FILE"]).read_text().strip()
+    except (OSError, UnicodeDecodeError) as trouble:
+        raise BadEnvironment(f"{name}_FILE", f"names a file that cannot be read ({type(trouble).__name__})") from None
+
+
 def flag(name: str) -> bool:
-    value = os.environ.get(name, "").strip().lower()
+    value = text(name, "").strip().lower()
     if value not in {"", "0", "1", "no", "yes", "false", "true"}:
         raise BadEnvironment(name, f"is {value!r}; it must be 1 or 0")
     return value in {"1", "yes", "true"}
 
 
 def number(name: str, default: int) -> int:
-    value = os.environ.get(name, str(default))
+    value = text(name, str(default))
     try:
         return int(value)
     except ValueError:
@@ -37,7 +52,7 @@ def number(name: str, default: int) -> int:
 
 
 def words(name: str, default: str = "") -> list[str]:
-    return [word for word in os.environ.get(name, default).replace(",", " ").split() if word]
+    return [word for word in text(name, default).replace(",", " ").split() if word]
 
 
 def key(name: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from csp.constants import NONCE, NONE, SELF
 
@@ -21,11 +22,12 @@ SECRET_KEY = env.text("HOLDFAST_SECRET_KEY")
 SECRET_KEY_FALLBACKS = env.words("HOLDFAST_SECRET_KEY_FALLBACKS")
 SEAL_KEY = env.key("HOLDFAST_SEAL_KEY")
 HTTPS = ORIGIN.startswith("https://")
-ALLOWED_HOSTS = env.words("HOLDFAST_HOSTS", "127.0.0.1 localhost [::1] testserver" if not HTTPS else ORIGIN.partition("://")[2])
+ALLOWED_HOSTS = env.words("HOLDFAST_HOSTS", "127.0.0.1 localhost [::1] testserver" if not HTTPS else urlsplit(ORIGIN).hostname or "")
 CSRF_TRUSTED_ORIGINS = [ORIGIN] if HTTPS else []
 USE_X_FORWARDED_HOST = False
 if env.flag("HOLDFAST_BEHIND_PROXY"):  # only where a proxy of ours strips the header from clients
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1  # sign-in limits count each client's address, not the proxy's
 
 # -- rooms -------------------------------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -139,6 +141,8 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 if HTTPS:
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sid", "__Host-csrf"
+    SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|metrics)$"]  # asked from beside the server, without TLS
     SECURE_HSTS_SECONDS = 31536000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}  # sign-in rate limits only, per process
