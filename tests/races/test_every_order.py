@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from approvals import holds
 from approvals.domain.quorum import Terms
@@ -132,11 +132,12 @@ class HoldsInAnyOrder(RuleBasedStateMachine):
     def one_call(self, call: Call) -> None:
         assert said(self.said_by(call)) == self.model.apply(call)
 
-    @precondition(lambda self: self.model.state == "open")
     @rule(late=st.booleans())
     def time_passes(self, late: bool) -> None:
-        self.pass_deadline(late)
-        self.model.deadline = LATE if late else DUE
+        """No precondition: which of two calls came first is the database's choice, and rules must not be drawn by it."""
+        if self.model.state == "open":
+            self.pass_deadline(late)
+            self.model.deadline = LATE if late else DUE
 
     @rule(first=calls, second=calls, passes=st.sampled_from([None, None, DUE, LATE]))
     def two_calls_at_once(self, first: Call, second: Call, passes: str | None) -> None:
@@ -204,7 +205,7 @@ def said(outcome: object) -> str:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("examples", [30, pytest.param(600, marks=pytest.mark.big)])
+@pytest.mark.parametrize("examples", [30, pytest.param(300, marks=pytest.mark.big)])
 def test_a_hold_has_one_ending_in_any_order_of_events(examples):
     teams = {**dict.fromkeys((*PAYROLL_PEOPLE, REQUESTER), "payroll"), MANAGING: "managers", OUTSIDE: "sales"}
     HoldsInAnyOrder.people = {name: person(name, teams=(teams[name],)) for name in EVERYBODY}
