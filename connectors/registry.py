@@ -25,10 +25,17 @@ def configure(providers: Mapping[str, Mapping[str, Any]], *, gate: Any) -> None:
 
 
 def register(provider: str, connector: Connector) -> None:
-    missing = [f"{measure}: {what}" for measure, ability in connector.abilities.items() for what in _undeclared(ability)]
-    if missing or not connector.abilities or not isinstance(connector, Connector):
-        raise IncompleteConnector(f"{connector.name} does not declare {'; '.join(missing) or 'what it can do'}")
+    if missing := undeclared(connector):
+        raise IncompleteConnector(f"{connector.name} does not declare {'; '.join(missing)}")
     _instances[provider] = connector
+
+
+def undeclared(connector: Any) -> list[str]:
+    """What a connector leaves out, in words. It must be empty to load."""
+    if not isinstance(connector, Connector):
+        return ["all that the contract asks of a connector"]
+    missing = [f"{what} ({measure})" for measure, ability in connector.abilities.items() for what in _undeclared(ability)]
+    return missing if connector.abilities else ["what it can do"]
 
 
 def connector_for(provider: str) -> Connector | None:

@@ -94,7 +94,9 @@ class HoldfastConnector:
         )
 
     def perform(self, step: Step, *, key: str, was: State) -> Effect:
-        wanted = GATE[step.measure]
+        wanted = GATE.get(step.measure)
+        if wanted is None:
+            return Effect(changed=False, said="Looking changes nothing.")
         changed = []
         for name, one in sorted(self._seen(step).items()):
             allows = ["read"] if wanted == "restricted" else []
@@ -116,6 +118,8 @@ class HoldfastConnector:
 
     def undo(self, step: Step, *, key: str, was: State) -> Effect:
         """Only a session that still carries our key is opened; one that somebody else has changed since is theirs."""
+        if self.abilities[step.measure].inverse == IRREVERSIBLE or step.measure not in GATE:
+            return Effect(changed=False, said="What was ended stays ended; a new session may begin.")
         before: Mapping[str, Mapping[str, Any]] = was.public["sessions"]
         now = self._gate.look(step.target.identity, sorted(before)) if before else {}
         ours = GATE[step.measure]

@@ -40,7 +40,7 @@ class Call:
         self._ends = ends
         self._connections: dict[str, psycopg.Connection[DictRow]] = {}
         self._watch: threading.Timer | None = None
-        self.home_name = str(conninfo_to_dict(conninfo).get("dbname") or "")
+        self.home_name = str(conninfo_to_dict(conninfo)["dbname"])
         self.committing = False
         self.overdue = False
 
@@ -56,6 +56,11 @@ class Call:
         if name not in self._connections:
             self._connections[name] = self._connect(name)
         return self._connections[name]
+
+    @property
+    def opened(self) -> frozenset[str]:
+        """Databases that this call is in already: what it did there is not committed, so the catalogue of the cluster may not show it."""
+        return frozenset(self._connections)
 
     def rows(self, query: Query, parameters: Any = None, *, database: str = "") -> list[DictRow]:
         return self.database(database or self.home_name).execute(query, parameters).fetchall()
@@ -88,7 +93,7 @@ class Call:
         connection = psycopg.connect(
             make_conninfo(
                 self._conninfo,
-                dbname=name or None,
+                dbname=name,
                 application_name=APPLICATION_NAME,
                 connect_timeout=str(max(2, round(self.left_s))),
                 tcp_user_timeout=str(max(1000, int(self.left_s * 1000))),
@@ -116,7 +121,8 @@ class Call:
 
 class Client:
     def __init__(self, dsn: str) -> None:
-        self._conninfo = make_conninfo(dsn)
+        facts = conninfo_to_dict(dsn)
+        self._conninfo = make_conninfo(dsn, dbname=facts.get("dbname") or facts.get("user") or "postgres")  # as libpq would, but by name
 
     @property
     def where(self) -> str:

@@ -175,7 +175,7 @@ def databases(call: Call, role: int) -> list[str]:
         """,
         [role],
     )
-    return [row["name"] for row in rows]
+    return sorted({*call.opened, *(row["name"] for row in rows)})
 
 
 def as_named_now(call: Call, grants: Iterable[Grant]) -> tuple[list[Grant], list[Grant]]:

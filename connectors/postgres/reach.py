@@ -25,8 +25,8 @@ _REACH = """
     WITH objects AS (
         SELECT CASE WHEN c.relkind = 'S' THEN 'sequence' ELSE 'table' END AS kind, n.nspname AS schema,
                format('%%I.%%I', n.nspname, c.relname) AS name, c.relowner AS owner, p.privilege,
-               coalesce(c.relacl, '{{}}')
-               || ARRAY(SELECT unnest(attacl) FROM pg_attribute WHERE attrelid = c.oid AND attacl IS NOT NULL) AS acl
+               nullif(coalesce(c.relacl, '{{}}')
+                      || ARRAY(SELECT unnest(attacl) FROM pg_attribute WHERE attrelid = c.oid AND attacl IS NOT NULL), '{{}}') AS acl
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
           CROSS JOIN LATERAL unnest(CASE WHEN c.relkind = 'S' THEN ARRAY['USAGE', 'SELECT', 'UPDATE']
                                          ELSE %(table_privileges)s::text[] END) p(privilege)
@@ -53,6 +53,9 @@ _REACH = """
                WHEN EXISTS (SELECT FROM aclexplode(o.acl) a WHERE a.grantee = 0 AND a.privilege_type = o.privilege) THEN 'through PUBLIC'
                WHEN pg_has_role(%(role)s::oid, o.owner, 'USAGE') THEN 'through membership in its owner ' || pg_get_userbyid(o.owner)
                WHEN m.names IS NOT NULL THEN 'through membership in ' || m.names
+               WHEN o.privilege = 'SELECT' AND pg_has_role(%(role)s::oid, 'pg_read_all_data', 'USAGE') THEN 'through pg_read_all_data'
+               WHEN o.privilege IN ('INSERT', 'UPDATE', 'DELETE') AND pg_has_role(%(role)s::oid, 'pg_write_all_data', 'USAGE')
+               THEN 'through pg_write_all_data'
                WHEN EXISTS (SELECT FROM aclexplode(o.acl) a WHERE a.grantee = %(role)s::oid AND a.privilege_type = o.privilege)
                THEN 'by name'
                ELSE 'through a predefined role' END AS through
