@@ -37,11 +37,11 @@ class DesignationEnded(Refusal):
 
 
 @story
-def request(identity_id: UUID, said: Mapping[str, Any], *, actor: Actor) -> Designation:
+def request(identity_id: UUID, said: Mapping[str, Any], *, actor: Actor, path: str = "") -> Designation:
     """Ask that a session or a workflow of an identity counts as business-critical. `said`: session or workflow, service, owner_team, class,
     because, stop_cost_per_hour, restart_minutes, safe_stop, must_go_on, review_by."""
     faults: list[Fault] = []
-    members = Members(said, "", faults)
+    members = Members(said, path, faults)
     wanted = describe(members, now=clock.now())
     members.finish()
     if faults:
@@ -52,9 +52,9 @@ def request(identity_id: UUID, said: Mapping[str, Any], *, actor: Actor) -> Desi
     now = clock.now()
     same = _standing(identity, wanted)
     if any(one.granted_at is None for one in same):
-        raise DesignationExists(f"{_called(same[0])} waits for its answer already.")
+        raise DesignationExists(f"{called(same[0])} waits for its answer already.")
     designation = Designation.objects.create(identity=identity, requester_id=UUID(actor.principal), requested_at=now, **wanted)
-    facts = {"what": _called(designation), "because": designation.because, "review_by": designation.review_by}
+    facts = {"what": called(designation), "because": designation.because, "review_by": designation.review_by}
     record("designation.requested", designation.ref, actor=actor, about=[identity.ref], **facts)
     return designation
 
@@ -77,7 +77,7 @@ def grant(designation_id: UUID, *, actor: Actor) -> Designation:
             _end(earlier, now, actor, "renewed")
     designation.granter_id, designation.granted_at = UUID(actor.principal), now
     designation.save(update_fields=["granter", "granted_at"])
-    record("designation.granted", designation.ref, actor=actor, about=[designation.identity.ref], what=_called(designation))
+    record("designation.granted", designation.ref, actor=actor, about=[designation.identity.ref], what=called(designation))
     return designation
 
 
@@ -161,7 +161,7 @@ def _review_by(members: Members, now: datetime) -> datetime:
 def _end(designation: Designation, now: datetime, actor: Actor, because: str) -> None:
     designation.ended_at = now
     designation.save(update_fields=["ended_at"])
-    facts = {"what": _called(designation), "because": because}
+    facts = {"what": called(designation), "because": because}
     record("designation.ended", designation.ref, actor=actor, about=[designation.identity.ref], **facts)
 
 
@@ -174,5 +174,5 @@ def _locked(designation_id: UUID) -> Designation:
     return Designation.objects.select_for_update(of=("self",)).select_related("identity").get(pk=designation_id)
 
 
-def _called(designation: Designation) -> str:
+def called(designation: Designation) -> str:
     return f"{designation.identity.subject}’s {designation.session_name or designation.workflow}"

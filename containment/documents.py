@@ -24,7 +24,7 @@ from core.refusals import BadInput, Fault, Forbidden, Missing, Refusal
 KINDS = ("agent_profile", "workflow")
 LONGEST_LIFE = 30 * 24 * 60  # minutes
 _ONE_TEXT = "one_text_per_work_document_version"
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _BUDGET = re.compile(r"(calls|writes|bytes|money|targets)_per_(minute|hour|day|session)")
 
 
@@ -53,7 +53,7 @@ def draft(kind: str, name: str, body: Any, *, actor: Actor, path: str = "body") 
     faults: list[Fault] = []
     if kind not in KINDS:
         faults.append(Fault("kind", "not_one_of", f"Must be one of {', '.join(KINDS)}."))
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         faults.append(Fault("name", "wrong_form", "Small letters, digits, dots and hyphens, such as nightly-ingest."))
     content = _read(Members(body, path, faults))
     if faults:
@@ -61,7 +61,7 @@ def draft(kind: str, name: str, body: Any, *, actor: Actor, path: str = "body") 
     if not actor.principal:
         raise Forbidden("A draft needs an author, so that somebody else can approve it.")
     while True:
-        last = WorkDocument.objects.filter(kind=kind, name=name).order_by("-version").first()
+        last = latest(kind, name)
         if last is not None and last.digest == digest(content):
             return last
         document = WorkDocument(
@@ -114,6 +114,11 @@ def in_force(name: str, kind: str | None = None) -> WorkDocument | None:
     return (found.filter(kind=kind) if kind else found).order_by("kind").first()
 
 
+def latest(kind: str, name: str) -> WorkDocument | None:
+    """The last version that anybody wrote, approved or not."""
+    return WorkDocument.objects.filter(kind=kind, name=name).order_by("-version").first()
+
+
 def waiting() -> list[WorkDocument]:
     """Drafts that nobody has approved yet, oldest first."""
     return list(WorkDocument.objects.filter(state="draft").select_related("author").order_by("drafted_at"))
@@ -157,7 +162,7 @@ def _read(members: Members) -> dict[str, Any]:
         "ttl_minutes": members.whole("ttl_minutes", 1, LONGEST_LIFE) if "ttl_minutes" in members else None,
     }
     members.finish()
-    if not members.names():
+    if members.is_mapping and not members.names():
         members.fault("", "empty", "Say at least what it may do: scope, or tools.")
     return {name: body[name] for name in body if name in members and body[name] is not None}
 

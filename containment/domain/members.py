@@ -24,6 +24,7 @@ class Members:
         self.faults = faults
         self._asked: set[str] = set()
         self._value: Mapping[str, Any] = {}
+        self.is_mapping = isinstance(value, Mapping)
         if isinstance(value, Mapping):
             self._value = {str(name): member for name, member in value.items()}
         else:
@@ -169,7 +170,7 @@ class Members:
     def _take(self, name: str, needed: bool) -> Any:
         self._asked.add(name)
         if name not in self._value or self._value[name] is None:
-            if needed:
+            if needed and self.is_mapping:
                 self.fault(name, "missing", "This member is needed.")
             return _MISSING
         return self._value[name]
