@@ -114,7 +114,7 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
 
 
 def _judge(detection: Detection, policy: RiskPolicy, now: datetime, generation: int) -> tuple[Facts, Judgement, Pattern]:
-    """Judged on what is known; where that would act by itself, judged again with what is left of the budget under its lock."""
+    """Judged as if the budget were unspent; where that would act by itself, judged again with what is left of it under its lock."""
     facts = gather.facts_of(detection, policy, now=now, generation=generation)
     facts, judgement, pattern = _under_the_fitting_plan(facts, policy)
     if judgement.choice.spends:

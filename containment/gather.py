@@ -51,6 +51,7 @@ from containment.domain.policy import RiskPolicy
 from containment.models import (
     ContainmentSpend,
     Credential,
+    CredentialUse,
     Designation,
     Detection,
     Identity,
@@ -70,20 +71,24 @@ _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def facts_of(detection: Detection, policy: RiskPolicy, *, now: datetime, generation: int = 0) -> Facts:
-    """Everything judgement may look at for this detection. `budget_left` is read without a lock: flow reads it again before it spends."""
+    """Everything judgement may look at for this detection. The budget is taken for unspent here: flow counts it, under its lock, for
+    whatever would spend some of it."""
     identity = detection.identity
-    credential = detection.credential or _only_credential(identity)
+    uses = list(identity.credential_uses.order_by("id"))
+    credential = detection.credential or _only_credential(uses)
+    users = list(credential.uses.select_related("identity").order_by("id")) if credential else []
     sessions = list(_live_sessions(identity, credential, now))
     named = detection.session if detection.session and detection.session.discovered_at is None else None
-    documents = _documents(identity, credential, sessions)
-    designations = _designations(identity)
+    designations = list(identity.designations.filter(granted_at__isnull=False, ended_at__isnull=True))
+    named_in: list[CredentialUse | Session | Designation] = [*uses, *users, *sessions, *designations]
+    documents = _documents({one.workflow for one in named_in})
     return Facts(
         now=now,
-        identity=_identity(identity, sessions, credential, documents),
+        identity=_identity(identity, sessions, uses, documents),
         detection=_detection(detection),
         action=ActionFacts(name=detection.action, count=detection.action_count),
         resource=_resource(detection.resource) if detection.resource else None,
-        credential=_credential(credential) if credential else None,
+        credential=_credential(credential, users) if credential else None,
         session=str(named.pk) if named else "",
         sessions=tuple(_session(session, designations) for session in sessions),
         workflows=tuple(_workflow(document, designations) for document in documents),
@@ -91,7 +96,7 @@ def facts_of(detection: Detection, policy: RiskPolicy, *, now: datetime, generat
         grants=tuple(_grant(grant) for grant in grants.covering(identity=str(identity.pk), at=now) if _fits(grant, detection, credential)),
         run=_run(identity),
         history=_history(detection, now, policy),
-        budget_left=budget_left(detection, policy, now=now),
+        budget_left=1 if policy.budget else 0,
         generation=generation,
     )
 
@@ -121,10 +126,10 @@ def with_budget(facts: Facts, left: int) -> Facts:
     return replace(facts, budget_left=left)
 
 
-def _only_credential(identity: Identity) -> Credential | None:
+def _only_credential(uses: Sequence[CredentialUse]) -> Credential | None:
     """An identity with one credential acts with that one, whether the message says so or not."""
-    found = list(Credential.objects.filter(uses__identity=identity).distinct()[:2])
-    return found[0] if len(found) == 1 else None
+    found = {use.credential_id for use in uses}
+    return Credential.objects.get(pk=found.pop()) if len(found) == 1 else None
 
 
 def _live_sessions(identity: Identity, credential: Credential | None, now: datetime) -> Iterable[Session]:
@@ -137,23 +142,15 @@ def _live_sessions(identity: Identity, credential: Credential | None, now: datet
     return found[:MOST_SESSIONS]
 
 
-def _documents(identity: Identity, credential: Credential | None, sessions: Sequence[Session]) -> list[WorkDocument]:
-    names = {session.workflow for session in sessions if session.workflow}
-    names |= set(identity.credential_uses.exclude(workflow="").values_list("workflow", flat=True))
-    names |= set(identity.designations.exclude(workflow="").values_list("workflow", flat=True))
-    if credential is not None:
-        names |= set(credential.uses.exclude(workflow="").values_list("workflow", flat=True))
-    return list(WorkDocument.objects.filter(state="in_force", name__in=names).order_by("kind", "name"))
-
-
-def _designations(identity: Identity) -> list[Designation]:
-    return list(identity.designations.filter(granted_at__isnull=False, ended_at__isnull=True))
+def _documents(names: set[str]) -> list[WorkDocument]:
+    names.discard("")
+    return list(WorkDocument.objects.filter(state="in_force", name__in=names).order_by("kind", "name")) if names else []
 
 
 def _identity(
-    identity: Identity, sessions: Sequence[Session], credential: Credential | None, documents: Sequence[WorkDocument]
+    identity: Identity, sessions: Sequence[Session], uses: Sequence[CredentialUse], documents: Sequence[WorkDocument]
 ) -> IdentityFacts:
-    uses = set(identity.credential_uses.exclude(workflow="").values_list("workflow", flat=True))
+    named = {use.workflow for use in uses}
     mine = {session.workflow for session in sessions if session.identity_id == identity.pk and session.discovered_at is None}
     return IdentityFacts(
         id=str(identity.pk),
@@ -170,7 +167,7 @@ def _identity(
         last_active_at=None,
         known_networks=tuple(identity.known_networks),
         workload=_attested(identity.attested) if identity.attested else None,
-        workflows=tuple(sorted((uses | mine) & {document.name for document in documents})),
+        workflows=tuple(sorted((named | mine) & {document.name for document in documents})),
     )
 
 
@@ -227,7 +224,7 @@ def _resource(resource: Resource) -> ResourceFacts:
     )
 
 
-def _credential(credential: Credential) -> CredentialFacts:
+def _credential(credential: Credential, users: Sequence[CredentialUse]) -> CredentialFacts:
     return CredentialFacts(
         id=str(credential.pk),
         kind=credential.kind,
@@ -238,10 +235,7 @@ def _credential(credential: Credential) -> CredentialFacts:
         exposed_at=credential.exposed_at,
         fingerprint_verified=credential.exposure_verified,
         minted_by=str(credential.minted_by_id or ""),
-        users=tuple(
-            CredentialUser(identity=str(use.identity_id), identity_name=str(use.identity), workflow=use.workflow)
-            for use in credential.uses.select_related("identity").order_by("id")
-        ),
+        users=tuple(CredentialUser(identity=str(use.identity_id), identity_name=str(use.identity), workflow=use.workflow) for use in users),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from uuid import UUID
 
@@ -87,7 +88,13 @@ def bind(*, kind: str, drive: str, pattern: str) -> Binding:
     if not fitting:
         raise NoPlaybook(f"No playbook in force is for a {kind.replace('_', ' ')}.")
     fitting.sort(key=lambda version: (version.pattern != pattern, not version.drives, version.name))
-    return Binding(fitting[0], parse(fitting[0].text), tuple(str(version) for version in fitting[1:]))
+    return Binding(fitting[0], document(fitting[0].text), tuple(str(version) for version in fitting[1:]))
+
+
+@lru_cache(maxsize=64)
+def document(text: str) -> Document:
+    """The parsed playbook; the text is its key, so a cached document is never a stale one."""
+    return parse(text)
 
 
 def in_force() -> Iterable[PlaybookVersion]:
