@@ -202,20 +202,22 @@ class Postgres:
         password_file = self.folder / "password.part"
         write_private(password_file, self._state["password"])
         give(self.account, password_file)
-        made = subprocess.run(
-            [
-                *(self._bin / "initdb", "-D", unfinished, "-U", self.superuser, f"--pwfile={password_file}"),
-                *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
-                *("--data-checksums", "--no-sync"),
-            ],
-            cwd=self.folder,
-            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
-            capture_output=True,
-            text=True,
-            check=False,
-            **becoming(self.account),
-        )
-        password_file.unlink()
+        try:
+            made = subprocess.run(
+                [
+                    *(self._bin / "initdb", "-D", unfinished, "-U", self.superuser, f"--pwfile={password_file}"),
+                    *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+                    *("--data-checksums", "--no-sync"),
+                ],
+                cwd=self.folder,
+                env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+                capture_output=True,
+                text=True,
+                check=False,
+                **becoming(self.account),
+            )
+        finally:
+            password_file.unlink()
         if made.returncode:
             raise Trouble(f"PostgreSQL could not make a cluster in {self.folder}:\n{made.stderr.strip()}")
         rules = unfinished / "pg_hba.conf"  # every loopback address, so that a test or the trial can come from "another host"
@@ -276,16 +278,27 @@ def reachable_binaries(account: Account | None, spare: Path) -> Path:
     installed = installed_binaries()
     if can_run(account, [installed / "postgres", "--version"]):
         return installed
-    copy = spare / f"postgresql-{installed.parent.parent.stat().st_mtime_ns:x}"
+    return copied_binaries(account, spare)
+
+
+def copied_binaries(account: Account | None, spare: Path) -> Path:
+    """A copy in `spare`, made once per installed version, with the libraries where the binaries look for them: beside their package."""
+    package = installed_binaries().parent.parent
+    copy = spare / f"postgresql-{package.stat().st_mtime_ns:x}"
     if not copy.exists():
         private_folder(spare, account)
         unfinished = Path(tempfile.mkdtemp(prefix="copying-", dir=spare))
-        shutil.copytree(installed.parent, unfinished / "pginstall", symlinks=True)
+        shutil.copytree(package / "pginstall", unfinished / package.name / "pginstall", symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, unfinished / libraries.name)
         for path in [unfinished, *unfinished.rglob("*")]:
             give(account, path)
-        with contextlib.suppress(OSError):  # the other cluster was quicker
+        try:
             unfinished.rename(copy)
-    return copy / "pginstall" / "bin"
+        except OSError:  # the other cluster was quicker
+            shutil.rmtree(unfinished)
+    return copy / package.name / "pginstall" / "bin"
 
 
 def major_version(binaries: Path) -> str:

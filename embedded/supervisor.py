@@ -33,6 +33,8 @@ OWNER, APPLICATION, ESTATE_ADMIN = "holdfast_owner", "holdfast_app", "estate_adm
 USUAL_PORT = 8000
 PREPARE_PATIENCE, WEB_PATIENCE = 180.0, 120.0
 LOOK_EVERY = 0.05
+# Seconds to end in peace, one after the other; who takes longer is killed. Ten seconds is the promise for all of it.
+TO_END = {"programs": 3.0, "web": 1.5, "valkey": 1.0, "clusters": 2.0}
 
 
 class Stopped(BaseException):
@@ -67,13 +69,13 @@ class Supervisor:
                 self._tend()
                 time.sleep(LOOK_EVERY)
         except Stopped:
-            say("\nStopping …")
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_IGN)
             asked = time.monotonic()
+            say("\nStopping …")
             self._end()
             say(f"Everything ended after {time.monotonic() - asked:.1f} s. The data stays in {self.home}")
+        except BaseException:
+            self._end()
+            raise
 
     def _bring_up(self) -> None:
         for name, stage in (("servers", self._start_servers), ("prepared", self._prepare), ("web", self._start_programs)):
@@ -294,15 +296,17 @@ class Supervisor:
         if self.preparing is not None and self.preparing.poll() is None:
             process.signal_group(self.preparing.pid, signal.SIGKILL)
             self.preparing.wait()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         servers = {"database", "estate", "valkey"}
         programs = [kept for kept in self.kept if kept.name not in servers]
-        _end_together([kept for kept in programs if kept.name != "web"], seconds=3.5)
-        _end_together([kept for kept in programs if kept.name == "web"], seconds=1.5)
+        _end_together([kept for kept in programs if kept.name != "web"], seconds=TO_END["programs"])
+        _end_together([kept for kept in programs if kept.name == "web"], seconds=TO_END["web"])
         if self.valkey:
-            self.valkey.stop(seconds=1.0)
+            self.valkey.stop(seconds=TO_END["valkey"])
         clusters = [cluster for cluster in (self.ours, self.estate) if cluster]
         with ThreadPoolExecutor(max_workers=2) as pool:
-            list(pool.map(lambda cluster: cluster.stop(seconds=2.5), clusters))
+            list(pool.map(lambda cluster: cluster.stop(seconds=TO_END["clusters"]), clusters))
         for kept in self.kept:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 kept.end_now()

@@ -15,7 +15,7 @@ import pytest
 
 from embedded import process
 from embedded.account import for_servers
-from embedded.postgres import LONGEST_SOCKET_FOLDER, Postgres
+from embedded.postgres import LONGEST_SOCKET_FOLDER, Postgres, copied_binaries
 from embedded.trouble import Trouble
 from tests.servers import temporary_folder
 
@@ -103,6 +103,20 @@ def test_a_server_left_on_the_data_is_stopped_before_a_new_one_starts(server):
         assert again.answers()
     finally:
         again.stop()
+
+
+def test_a_copy_of_the_binaries_makes_and_runs_a_cluster(monkeypatch):
+    folder = temporary_folder("copied")
+    copied = copied_binaries(for_servers(), folder / "binaries")
+    assert copied == copied_binaries(for_servers(), folder / "binaries")
+    monkeypatch.setattr("embedded.postgres.installed_binaries", lambda: copied)
+    server = Postgres(folder / "cluster", account=for_servers())
+    server.start()
+    try:
+        assert server.process is not None
+        assert str(copied) in process.command_of(server.process.pid)
+    finally:
+        server.stop()
 
 
 def test_an_unfinished_cluster_is_made_anew():
