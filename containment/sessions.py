@@ -15,7 +15,7 @@ from uuid import UUID
 
 from audit import clock
 from audit.record import record, story
-from containment import intake
+from containment import intake, inventory
 from containment.models import Identity, Session, WorkDocument
 from containment.refusals import IdentityContained, NoSuchSession, NotYourSession, SessionEnded, SessionExists, WouldWiden
 from core.actor import SYSTEM, Actor
@@ -114,8 +114,8 @@ def _identity(said: Registration, actor: Actor) -> Identity:
             defaults={"kind": said.kind, "discovered_at": now, "created_at": now},
         )
         if made:
-            record("identity.discovered", identity.ref, actor=SYSTEM, about=[], subject=str(identity), kind=identity.kind)
-    return Identity.objects.select_for_update().get(pk=identity.pk)
+            record("identity.discovered", identity.ref, actor=SYSTEM, identity=str(identity), kind=identity.kind)
+    return inventory.lock(identity.pk)
 
 
 def _again(session: Session, actor: Actor, now: datetime) -> Session:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from containment import designations, documents, importing, intake, inventory
+from containment import designations, documents, importing, intake, inventory, sessions
 from containment.importing.reading import read_yaml
 from containment.inventory import AlreadyMerged, CannotMerge, NameTaken
 from containment.models import Designation, Identity, IdentityAlias, Merge, Session, WorkDocument
@@ -107,3 +107,12 @@ def test_two_imports_of_one_file_at_once_change_things_once():
     said = in_the_same_instant("identity", etl.pk, bring, bring)
     assert sorted(len(each.changes) for each in said) == [0, 2]
     assert IdentityAlias.objects.get().identity == etl
+
+
+def test_a_session_that_begins_while_its_identity_is_merged_belongs_to_the_one_that_was_kept():
+    one, two = make.identity("one", kind="ai_agent"), make.identity("two", kind="ai_agent")
+    actor = engineer()
+    said = sessions.Registration(provider="postgres", subject="one", kind="ai_agent", name="s-1")
+    outcomes = in_the_same_instant("identity", one.pk, merging(one, two), lambda: sessions.register(said, actor=actor))
+    assert not any(isinstance(each, Refusal) for each in outcomes)
+    assert Session.objects.get().identity == two
