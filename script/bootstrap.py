@@ -70,6 +70,7 @@ def build(wanted: str) -> None:
     for leftover in (PART, OLD):
         shutil.rmtree(leftover, ignore_errors=True)
     install(wanted, make_empty_one())
+    name_the_final_place()
     (PART / "holdfast.json").write_text(json.dumps({"lock": wanted, "digest": digest(wanted)}))
     if VENV.exists():
         VENV.rename(OLD)
@@ -82,13 +83,11 @@ def make_empty_one() -> list[str] | None:
     """`.venv.part` without packages. The uv to fill it with; None if there is none, and pip must do."""
     uv = shutil.which("uv")
     if uv:
-        run([uv, "venv", "--quiet", "--relocatable", "--python", sys.executable, str(PART)])
+        run([uv, "venv", "--quiet", "--python", sys.executable, str(PART)])
         return [uv]
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
         install_venv_package()
     run([sys.executable, "-m", "venv", str(PART)])
-    with (PART / "pyvenv.cfg").open("a") as settings:
-        settings.write("relocatable = true\n")
     python = str(PART / "bin" / "python")
     with_pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes"]
     got = subprocess.run([*with_pip, "-r", str(ROOT / "requirements" / "uv.txt")], check=False)
@@ -106,6 +105,15 @@ def install(wanted: str, uv: list[str] | None) -> None:
             raise Trouble("uv could not install the packages; what it said is above.")
         say("uv could not install the packages; trying pip …")
     run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "-r", lock])
+
+
+def name_the_final_place() -> None:
+    """The commands in `bin` name the folder they were installed into, which is about to get another name."""
+    for command in (PART / "bin").iterdir():
+        if command.is_file() and not command.is_symlink():
+            content = command.read_bytes()
+            if os.fsencode(PART) in content:
+                command.write_bytes(content.replace(os.fsencode(PART), os.fsencode(VENV)))
 
 
 def uv_environment() -> dict[str, str]:
