@@ -433,7 +433,7 @@ def hold(hold_id: UUID, viewer: Actor) -> HoldCard:
         reason=found.reason_class.replace("_", " "),
         because=found.because,
         is_open=found.is_open,
-        now=_first_upper(said.true_now(interim) if found.is_open else said.run_sentence(run, steps, clock.now())[1].rstrip(".")),
+        now=said.true_now(interim) if found.is_open else said.run_sentence(run, steps, clock.now())[1].rstrip("."),
         deadline=found.deadline,
         total=_total(found),
         follows=said.at_zero(found, restricted=any(step.disruptive and step.state in said.TOOK_EFFECT for step in interim)),
@@ -520,10 +520,6 @@ def _stage(name: str, steps: Iterable[Mapping[str, Any]]) -> StageCard:
 
 def _inverse(inverse: str) -> str:
     return "" if inverse == IRREVERSIBLE else inverse
-
-
-def _first_upper(words: str) -> str:
-    return words[:1].upper() + words[1:]
 
 
 # -- one case ----------------------------------------------------------------------------------------------------------------------------

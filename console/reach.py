@@ -111,8 +111,8 @@ def _from_where(decision: Decision, ways: _Boxes) -> str:
     named = f"s:{decision.facts.get('session')}"
     if named in ways.nodes:
         return named
-    cut = [key for key, node in ways.nodes.items() if node.fate is Fate.CUT]
-    return cut[0] if cut else "credential" if "credential" in ways.nodes else SUBJECT
+    likeliest = sorted(ways.nodes, key=lambda key: ORDER[ways.nodes[key].fate])
+    return likeliest[0] if likeliest else SUBJECT
 
 
 def _revokes(steps: Iterable[Mapping[str, Any]]) -> bool:
@@ -120,7 +120,9 @@ def _revokes(steps: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def _credential_name(detection: Detection) -> str:
-    return detection.credential.name if detection.credential and detection.credential.name else "its credential"
+    """Its name, where one is known that is not a mask."""
+    name = detection.credential.name if detection.credential else ""
+    return name if name.strip("….*") else "its credential"
 
 
 def _credential_note(facts: Mapping[str, Any]) -> str:

@@ -13,12 +13,12 @@ from django.db.models import Q
 
 from audit.models import AuditEntry
 from audit.verbs import sentence
-from console.said import clock_time
+from console.said import DEEDS, clock_time
 from core.actor import CLOCK, SYSTEM
 
 MOST = 60
 # A step says what it is about to do, what it saw and how it ended; here its end is enough. The audit trail has all of it.
-LEFT_OUT = ("step.intended", "step.seen", "step.proven", "run.waiting", "run.prepared", "case.opened", "evidence.viewed")
+LEFT_OUT = ("step.intended", "step.seen", "step.proven", "run.waiting", "run.prepared", "case.opened", "evidence.sealed", "evidence.viewed")
 MOVES_WORTH_TELLING = {"contained", "partial", "failed", "needs human", "undone", "withdrawn"}
 OF_THE_IDENTITY = ("session.gated", "session.ended", "protected.changed", "identity.changed", "identity.discovered")
 TONES = {
@@ -81,6 +81,8 @@ def _readable(value: Any) -> Any:
     """Times as people write them, words without underscores."""
     if not isinstance(value, str):
         return value
+    if value in DEEDS:
+        return f"“{DEEDS[value].lower()}”"
     if _MOMENT.match(value):
         return clock_time(datetime.fromisoformat(value.replace("Z", "+00:00")))
     return value.replace("_", " ") if re.fullmatch(r"[a-z]+(_[a-z]+)+", value) and value.startswith(("needs_", "left_")) else value

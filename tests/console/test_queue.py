@@ -8,12 +8,11 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
-from accounts.models import Person
 from approvals.models import Hold
-from tests import cast, make
+from tests import make
+from tests.console.people import HTMX, signed_in, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
-HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
@@ -27,20 +26,9 @@ def payment(settings, postgres_plans):
     return make.detected("payments_writer", session=None).hold
 
 
-def signed_in(name: str) -> Client:
-    client = Client()
-    cast.person(name)
-    client.force_login(Person.objects.get(username=name), backend="allauth.account.auth_backends.AuthenticationBackend")
-    return client
-
-
 def answer(client, hold, word, *, headers=None, **more):
     facts = {"word": word, "plan_digest": hold.plan_digest, "deadline": hold.deadline.isoformat(), **more}
     return client.post(f"/holds/{hold.pk}/answer/", facts, headers=headers)
-
-
-def text_of(response) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
 
 def test_somebody_who_is_not_signed_in_is_asked_to(payment):
