@@ -209,13 +209,13 @@ SPECTACULAR_SETTINGS = {
 # provider name -> what its connector needs to know. Secrets come from the environment, never from a row.
 CONNECTORS: dict[str, dict[str, Any]] = {"holdfast": {"use": "holdfast"}}
 if env.text("HOLDFAST_ESTATE_DSN", ""):
-    CONNECTORS["postgres"] = {"use": "postgres", "dsn": env.text("HOLDFAST_ESTATE_DSN")}
+    CONNECTORS["postgres"] = {"use": "postgres", "dsn": env.text("HOLDFAST_ESTATE_DSN"), "secret": SEAL_KEY.hex()}
 if env.text("HOLDFAST_WEBHOOK_URL", ""):
     CONNECTORS["webhook"] = {
         "use": "webhook",
         "url": env.text("HOLDFAST_WEBHOOK_URL"),
         "secret": env.text("HOLDFAST_WEBHOOK_SECRET"),
-        "allow": env.words("HOLDFAST_WEBHOOK_ALLOW"),
+        "private_hosts": env.words("HOLDFAST_WEBHOOK_PRIVATE_HOSTS"),
     }
 
 # -- words and time ----------------------------------------------------------------------------------------------------------------------
