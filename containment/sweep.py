@@ -47,13 +47,11 @@ class Sweeper:
             try:
                 close_old_connections()
                 self._beat()
-                busy = sweep_once()
+                pause = BUSY_S if sweep_once() else min(IDLE_S, _next_due_s())
             except (DatabaseError, InterfaceError) as error:
                 log.warning("the database does not answer (%s); trying again", type(error).__name__)
                 connection.close()
-                busy = False
-                time.sleep(0.5)
-            pause = BUSY_S if busy else min(IDLE_S, _next_due_s())
+                pause = 0.5
             time.sleep(pause * random.uniform(0.7, 1.0))  # noqa: S311 - jitter
 
     def _beat(self) -> None:
