@@ -23,7 +23,7 @@ from core.refusals import BadInput, Fault, Kind, Refusal
 
 log = logging.getLogger(__name__)
 
-PREFIXES = ("/api/", "/access/")
+PREFIXES = ("/api/", "/access/v1/")  # /access/ alone is the console's page of people and tokens
 MEDIA_TYPE = "application/problem+json"
 BUSY_SECONDS = 2
 

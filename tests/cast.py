@@ -1,4 +1,4 @@
-"""The people of the tests, named by what they may do: Ines analyses, Mara manages, Enzo engineers, Wren sees nothing of it all."""
+"""The people of the tests, named by what they may do: Ines analyses, Mara manages, Enzo engineers, Wren audits, Ada administers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ ROLES = {
     "mara": (("manager",), ("soc",)),
     "enzo": (("engineer",), ()),
     "wren": (("auditor",), ()),
+    "ada": (("admin",), ()),
 }
 
 

@@ -62,6 +62,8 @@ class AskForm(forms.Form):
         said: dict[str, Any] = super().clean() or {}
         if not said.get("span") and not said.get("ends_at") and "ends_at" not in self.errors:
             self.add_error("ends_at", "Say when it ends, or choose how long it lasts.")
+        if said.get("span") and said.get("ends_at"):
+            self.add_error("ends_at", "Say either when it ends or how long it lasts.")
         return said
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from audit.models import AuditEntry, AuditHead
 from console.views_of import things
 from console.views_of.things import Thing
 
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 MOST_CHECKED = 100_000  # links that one press of the button checks; a longer chain is checked by manage.py verify_audit
 MOST_EXPORTED = 20_000  # entries in one file
 
@@ -106,7 +108,7 @@ def _told(entry: AuditEntry, names: dict[str, Thing]) -> Told:
         verb=entry.verb,
         actor=entry.actor_name,
         actor_kind=entry.actor.partition(":")[0],
-        sentence=verbs.sentence(entry.verb, _facts(entry)),
+        sentence=verbs.sentence(entry.verb, {name: _readable(value) for name, value in _facts(entry).items()}),
         subject=names[entry.subject],
         about=[names[ref] for ref in entry.about],
         hash=entry.hash,
@@ -116,6 +118,11 @@ def _told(entry: AuditEntry, names: dict[str, Thing]) -> Told:
 def _facts(entry: AuditEntry) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads(entry.body) if entry.body else {}
     return facts
+
+
+def _readable(value: Any) -> Any:
+    """A moment as people write it; the entry's own page has it to the microsecond."""
+    return f"{value[:10]} {value[11:16]} UTC" if isinstance(value, str) and MOMENT.fullmatch(value) else value
 
 
 def _text(value: Any) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.db.models import Q
 
 from approvals.models import ExceptionGrant, Hold
+from console.templatetags.console import ICONS_OF_KINDS
 from console.views_of.things import address_of, is_id
 from containment.models import Case, Decision, Identity
 from core.actor import Actor
@@ -45,7 +46,9 @@ def _identities(text: str) -> list[Option]:
     if slash:
         fitting |= Q(provider=provider, subject__istartswith=subject)
     rows = Identity.objects.filter(_by(text, fitting)).distinct()[:MOST]
-    return [Option(address_of(one.ref), "user", one.label, f"{one.kind.replace('_', ' ')} · {one.provider}") for one in rows]
+    return [
+        Option(address_of(one.ref), ICONS_OF_KINDS[one.kind], one.label, f"{one.kind.replace('_', ' ')} · {one.provider}") for one in rows
+    ]
 
 
 def _holds(text: str) -> list[Option]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from datetime import timedelta
-from typing import Any
+from dataclasses import dataclass
 
 from django.utils.safestring import SafeString
 
@@ -18,7 +16,7 @@ from playbooks.domain.document import Document, HoldSpec, StepSpec, parse
 from playbooks.models import PlaybookVersion
 
 TONES = {"draft": "warn", "in_force": "ok", "superseded": "quiet"}
-STAGES = {"interim": "while people decide", "soft": "the softer cut", "hard": "the harder cut"}
+STAGES = {"interim": "while people decide", "soft": "stops it for now", "hard": "ends it"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +74,8 @@ def _mark(step: StepSpec) -> StepMark:
 
 
 def _hold(spec: HoldSpec) -> str:
-    """Every member of the rule that says something."""
-    told = []
-    for each in fields(spec):
-        value = getattr(spec, each.name)
-        if value not in (None, "", timedelta(0)):
-            told.append(f"{each.name.replace('_', ' ')} {_text(value)}")
-    return ", ".join(told)
-
-
-def _text(value: Any) -> str:
-    return f"{value.total_seconds() / 60:g} min" if isinstance(value, timedelta) else str(value).replace("_", " ")
+    """One sentence, in the order in which things happen."""
+    people = "one person" if spec.quorum == 1 else f"{spec.quorum} people"
+    then = f", then {spec.then}" if spec.on_lapse == "escalate" else ""
+    kept = f"; the interim stage is kept for {spec.keep_interim.total_seconds() / 60:g} min" if spec.keep_interim else ""
+    return f"{people} decide{'s' if spec.quorum == 1 else ''}; if nobody answers: {spec.on_lapse}{then}{kept}"

@@ -45,6 +45,12 @@ NAMERS: Mapping[str, tuple[Any, Callable[[Any], str]]] = {
     "run": (Run, lambda row: f"at the {row.stage} stage, {row.state.replace('_', ' ')}"),
     "step": (Step, lambda row: row.measure),
 }
+SHOWN_WITH: Mapping[str, Callable[[Any], str]] = {  # what has no page of its own stands on another's
+    "step": lambda row: f"run:{row.run_id}",
+    "session": lambda row: f"identity:{row.identity_id}",
+    "designation": lambda row: f"identity:{row.identity_id}",
+}
+WORDS = {"grant": "exception", "work": "document"}
 LONGEST = 60
 
 
@@ -56,7 +62,9 @@ class Thing:
 
     @property
     def text(self) -> str:
-        return f"{self.kind} {self.name}" if self.name else self.kind
+        """“hold Payment booking”, and not “policy policy v2”."""
+        word = WORDS.get(self.kind, self.kind)
+        return self.name if self.name.startswith(word) else f"{word} {self.name}"
 
 
 def named(refs: Iterable[str]) -> dict[str, Thing]:
@@ -77,8 +85,13 @@ def address_of(ref: Ref | str) -> str:
 def _of_kind(kind: str, keys: set[str]) -> dict[str, Thing]:
     model, name_of = NAMERS.get(kind, (None, str))
     ids = [key for key in keys if is_id(key)] if model else []
-    found = {str(row.pk): name_of(row) for row in model.objects.filter(pk__in=ids)} if ids else {}
-    return {key: Thing(kind, _short(found.get(key) or _end_of(key)), address_of(f"{kind}:{key}")) for key in keys}
+    rows = {str(row.pk): row for row in model.objects.filter(pk__in=ids)} if ids else {}
+    things = {key: Thing(kind, _short(name_of(row)), address_of(_page_of(kind, row))) for key, row in rows.items()}
+    return {key: things.get(key) or Thing(kind, _end_of(key), address_of(f"{kind}:{key}")) for key in keys}
+
+
+def _page_of(kind: str, row: Any) -> str:
+    return SHOWN_WITH[kind](row) if kind in SHOWN_WITH else f"{kind}:{row.pk}"
 
 
 def is_id(text: str) -> bool:
