@@ -155,3 +155,15 @@ def test_what_somebody_wrote_stays_text(postgres_plans):
     assert "<script>alert" not in page
     assert "<b>payments" not in page
     assert "&lt;b&gt;payments" in page
+
+
+def test_a_plan_that_no_connector_can_carry_out_promises_nothing():
+    make.house()
+    pay = make.identity("payments_writer", provider="elsewhere", owner_team="payments-team")
+    make.session(pay, "pay-main")
+    make.designation(pay, "pay-main", schemas=["payments"])
+    message = {"kind": "service_account", "provider": "elsewhere", "subject": "payments_writer"}
+    make.detected("payments_writer", identity=message, session=None)
+    text = text_of(signed_in("omar").get("/"))
+    assert "no connector can carry the playbook out here" in text
+    assert "Every step can be undone" not in text
