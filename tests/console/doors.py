@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 import re
+from typing import Any
 
-from django.http import HttpResponse
 from django.test import Client
 
 from accounts.models import Person
@@ -22,7 +22,7 @@ def signed_in(name: str) -> Client:
     return client
 
 
-def words(response: HttpResponse) -> str:
+def words(response: Any) -> str:
     """What stands in the page's own part: the shell around it says much the same everywhere."""
     page = response.content.decode()
     body = page[page.index('<main class="pane page"') : page.index("</main>")] if '<main class="pane page"' in page else page

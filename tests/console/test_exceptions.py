@@ -53,7 +53,7 @@ def test_names_that_people_write_become_the_ids_of_the_scope(etl):
         "signals": ["volume"],
     }
     assert made.ends_at - made.starts_at == timedelta(hours=8)
-    assert (made.state, made.budget_count, made.budget_risk) == ("asked", 3, 250)
+    assert (made.state, made.budget_count, float(made.budget_risk)) == ("asked", 3, 250.0)
 
 
 @pytest.mark.parametrize(
