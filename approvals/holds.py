@@ -178,8 +178,9 @@ def due(limit: int = 50) -> list[tuple[UUID, str]]:
 
 
 @story
-def lapse(hold_id: UUID) -> Hold:
+def lapse(hold_id: UUID, *, protected: bool = False) -> Hold:
     """What silence means, as the page said all along. `lapsed_to` of the hold says which: contain, release, or escalated (still open).
+    `protected`: the identity has become so since the hold opened, and silence no longer contains it.
 
     AlreadyEnded or NotDue when somebody answered, extended or lapsed it in the meantime.
     """
@@ -195,6 +196,7 @@ def lapse(hold_id: UUID) -> Hold:
         in_the_end=hold.in_the_end,  # type: ignore[arg-type]
         overdue=now - hold.deadline,
         asked_again=hold.asked_again,
+        protected=protected,
     )
     hold.lapsed_to = follows.to
     if follows.to == "escalated":

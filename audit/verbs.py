@@ -50,6 +50,7 @@ SENTENCES: dict[str, str] = {
     "designation.ended": "ended the designation of {what}",
     # judgement
     "detection.received": "reported “{title}” about {identity}",
+    "detection.reopened": "will judge the detection again: {because}",
     "detection.quarantined": "set the detection aside after it stopped {crashes} workers",
     "decision.made": "decided {verdict}: {because}",
     "policy.drafted": "drafted policy version {version}",

@@ -78,24 +78,6 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
     decision = _decision(detection, version, judgement, facts, binding, generation, cause, now)
     if judgement.verdict is not Verdict.WATCH:
         decision.case = _case(detection, judgement, now)
-    match judgement.verdict:
-        case Verdict.CONTAIN:
-            decision.run = _start(decision, detection, facts, judgement, binding, pattern)
-            _spend(detection, now)
-        case Verdict.HOLD:
-            decision.run, decision.hold = _ask(decision, detection, facts, judgement, binding, pattern)
-            if judgement.choice.spends:
-                _spend(detection, now)
-        case Verdict.COVERED:
-            decision.run = Run.objects.get(pk=UUID(judgement.choice.run))
-            if judgement.choice.raises and judgement.stage is not None:
-                runs.raise_stage(decision.run.pk, to=str(judgement.stage), because=judgement.because)
-        case Verdict.EXEMPT:
-            decision.grant = ExceptionGrant.objects.get(pk=UUID(judgement.choice.grant))
-            grants.spend(decision.grant.pk, judgement.risk, about=[decision.ref, detection.identity.ref])
-    decision.save(force_insert=True)
-    detection.state, detection.next_at, detection.crash_count = "decided", None, 0
-    detection.save(update_fields=["identity", "state", "next_at", "crash_count"])
     record(
         "decision.made",
         decision.ref,
@@ -110,6 +92,23 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
         generation=generation,
         cause=cause,
     )
+    match judgement.verdict:
+        case Verdict.CONTAIN:
+            decision.run = _start(decision, detection, facts, judgement, binding, pattern)
+            _spend(detection, now)
+        case Verdict.HOLD:
+            decision.run, decision.hold = _ask(decision, detection, facts, judgement, binding, pattern)
+            if judgement.choice.spends:
+                _spend(detection, now)
+        case Verdict.COVERED:
+            decision.run = Run.objects.get(pk=UUID(judgement.choice.run))
+            if judgement.choice.raises and judgement.stage is not None:
+                runs.raise_stage(decision.run.pk, to=str(judgement.stage), because=judgement.because)
+        case Verdict.EXEMPT:
+            decision.grant = ExceptionGrant.objects.get(pk=UUID(judgement.choice.grant))
+    decision.save(force_insert=True)
+    detection.state, detection.next_at, detection.crash_count = "decided", None, 0
+    detection.save(update_fields=["identity", "state", "next_at", "crash_count"])
     return decision
 
 
@@ -117,6 +116,8 @@ def _judge(detection: Detection, policy: RiskPolicy, now: datetime, generation: 
     """Judged as if the budget were unspent; where that would act by itself, judged again with what is left of it under its lock."""
     facts = gather.facts_of(detection, policy, now=now, generation=generation)
     facts, judgement, pattern = _under_the_fitting_plan(facts, policy)
+    while judgement.verdict is Verdict.EXEMPT and not _spared(detection, judgement):  # another spent the grant's last; it covers no more
+        facts, judgement, pattern = _under_the_fitting_plan(gather.without_grant(facts, judgement.choice.grant), policy)
     if judgement.choice.spends:
         BudgetLock.objects.select_for_update().get_or_create(name="containment")
         left = gather.budget_left(detection, policy, now=clock.now())
@@ -125,6 +126,10 @@ def _judge(detection: Detection, policy: RiskPolicy, now: datetime, generation: 
         if judgement.verdict is Verdict.HOLD and judgement.choice.grouped:
             record("budget.refused", detection.identity.ref, actor=SYSTEM, scope=detection.source.name)
     return facts, judgement, pattern
+
+
+def _spared(detection: Detection, judgement: Judgement) -> bool:
+    return grants.spend(UUID(judgement.choice.grant), judgement.risk, about=[detection.ref, detection.identity.ref])
 
 
 def _under_the_fitting_plan(facts: Facts, policy: RiskPolicy) -> tuple[Facts, Judgement, Pattern]:
@@ -303,9 +308,13 @@ def extend_hold(hold_id: UUID, *, actor: Actor, reason: str, seen_deadline: date
 
 @story
 def lapse_hold(hold_id: UUID) -> Hold:
-    """Nobody answered in time: what the page said would follow, follows."""
+    """Nobody answered in time: what the page said would follow, follows; but silence never contains an identity that is protected by
+    now.
+    """
+    identity_ref = Hold.objects.filter(pk=hold_id).values_list("identity_ref", flat=True).first() or ""
+    identity = inventory.lock(UUID(Ref.parse(identity_ref).id)) if identity_ref else None
     _lock_run_of(hold_id)
-    hold = holds.lapse(hold_id)
+    hold = holds.lapse(hold_id, protected=identity is not None and identity.protected)
     if hold.state == "lapsed":
         _follow(hold, hold.lapsed_to, actor=CLOCK)
     return hold
@@ -323,6 +332,9 @@ def revoke_grant(grant_id: UUID, reason: str, *, actor: Actor) -> ExceptionGrant
     grant = grants.revoke(grant_id, reason, actor=actor)
     for decision in Decision.objects.filter(grant=grant, verdict="exempt"):
         Detection.objects.filter(pk=decision.detection_id).update(state="received", next_at=clock.now())
+        record(
+            "detection.reopened", decision.detection.ref, actor=actor, about=[grant.ref], because="the exception that spared it was revoked"
+        )
         nudges.wake_worker(DECIDE, decision.detection_id)
     return grant
 

@@ -126,6 +126,11 @@ def with_budget(facts: Facts, left: int) -> Facts:
     return replace(facts, budget_left=left)
 
 
+def without_grant(facts: Facts, grant: str) -> Facts:
+    """The same facts, now that this grant has nothing left."""
+    return replace(facts, grants=tuple(one for one in facts.grants if one.id != grant))
+
+
 def _only_credential(uses: Sequence[CredentialUse]) -> Credential | None:
     """An identity with one credential acts with that one, whether the message says so or not."""
     found = {use.credential_id for use in uses}

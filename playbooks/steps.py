@@ -163,7 +163,7 @@ def preserve(ticket: Ticket, seq: int, artefacts: Sequence[Artefact]) -> Step:
             actor=SYSTEM,
         )
     step.state = STEP.after(step.state, "prove")
-    step.said = f"{len(artefacts)} artefacts sealed"
+    step.said = "1 artefact sealed" if len(artefacts) == 1 else f"{len(artefacts)} artefacts sealed"
     step.settled_at, step.performed = now, True
     step.save()
     _journal(ticket, step, "forward", "outcome", now, outcome=step.state, said=step.said)

@@ -21,8 +21,9 @@ class Lapse:
     because: str
 
 
-def after_deadline(terms: Terms, *, on_lapse: OnLapse, in_the_end: Ending, overdue: timedelta, asked_again: bool) -> Lapse:
-    """The first sentence that is true wins. `asked_again`: the last reviewers have been asked a second time already."""
+def after_deadline(terms: Terms, *, on_lapse: OnLapse, in_the_end: Ending, overdue: timedelta, asked_again: bool, protected: bool) -> Lapse:
+    """The first sentence that is true wins. `asked_again`: the last reviewers have been asked a second time already. `protected`: the
+    identity is, by now."""
     late = overdue > LATE
     found = f"the deadline was found {int(overdue.total_seconds() // 60)} minutes late"
     if terms.further and (late or on_lapse == "escalate"):
@@ -31,6 +32,8 @@ def after_deadline(terms: Terms, *, on_lapse: OnLapse, in_the_end: Ending, overd
         return Lapse("escalated", terms, f"{found}: the same reviewers are asked once more")
     if late:
         return Lapse("release", terms, f"{found}, and a late one never contains")
+    if protected:
+        return Lapse("release", terms, "nobody answered, and silence never contains the protected")
     return Lapse(in_the_end if on_lapse == "escalate" else on_lapse, terms, "nobody answered")
 
 

@@ -337,7 +337,7 @@ def _dead(seen: Snapshot, cut: Cut, was: State, answer: str | None) -> Proof:
         *(["its connection limit is 0"] if cut.closes else []),
         *(["the privileges are gone"] if Own.kept_in(was).grants else []),
         *(["no session is left, counted twice"] if cut.ends and not seen.live else []),
-        *([f"{len(seen.live)} sessions live on"] if seen.live else []),
+        *([f"{_counted(len(seen.live), 'session')} still open"] if seen.live else []),
     ]
     return Proof(
         dead=True,
@@ -360,5 +360,9 @@ def _with_sessions(effect: Effect, cut: Cut, disturbed: Mapping[str, Any]) -> Ef
     count = disturbed["cancelled" if cut.cancels else "ended"]
     said = effect.said if effect.changed or not count else ""
     if count:
-        said = f"{said} {count} statements cancelled." if cut.cancels else f"{said} {count} sessions ended."
+        said = f"{said} {_counted(count, 'statement')} cancelled." if cut.cancels else f"{said} {_counted(count, 'session')} ended."
     return Effect(effect.changed or bool(count), said.strip(), effect.left, {**effect.detail, **disturbed})
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

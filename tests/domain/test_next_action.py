@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,9 @@ LATER = NOW + timedelta(seconds=5)
 
 def step(seq: int, state: str, **more: object) -> StepView:
     return StepView(**{"seq": seq, "state": state, "disruptive": True, "seen": True, **more})
+
+
+interim, soft, hard = (partial(step, stage=stage) for stage in ("interim", "soft", "hard"))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +41,17 @@ def step(seq: int, state: str, **more: object) -> StepView:
         ("running", [step(1, "done"), step(2, "failed", on_failure="continue")], "finish", 0, "leave_partial"),
         ("running", [step(1, "failed"), step(2, "skipped")], "finish", 0, "fail"),
         ("running", [step(1, "done", disruptive=False)], "finish", 0, "fail"),  # evidence alone contains nobody
+        ("running", [soft(1, "failed"), hard(2, "planned")], "do", 2, ""),  # what stopped the soft stage does not stop the hard one
+        ("running", [soft(1, "failed"), soft(2, "planned"), hard(3, "planned")], "skip", 2, ""),
         ("waiting", [step(1, "done")], "rest", 0, ""),
+        ("waiting", [interim(1, "needs_human"), interim(2, "planned")], "skip", 2, ""),  # the hold is the person it needs
+        ("waiting", [interim(1, "needs_human", on_failure="continue"), interim(2, "planned")], "do", 2, ""),
+        ("waiting", [interim(1, "needs_human")], "rest", 0, ""),
+        ("waiting", [interim(1, "failed", on_failure="undo")], "rest", 0, ""),  # an undone run could not be approved any more
+        ("pending", [interim(1, "needs_human"), hard(2, "planned")], "do", 2, ""),
+        ("pending", [interim(1, "failed", on_failure="undo"), hard(2, "planned")], "do", 2, ""),
+        ("running", [interim(1, "partial"), hard(2, "done")], "finish", 0, "contain"),
+        ("running", [interim(1, "done"), hard(2, "failed")], "finish", 0, "leave_partial"),  # the interim stage stands
         ("undoing", [step(1, "done"), step(2, "done")], "undo", 2, ""),
         ("undoing", [step(1, "done"), step(2, "undone")], "undo", 1, ""),
         ("undoing", [step(1, "done"), step(2, "undoing", next_at=LATER)], "wait", 0, ""),
@@ -45,6 +59,9 @@ def step(seq: int, state: str, **more: object) -> StepView:
         ("undoing", [step(1, "done", was_contained=True)], "let_be", 1, ""),
         ("undoing", [step(1, "done", inverse=IRREVERSIBLE)], "let_be", 1, ""),
         ("undoing", [step(1, "acting", seen=False)], "let_be", 1, ""),
+        ("undoing", [step(1, "undoing", seen=False)], "let_be", 1, ""),  # a person was needed before anything was done
+        ("undoing", [step(1, "undoing", was_contained=True)], "let_be", 1, ""),
+        ("undoing", [step(1, "undoing", disruptive=False, seen=False)], "let_be", 1, ""),
         ("undoing", [step(1, "done", disruptive=False), step(2, "planned")], "skip", 2, ""),
         ("undoing", [step(1, "done", disruptive=False), step(2, "undone")], "finish", 0, "finish_undo"),
     ],

@@ -97,10 +97,17 @@ ONE, TWO, LAST = terms(PAYROLL), terms(PAYROLL, MANAGERS), terms(PAYROLL, MANAGE
     ],
 )
 def test_what_silence_leads_to(asked, on_lapse, in_the_end, overdue, asked_again, to, step):
-    follows = after_deadline(asked, on_lapse=on_lapse, in_the_end=in_the_end, overdue=overdue, asked_again=asked_again)
+    follows = after_deadline(asked, on_lapse=on_lapse, in_the_end=in_the_end, overdue=overdue, asked_again=asked_again, protected=False)
     assert (follows.to, follows.terms.step) == (to, step)
 
 
 def test_a_page_never_promises_an_escalation_to_nobody():
     assert silence(TWO, "escalate", "contain") == "escalate"
     assert silence(LAST, "escalate", "contain") == "contain"
+
+
+@pytest.mark.parametrize("on_lapse", ["contain", "escalate"])
+def test_silence_never_contains_what_was_protected_meanwhile(on_lapse):
+    last = Terms(1, [Reviewers("the managers", teams=("managers",))])
+    follows = after_deadline(last, on_lapse=on_lapse, in_the_end="contain", overdue=timedelta(0), asked_again=False, protected=True)
+    assert follows.to == "release"

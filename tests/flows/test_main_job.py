@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from audit import clock
 from audit.models import AuditEntry
-from containment import flow
+from containment import exceptions, flow, inventory
 from evidence.models import Artefact
 from tests import cast, make
 
@@ -80,3 +83,69 @@ def _answers(connection) -> bool:
     except Exception:
         return False
     return True
+
+
+def test_silence_does_not_contain_whoever_was_protected_while_people_were_asked(role, drive):
+    make.house()
+    trainer = make.identity("trainer", known_networks=[])
+    make.session(trainer, "train-7")
+    make.designation(trainer, "train-7", kind="long_running_job", schemas=["payments"])
+    role("trainer")
+    decision = make.detected("trainer", session=None)
+    assert decision.hold.on_lapse == "contain"
+    drive(decision.run.pk)
+    inventory.protect(trainer.pk, "the last one who can train", actor=cast.person("ada"))
+    make.deadline_passed(decision.hold)
+    assert flow.lapse_hold(decision.hold.pk).lapsed_to == "release"
+
+
+def test_a_lapse_contains_where_the_page_said_so(role, drive):
+    make.house()
+    trainer = make.identity("trainer", known_networks=[])
+    make.session(trainer, "train-7")
+    make.designation(trainer, "train-7", kind="long_running_job", schemas=["payments"])
+    job = role("trainer")
+    decision = make.detected("trainer", session=None)
+    drive(decision.run.pk)
+    make.deadline_passed(decision.hold)
+    flow.lapse_hold(decision.hold.pk)
+    assert drive(decision.run.pk).state == "contained"
+    assert not job.can_log_in()
+
+
+def test_an_exception_spares_until_its_budget_is_spent(role):
+    make.house()
+    etl = make.identity("etl_reader")
+    asked = exceptions.ask(
+        scope={"identity": str(etl.pk)},
+        reason="the migration reads everything",
+        ticket="OPS-1",
+        starts_at=clock.now(),
+        ends_at=clock.now() + timedelta(hours=1),
+        budget_count=2,
+        budget_risk=1000,
+        actor=cast.person("ines"),
+    )
+    exceptions.sign(asked.pk, actor=cast.person("mara"))
+    decisions = [make.detected("etl_reader") for _ in range(3)]
+    assert [decision.verdict for decision in decisions] == ["exempt", "exempt", "contain"]
+
+
+def test_what_a_revoked_exception_had_spared_is_judged_again(role):
+    make.house()
+    etl = make.identity("etl_reader")
+    asked = exceptions.ask(
+        scope={"identity": str(etl.pk)},
+        reason="the migration reads everything",
+        ticket="OPS-1",
+        starts_at=clock.now(),
+        ends_at=clock.now() + timedelta(hours=1),
+        budget_count=9,
+        budget_risk=1000,
+        actor=cast.person("ines"),
+    )
+    exceptions.sign(asked.pk, actor=cast.person("mara"))
+    spared = make.detected("etl_reader")
+    flow.revoke_grant(asked.pk, "the migration is over", actor=cast.person("mara"))
+    again = flow.decide_due(spared.detection_id)
+    assert (again.generation, again.verdict) == (1, "contain")
