@@ -8,14 +8,13 @@ import pytest
 from django.core.management import call_command
 
 from containment import policies
+from containment.domain.facts import Kind
 from containment.domain.policy import Mode
 from containment.models import RiskPolicyVersion
 from playbooks import library
 from playbooks.models import PlaybookVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-KINDS = ("human", "service_account", "workload", "ci_pipeline", "ai_agent")
 
 
 def ship() -> str:
@@ -27,8 +26,8 @@ def ship() -> str:
 def test_a_fresh_installation_observes_every_kind_and_has_a_playbook_for_each() -> None:
     assert "Policy version 1 is in force, in observe mode." in ship()
     policy = policies.document(policies.in_force().text)
-    assert {policy.mode(kind, "prod") for kind in KINDS} == {Mode.OBSERVE}
-    assert {library.bind(kind=kind, drive="script", pattern="any").version.state for kind in KINDS} == {"in_force"}
+    assert {policy.mode(kind, "prod") for kind in Kind} == {Mode.OBSERVE}
+    assert {library.bind(kind=str(kind), drive="script", pattern="any").version.state for kind in Kind} == {"in_force"}
 
 
 def test_shipping_again_changes_nothing() -> None:

@@ -132,3 +132,9 @@ def test_what_is_mounted_from_the_repository_is_there() -> None:
     ]
     assert mounted
     assert [path for path in mounted if not (ROOT / path).is_file()] == []
+
+
+def test_secrets_stay_out_of_the_repository_and_of_the_image() -> None:
+    assert {"deploy/secrets/", ".env"} <= set((ROOT / ".gitignore").read_text().split())
+    left_out = (ROOT / ".dockerignore").read_text().split()
+    assert {".*", "deploy/secrets"} <= set(left_out)
