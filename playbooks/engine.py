@@ -37,7 +37,7 @@ from connectors.base import Step as Call
 from playbooks import runs, steps
 from playbooks.domain.plan import Action, next_action
 from playbooks.models import Run, Step
-from playbooks.refusals import LeaseLost
+from playbooks.refusals import LeaseLost, Turned
 from playbooks.runs import Ticket
 
 log = logging.getLogger(__name__)
@@ -48,14 +48,14 @@ RENEW_EVERY_S = 3.0
 
 def drive(run_id: UUID, *, executor: str) -> bool:
     """Do everything that is due on this run. False when there was nothing to claim."""
-    ticket = runs.claim(run_id, executor=executor)
-    if ticket is None:
-        return False
     try:
+        ticket = runs.claim(run_id, executor=executor)
+        if ticket is None:
+            return False
         with _renewed(ticket) as lease:
             _drive(ticket, lease)
-    except LeaseLost:
-        log.info("run %s: the lease passed to another worker", run_id)
+    except (LeaseLost, Turned):
+        log.info("run %s: it passed to another worker", run_id)
     return True
 
 
@@ -70,35 +70,38 @@ def _drive(ticket: Ticket, lease: _Lease) -> None:
             action = Action("wait", until=run.next_at, because="what was done while people decided stays until then")
         else:
             action = next_action(run.state, [steps.view(step) for step in run.steps.all()], now=now)
-        if not _take(ticket, run, action, now, patient=time.monotonic() < enough):
-            return
+        try:
+            if not _take(ticket, run, action, now, patient=time.monotonic() < enough):
+                return
+        except Turned:  # by a person or another detection, since `run` was read: what it says now is next
+            continue
 
 
 def _take(ticket: Ticket, run: Run, action: Action, now: datetime, *, patient: bool) -> bool:
     """Do one action. False when the run rests or waits."""
     if not patient and action.kind not in {"finish", "rest", "wait"}:
-        runs.wait(ticket, until=now, because=run.because, verify=False)
+        runs.wait(ticket, until=now, because=run.because, verify=False, seen=run)
         return False
     match action.kind:
         case "do":
             if run.state == "pending":
-                runs.begin(ticket)
+                run = runs.begin(ticket, seen=run)
             _do(ticket, run, action.seq)
         case "probe":
             _probe(ticket, run, action.seq)
         case "undo":
             _undo(ticket, run, action.seq)
         case "skip":
-            steps.skip(ticket, action.seq, because=action.because)
+            steps.skip(ticket, action.seq, because=action.because, seen=run)
         case "let_be":
             steps.undone(ticket, action.seq, said=_why_let_be(run, action.seq), was_done=False)
         case "finish":
             if run.state == "pending":
-                runs.begin(ticket)
-            runs.finish(ticket, action.move, because=action.because)
+                run = runs.begin(ticket, seen=run)
+            runs.finish(ticket, action.move, because=action.because, seen=run)
             return action.move == "undo"
         case "rest":
-            runs.wait(ticket, until=None, because=run.because, verify=False)
+            runs.wait(ticket, until=None, because=run.because, verify=False, seen=run)
             return False
         case "wait":
             assert action.until is not None  # noqa: S101 - next_action never waits without a time
@@ -106,7 +109,7 @@ def _take(ticket: Ticket, run: Run, action: Action, now: datetime, *, patient: b
             if nap <= 1.0 and patient and action.move == "verify":
                 time.sleep(max(nap, 0))
                 return True
-            runs.wait(ticket, until=action.until, because=_waiting_for(run, action), verify=action.move == "verify")
+            runs.wait(ticket, until=action.until, because=_waiting_for(run, action), verify=action.move == "verify", seen=run)
             return False
     return True
 
@@ -117,7 +120,7 @@ def _do(ticket: Ticket, run: Run, seq: int) -> None:
     connector, call = _connector(step), _call(run, step)
     again = step.state == "acting"
     blind_before = again and step.effect == EffectClass.BLIND and step.was is not None
-    step = steps.intend(ticket, seq)
+    step = steps.intend(ticket, seq, seen=run)
     if connector is None:
         steps.trouble(ticket, seq, outcome="rejected", said=f"No connector acts on “{step.connector}” any more.")
         return
@@ -161,9 +164,9 @@ def _proof(connector: Connector, call: Call, step: Step, was: State) -> Proof:
 
 
 def _undo(ticket: Ticket, run: Run, seq: int) -> None:
-    step = steps.intend(ticket, seq, direction="undo")
+    step = steps.intend(ticket, seq, seen=run, direction="undo")
     connector, was = _connector(step), steps.state_before(step)
-    if connector is None or was is None:
+    if connector is None or was is None:  # (what nobody looked at was not touched either: next_action lets it be)
         steps.trouble(ticket, seq, outcome="foreign", said=f"No connector acts on “{step.connector}” any more.", direction="undo")
         return
     with _troubles(ticket, step, "undo"):

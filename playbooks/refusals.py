@@ -38,3 +38,7 @@ class NoSuchRun(Missing):
 
 class LeaseLost(Exception):  # noqa: N818 - not an error: another worker goes on, this one stops without a word
     """This worker's lease has passed; whatever it still holds in its hands must not be written."""
+
+
+class Turned(Exception):  # noqa: N818 - not an error: the driver looks again and goes on from there
+    """Somebody released, raised or turned the run round since its driver looked; what follows from that look is out of date."""

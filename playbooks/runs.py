@@ -21,7 +21,7 @@ from core.actor import SYSTEM, Actor
 from core.refs import Ref
 from playbooks.domain import moves
 from playbooks.models import PlaybookVersion, Run, Step
-from playbooks.refusals import AlreadyLive, LeaseLost, NoSuchRun, NotUndoable
+from playbooks.refusals import AlreadyLive, LeaseLost, NoSuchRun, NotUndoable, Turned
 
 ENGINE_VERSION = 1
 LEASE = timedelta(seconds=10)
@@ -105,7 +105,7 @@ def release(run_id: uuid.UUID, *, actor: Actor, because: str) -> Run:
     run = lock(run_id)
     run.released_at = clock.now()
     _move(run, "release", actor=actor, because=because, fields=["released_at"])
-    run.steps.filter(state="planned").update(state="skipped", said="the stage people approved takes its place")
+    _leave_out_planned(run, because="the stage people approved takes its place")
     _add_steps(run, run.stage)
     record("run.released", run.ref, actor=actor, about=run.about, because=because)
     _due(run)
@@ -133,7 +133,7 @@ def stand_down(run_id: uuid.UUID, *, actor: Actor, because: str, keep: timedelta
     if run.steps.exclude(state__in=["planned", "skipped"]).exists():
         _begin_undo(run, actor=actor, because=because, at=clock.now() + keep)
     else:
-        run.steps.filter(state="planned").update(state="skipped", said=because)
+        _leave_out_planned(run, because=because)
         _end(run, "withdraw", actor=actor, because=because)
     return run
 
@@ -143,12 +143,26 @@ def undo(run_id: uuid.UUID, *, actor: Actor, reason: str) -> Run:
     """Put everything back. NotUndoable unless the run is contained, partial, failed or waits for a person."""
     run = lock(run_id)
     if run.state == "undoing":
+        if _is_kept(run):
+            record("run.undo_requested", run.ref, actor=actor, about=run.about, reason=reason)
+            run.undo_reason, run.undo_by, run.undo_at = reason, str(actor), clock.now()
+            run.save(update_fields=["undo_reason", "undo_by", "undo_at"])
+            _due(run)
         return run
     if run.state not in moves.UNDOABLE:
         raise NotUndoable(f"This run is {run.state.replace('_', ' ')}; only a run that acted and came to rest can be undone.")
     record("run.undo_requested", run.ref, actor=actor, about=run.about, reason=reason)
-    _begin_undo(run, actor=actor, because=reason, at=clock.now())
+    try:
+        with transaction.atomic():
+            _begin_undo(run, actor=actor, because=reason, at=clock.now())
+    except IntegrityError:  # a failed run left the identity free, and another one took it
+        raise AlreadyLive("This identity is under another run by now. Undo that one first.") from None
     return run
+
+
+def _is_kept(run: Run) -> bool:
+    """What was done while people decided still stands for a while, and nothing of it was put back yet."""
+    return run.next_at is not None and run.next_at > clock.now() and not run.steps.filter(state__in=["undoing", "undone"]).exists()
 
 
 def lock(run_id: uuid.UUID) -> Run:
@@ -178,7 +192,11 @@ def claim(run_id: uuid.UUID, *, executor: str) -> Ticket | None:
         run.save(update_fields=["fence", "lease_owner", "last_executor", "lease_until", "crash_count"])
     ticket = Ticket(run.id, run.fence, run.lease_owner, executor)
     if run.crash_count > STRIKES:
-        give_up(ticket, because=f"{run.crash_count - 1} workers died on it. A person has to look before it goes on.")
+        because = f"{run.crash_count - 1} workers died on it. A person has to look before it goes on."
+        if run.state == "waiting":  # its hold is that person
+            wait(ticket, until=None, because=because, verify=False, seen=run)
+        else:
+            give_up(ticket, because=because)
         return None
     return ticket
 
@@ -193,11 +211,17 @@ def _claimable(run: Run, now: datetime) -> bool:
     )
 
 
-def fenced(ticket: Ticket) -> Run:
-    """The run, locked, if the lease is still this worker's. LeaseLost otherwise: another one has it, or may take it any moment."""
+def fenced(ticket: Ticket, *, seen: Run | None = None) -> Run:
+    """The run, locked, if the lease is still this worker's. LeaseLost otherwise: another one has it, or may take it any moment.
+
+    With `seen`, the run as its driver read it: Turned if an answer, a lapse or another detection has changed it since. An outcome is
+    written either way; what is to be done next is not.
+    """
     run = lock(ticket.run_id)
     if run.fence != ticket.fence or run.lease_until is None or run.lease_until <= clock.now():
         raise LeaseLost
+    if seen is not None and (run.state, run.stage, run.next_at) != (seen.state, seen.stage, seen.next_at):
+        raise Turned
     return run
 
 
@@ -214,16 +238,16 @@ def renew(ticket: Ticket) -> bool:
 
 
 @story
-def begin(ticket: Ticket) -> None:
+def begin(ticket: Ticket, *, seen: Run) -> Run:
     """The first outside call of a released run is near."""
-    run = fenced(ticket)
-    if run.state == "pending":
-        _move(run, "begin", actor=SYSTEM)
+    run = fenced(ticket, seen=seen)
+    _move(run, "begin", actor=SYSTEM)
+    return run
 
 
 @story
-def finish(ticket: Ticket, move: str, *, because: str) -> None:
-    run = fenced(ticket)
+def finish(ticket: Ticket, move: str, *, because: str, seen: Run) -> None:
+    run = fenced(ticket, seen=seen)
     if move == "undo":
         _begin_undo(run, actor=SYSTEM, because=because, at=clock.now())
         return
@@ -244,9 +268,9 @@ def give_up(ticket: Ticket, *, because: str) -> None:
 
 
 @story
-def wait(ticket: Ticket, *, until: datetime | None, because: str, verify: bool) -> None:
+def wait(ticket: Ticket, *, until: datetime | None, because: str, verify: bool, seen: Run) -> None:
     """Nothing to do before `until` (None: not before somebody else changes the run). The lease goes back."""
-    run = fenced(ticket)
+    run = fenced(ticket, seen=seen)
     if verify and run.state == "running":
         _move(run, "verify", actor=SYSTEM)
     if because and because != run.because:
@@ -309,6 +333,15 @@ def _begin_undo(run: Run, *, actor: Actor, because: str, at: datetime) -> None:
         step.state, step.next_at = moves.STEP.after(step.state, "undo"), None
         step.save(update_fields=["state", "next_at"])
     nudges.wake_worker(DRIVE, run.id)
+
+
+def _leave_out_planned(run: Run, *, because: str) -> None:
+    """Steps that did not begin never will."""
+    for step in run.steps.select_for_update().filter(state="planned"):
+        step.state, step.said = moves.STEP.after(step.state, "skip"), because
+        step.save(update_fields=["state", "said"])
+        facts = {"measure": step.measure, "state": step.state, "said": because}
+        record("step.settled", step.ref, actor=SYSTEM, about=[run.ref, *run.about], **facts)
 
 
 def _add_steps(run: Run, stage: str) -> None:

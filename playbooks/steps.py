@@ -31,6 +31,7 @@ def view(step: Step) -> StepView:
         seq=step.seq,
         state=step.state,
         disruptive=step.disruptive,
+        stage=step.stage,
         on_failure=step.on_failure,
         inverse=step.inverse,
         seen=step.was is not None,
@@ -54,9 +55,9 @@ def state_before(step: Step) -> State | None:
 
 
 @story
-def intend(ticket: Ticket, seq: int, *, direction: str = "forward") -> Step:
-    """Commit the intent before anything goes out."""
-    run, step = _locked(ticket, seq)
+def intend(ticket: Ticket, seq: int, *, seen: Run, direction: str = "forward") -> Step:
+    """Commit the intent before anything goes out. Turned if the run is not as its driver saw it: nothing begins after a person said no."""
+    run, step = _locked(ticket, seq, seen=seen)
     now = clock.now()
     step.state = STEP.after(step.state, "undo" if direction == "undo" else "intend")
     step.attempts = step.attempts + 1
@@ -207,8 +208,8 @@ def trouble(
 
 
 @story
-def skip(ticket: Ticket, seq: int, *, because: str) -> None:
-    run, step = _locked(ticket, seq)
+def skip(ticket: Ticket, seq: int, *, because: str, seen: Run) -> None:
+    run, step = _locked(ticket, seq, seen=seen)
     step.state, step.said = STEP.after(step.state, "skip"), because
     step.save(update_fields=["state", "said"])
     record("step.settled", step.ref, actor=SYSTEM, about=[run.ref, *run.about], measure=step.measure, state=step.state, said=because)
@@ -234,6 +235,7 @@ def undone(ticket: Ticket, seq: int, *, said: str, was_done: bool) -> Step:
 
 def _weigh(run: Run, step: Step, proof: Proof, now: datetime) -> None:
     """Only a convincing proof with nothing left makes a step done. Until its settle time is over it may say "not yet"."""
+    proven_before = step.proof_level
     step.proof = {"said": proof.said, "detail": dict(proof.detail), "level": str(proof.level), "at": now.isoformat()}
     step.proof_level = str(proof.level) if proof.dead else ""
     step.residual_until = proof.residual_until
@@ -255,7 +257,7 @@ def _weigh(run: Run, step: Step, proof: Proof, now: datetime) -> None:
         step.next_at = now + timedelta(seconds=PROBE_EVERY_S[probes])
     else:
         step.next_at, step.settled_at = None, now
-    if proof.dead:
+    if proof.dead and (step.state != "verifying" or step.proof_level != proven_before):  # once, not at every look until access ends
         record(
             "step.proven",
             step.ref,
@@ -267,8 +269,8 @@ def _weigh(run: Run, step: Step, proof: Proof, now: datetime) -> None:
         )
 
 
-def _locked(ticket: Ticket, seq: int) -> tuple[Run, Step]:
-    run = runs.fenced(ticket)
+def _locked(ticket: Ticket, seq: int, *, seen: Run | None = None) -> tuple[Run, Step]:
+    run = runs.fenced(ticket, seen=seen)
     step = Step.objects.select_for_update(of=("self",)).get(run=run, seq=seq)
     step.run = run
     return run, step

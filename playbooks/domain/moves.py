@@ -35,7 +35,6 @@ RUN = Lifecycle(
         ("failed", "undo"): "undoing",
         ("needs_human", "undo"): "undoing",
         ("needs_human", "retry"): "pending",
-        ("waiting", "give_up"): "needs_human",
         ("undoing", "finish_undo"): "undone",
         ("undoing", "give_up"): "needs_human",
     },

@@ -24,6 +24,8 @@ class CannotPlan(Refusal):
     code = "cannot_plan"
 
 
+INTERIM = "interim"
+
 AbilityOf = Callable[[str, Measure], Ability | None]
 
 
@@ -86,6 +88,7 @@ class StepView:
     seq: int
     state: str
     disruptive: bool
+    stage: str = "soft"
     on_failure: str = "stop"
     inverse: str = ""
     seen: bool = False  # what was there before is committed
@@ -110,18 +113,20 @@ def next_action(state: str, steps: Sequence[StepView], *, now: datetime) -> Acti
 
 
 def _forward(state: str, steps: Sequence[StepView], now: datetime) -> Action:
-    stopped = ""
+    """Trouble in the interim stage stops the rest of that stage and nothing else: people are asked already, and what they approve runs."""
+    stopped: dict[str, str] = {}  # stage -> why the rest of it is left out
     for step in steps:
-        if step.state == "needs_human":
+        interim = step.stage == INTERIM
+        if step.state == "needs_human" and not interim:
             return Action("finish", move="give_up", because=f"step {step.seq} waits for a person")
-        if step.state == "failed" and step.on_failure == "undo":
+        if step.state == "failed" and step.on_failure == "undo" and not interim:
             return Action("finish", move="undo", because=f"step {step.seq} failed, and the playbook says to undo")
-        if step.state == "failed" and step.on_failure == "stop":
-            stopped = stopped or f"step {step.seq} failed, and the playbook says to stop"
+        if step.state in {"failed", "needs_human"} and step.on_failure != "continue":
+            stopped.setdefault(step.stage, f"step {step.seq} failed, and the playbook says to stop")
         if step.state == "acting":
             return _when_due(step, Action("do", step.seq), now)
         if step.state == "planned":
-            return Action("skip", step.seq, because=stopped) if stopped else Action("do", step.seq)
+            return Action("skip", step.seq, because=stopped[step.stage]) if step.stage in stopped else Action("do", step.seq)
         if step.state not in SETTLED:
             raise ValueError(f"a step that is {step.state} has no place in a forward run")
     verifying = [step for step in steps if step.state == "verifying"]
@@ -136,12 +141,13 @@ def _forward(state: str, steps: Sequence[StepView], now: datetime) -> Action:
 
 
 def _verdict(steps: Sequence[StepView]) -> Action:
-    cuts = [step for step in steps if step.disruptive and step.state != "skipped"]
-    done = [step for step in cuts if step.state == "done"]
+    """By what was to be cut. The interim stage counts only as something that stands and can be undone."""
+    touched = [step for step in steps if step.disruptive and step.state != "skipped"]
+    cuts = [step for step in touched if step.stage != INTERIM]
     short = [step for step in cuts if step.state != "done"]
-    if done and not short:
+    if cuts and not short:
         return Action("finish", move="contain")
-    if done or any(step.state == "partial" for step in short):
+    if any(step.state in {"done", "partial", "needs_human"} for step in touched):
         return Action("finish", move="leave_partial", because=f"{len(short)} of {len(cuts)} measures are not whole")
     return Action("finish", move="fail", because="no measure took effect")
 
@@ -153,15 +159,13 @@ def _backward(steps: Sequence[StepView], now: datetime) -> Action:
                 continue
             case "planned":
                 return Action("skip", step.seq, because="the run is being undone")
-            case "undoing":
-                return _when_due(step, Action("undo", step.seq), now)
             case "needs_human":
                 return Action("finish", move="give_up", because=f"step {step.seq} waits for a person")
-        if not step.disruptive:
+        if not step.disruptive and step.state != "undoing":
             continue
-        if not step.seen or step.was_contained or step.inverse == IRREVERSIBLE:
+        if not step.disruptive or not step.seen or step.was_contained or step.inverse == IRREVERSIBLE:
             return Action("let_be", step.seq)
-        return Action("undo", step.seq)
+        return _when_due(step, Action("undo", step.seq), now) if step.state == "undoing" else Action("undo", step.seq)
     return Action("finish", move="finish_undo")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -28,36 +28,66 @@ def sandbox(estate: Postgres) -> Iterator[Any]:
 
 @pytest.fixture
 def started(sandbox: Any) -> Callable[..., Any]:
-    """Starts a run of the given measures on a fresh subject."""
+    """Starts a run of the given measures on a fresh subject; its hard stage is `hard`, or the same measures."""
     from audit.record import telling
+    from playbooks import runs
+    from playbooks.models import Run
+
+    def start(*measures: str, hard: Sequence[str] = (), on_failure: str = "stop", subject: str = "") -> Run:
+        with telling():
+            return runs.start(**_planned(soft=measures, hard=hard or measures, on_failure=on_failure, subject=subject), stage="soft")
+
+    return start
+
+
+@pytest.fixture
+def held(sandbox: Any) -> Callable[..., Any]:
+    """Prepares a run that waits for people: the given measures while it waits, and `approved` afterwards."""
+    from audit.record import telling
+    from playbooks import runs
+    from playbooks.models import Run
+
+    def hold(*interim: str, approved: Sequence[str] = ("workload.isolate",), on_failure: str = "stop", subject: str = "") -> Run:
+        with telling():
+            given = _planned(soft=interim, hard=approved, on_failure=on_failure, subject=subject)
+            given["plan"] = {"interim": given["plan"]["soft"], "soft": given["plan"]["hard"], "hard": given["plan"]["hard"]}
+            return runs.prepare(**given, stage="hard", interim=True)
+
+    return hold
+
+
+def _planned(*, soft: Sequence[str], hard: Sequence[str], on_failure: str, subject: str) -> dict[str, Any]:
+    """What runs.start and runs.prepare take, for a playbook of these measures. Inside a story."""
     from core.actor import SYSTEM
     from core.ids import uuid7
     from core.refs import Ref
-    from playbooks import library, runs
+    from playbooks import library
     from playbooks.domain.document import parse
     from playbooks.domain.plan import plan_digest, render
-    from playbooks.models import PlaybookVersion, Run
 
-    def start(*measures: str, on_failure: str = "stop", subject: str = "") -> Run:
-        subject = subject or f"subject-{uuid7()}"
-        steps = "\n".join(f"    - {{measure: {measure}, on_failure: {on_failure}}}" for measure in measures)
-        text = (
-            f"name: p-{uuid7()}\nkinds: [service_account]\nevidence_waiver: the sandbox keeps its own ledger\n"
-            f"stages:\n  soft:\n{steps}\n  hard:\n{steps}\nholds:\n  default: {{on_lapse: release}}\n"
-        )
-        with telling():
-            version: PlaybookVersion = library._draft(text, actor=SYSTEM, author_id=None, shipped=True)
-            target = {"provider": "sandbox", "kind": "service_account", "subject": subject, "identity": str(uuid7()), "facts": {}}
-            plan = render(parse(text), target, library.ability_of)
-            return runs.start(
-                version,
-                identity=Ref.to("identity", uuid7()),
-                case=Ref.to("case", uuid7()),
-                decision=Ref.to("decision", uuid7()),
-                target=target,
-                plan=plan,
-                plan_digest=plan_digest(plan, target),
-                stage="soft",
-            )
+    text = (
+        f"name: p-{uuid7()}\nkinds: [service_account]\nevidence_waiver: the sandbox keeps its own ledger\n"
+        f"stages:\n  soft:\n{_steps(soft, on_failure)}\n  hard:\n{_steps(hard, on_failure)}\nholds:\n  default: {{on_lapse: release}}\n"
+    )
+    target = {
+        "provider": "sandbox",
+        "kind": "service_account",
+        "subject": subject or f"subject-{uuid7()}",
+        "identity": str(uuid7()),
+        "facts": {},
+    }
+    version = library._draft(text, actor=SYSTEM, author_id=None, shipped=True)
+    plan = render(parse(text), target, library.ability_of)
+    return {
+        "playbook": version,
+        "identity": Ref.to("identity", uuid7()),
+        "case": Ref.to("case", uuid7()),
+        "decision": Ref.to("decision", uuid7()),
+        "target": target,
+        "plan": plan,
+        "plan_digest": plan_digest(plan, target),
+    }
 
-    return start
+
+def _steps(measures: Sequence[str], on_failure: str) -> str:
+    return "\n".join(f"    - {{measure: {measure}, on_failure: {on_failure}}}" for measure in measures)

@@ -13,6 +13,7 @@ from connectors.sandbox import Mood
 from core.actor import SYSTEM
 from playbooks import engine, runs
 from playbooks.models import Attempt, Run
+from playbooks.refusals import LeaseLost
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -121,8 +122,8 @@ def test_a_write_after_the_lease_passed_is_refused(started):
     later = runs.claim(run.pk, executor="command")
     assert later is not None
     assert later.fence == ticket.fence + 1
-    with pytest.raises(runs.LeaseLost):
-        runs.begin(ticket)
+    with pytest.raises(LeaseLost):
+        runs.begin(ticket, seen=run)
 
 
 def test_a_claimed_run_is_nobody_elses(started):
