@@ -20,7 +20,13 @@ from bench.report import percentile, table, write
 from core.ids import uuid7
 from tests.crash.stack import ATTACK, Stack, running
 
-QUIET = ATTACK | {"severity": "low", "confidence": 0.2, "claims": [], "action": {"name": "data.read"}, "resource": {"kind": "table", "id": "a.b"}}
+QUIET = ATTACK | {
+    "severity": "low",
+    "confidence": 0.2,
+    "claims": [],
+    "action": {"name": "data.read"},
+    "resource": {"kind": "table", "id": "a.b"},
+}
 
 
 def main(words: list[str]) -> int:
@@ -49,7 +55,9 @@ def _message(base: dict[str, Any], subject: str) -> dict[str, Any]:
 
 
 def _client(stack: Stack) -> httpx.Client:
-    return httpx.Client(base_url=stack.access["url"], headers={"Authorization": f"Bearer {stack.access['tokens']['detections']}"}, timeout=60)
+    return httpx.Client(
+        base_url=stack.access["url"], headers={"Authorization": f"Bearer {stack.access['tokens']['detections']}"}, timeout=60
+    )
 
 
 def _one_by_one(stack: Stack, count: int, clients: int) -> Iterable[list[str]]:

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 REPORT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
-HEADER = "# Performance\n\nMeasured, not promised. Each section names the command that repeats it; it replaces the section with what it finds.\n"
+HEADER = (
+    "# Performance\n\nMeasured, not promised. Each section names the command that repeats it; it replaces the section with what it finds.\n"
+)
 
 
 def percentile(values: Iterable[float], share: float) -> float:

@@ -28,6 +28,7 @@ from containment.models import (
 from core.actor import Actor
 from core.digest import digest
 from playbooks import library
+from playbooks.models import Run
 from sources import native
 from tests import cast
 
@@ -143,3 +144,13 @@ def deadline_passed(hold: Hold) -> None:
     """As if nobody had answered until now."""
     with connection.cursor() as cursor:
         cursor.execute("UPDATE hold SET deadline = clock_timestamp() - interval '1 s' WHERE id = %s", [hold.pk])
+
+
+def run_of(decision: Decision) -> Run:
+    assert decision.run is not None, decision.because
+    return decision.run
+
+
+def hold_of(decision: Decision) -> Hold:
+    assert decision.hold is not None, decision.because
+    return decision.hold

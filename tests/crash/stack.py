@@ -134,7 +134,7 @@ class Stack:
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         url = json.loads((self.home / "environment.json").read_text())["DATABASE_URL"]
         with psycopg.connect(url, autocommit=True) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query).fetchall()
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ def test_a_leaked_credential_is_dead_with_proof_and_comes_back_whole(role, drive
     decision = make.detected("etl_reader")
     assert (decision.verdict, decision.stage) == ("contain", "hard")
     assert float(decision.risk) == 85.5
-    run = drive(decision.run.pk)
+    run = drive(make.run_of(decision).pk)
     assert run.state == "contained", [(s.measure, s.state, s.said) for s in run.steps.all()]
     assert run.proof_level == "replayed"
     assert not etl.can_log_in()
@@ -56,8 +56,8 @@ def test_a_payment_is_held_goes_on_meanwhile_and_a_rejection_leaves_no_trace(rol
     mine, foreign = writer.connect("pay-main"), writer.connect("psql")
 
     decision = make.detected("payments_writer", session=None)
-    assert (decision.verdict, decision.stage, decision.hold.reason_class) == ("hold", "hard", "payment")
-    run = drive(decision.run.pk)
+    assert (decision.verdict, decision.stage, make.hold_of(decision).reason_class) == ("hold", "hard", "payment")
+    run = drive(make.run_of(decision).pk)
     assert run.state == "waiting", [(s.measure, s.state, s.said) for s in run.steps.all()]
     assert _answers(mine)
     assert not _answers(foreign)
@@ -66,7 +66,11 @@ def test_a_payment_is_held_goes_on_meanwhile_and_a_rejection_leaves_no_trace(rol
     assert not writer.can_read("vault.card_tokens")
 
     answered = flow.answer_hold(
-        decision.hold.pk, "reject", actor=cast.person("omar"), seen_digest=decision.hold.plan_digest, reason="it is the monthly batch"
+        make.hold_of(decision).pk,
+        "reject",
+        actor=cast.person("omar"),
+        seen_digest=make.hold_of(decision).plan_digest,
+        reason="it is the monthly batch",
     )
     assert answered.settled
     run = drive(run.pk)
@@ -92,11 +96,11 @@ def test_silence_does_not_contain_whoever_was_protected_while_people_were_asked(
     make.designation(trainer, "train-7", kind="long_running_job", schemas=["payments"])
     role("trainer")
     decision = make.detected("trainer", session=None)
-    assert decision.hold.on_lapse == "contain"
-    drive(decision.run.pk)
+    assert make.hold_of(decision).on_lapse == "contain"
+    drive(make.run_of(decision).pk)
     inventory.protect(trainer.pk, "the last one who can train", actor=cast.person("ada"))
-    make.deadline_passed(decision.hold)
-    assert flow.lapse_hold(decision.hold.pk).lapsed_to == "release"
+    make.deadline_passed(make.hold_of(decision))
+    assert flow.lapse_hold(make.hold_of(decision).pk).lapsed_to == "release"
 
 
 def test_a_lapse_contains_where_the_page_said_so(role, drive):
@@ -106,10 +110,10 @@ def test_a_lapse_contains_where_the_page_said_so(role, drive):
     make.designation(trainer, "train-7", kind="long_running_job", schemas=["payments"])
     job = role("trainer")
     decision = make.detected("trainer", session=None)
-    drive(decision.run.pk)
-    make.deadline_passed(decision.hold)
-    flow.lapse_hold(decision.hold.pk)
-    assert drive(decision.run.pk).state == "contained"
+    drive(make.run_of(decision).pk)
+    make.deadline_passed(make.hold_of(decision))
+    flow.lapse_hold(make.hold_of(decision).pk)
+    assert drive(make.run_of(decision).pk).state == "contained"
     assert not job.can_log_in()
 
 
@@ -148,4 +152,5 @@ def test_what_a_revoked_exception_had_spared_is_judged_again(role):
     spared = make.detected("etl_reader")
     flow.revoke_grant(asked.pk, "the migration is over", actor=cast.person("mara"))
     again = flow.decide_due(spared.detection_id)
+    assert again is not None
     assert (again.generation, again.verdict) == (1, "contain")
