@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ NOW = datetime(2026, 11, 22, 3, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=5)
 
 
-def step(seq: int, state: str, **more: object) -> StepView:
+def step(seq: int, state: str, **more: Any) -> StepView:
     return StepView(**{"seq": seq, "state": state, "disruptive": True, "seen": True, **more})
 
 
