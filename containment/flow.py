@@ -6,6 +6,7 @@ Case, Run, Step, Hold, audit head. This file alone sees judgement, playbooks and
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -27,12 +28,13 @@ from containment.refusals import NoSuchDetection
 from core.actor import CLOCK, SYSTEM, Actor
 from core.digest import plain
 from core.refs import Ref
-from core.refusals import Missing
+from core.refusals import Missing, Refusal
 from playbooks import library, runs
 from playbooks.domain.plan import CannotPlan, plan_digest, render
 from playbooks.library import Binding
 from playbooks.models import Run
-from playbooks.refusals import NoPlaybook
+
+log = logging.getLogger(__name__)
 
 DECIDE = "containment.decide"
 
@@ -65,8 +67,10 @@ def decide_again(detection_id: UUID, *, cause: str) -> Decision:
         Detection.objects.select_for_update(of=("self",)).select_related("source", "session", "credential", "resource").get(pk=detection_id)
     )
     detection.identity = identity
-    last = detection.decisions.order_by("-generation").values_list("generation", flat=True).first()
-    return _decide(detection, generation=0 if last is None else last + 1, cause=cause)
+    last = detection.decisions.order_by("-generation").first()
+    if last is not None and detection.state != "received":
+        return last  # another worker was faster
+    return _decide(detection, generation=0 if last is None else last.generation + 1, cause=cause)
 
 
 def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
@@ -367,8 +371,9 @@ def decide_due(detection_id: UUID) -> Decision | None:
         detection = Detection.objects.get(pk=detection_id)
         revoked = detection.decisions.filter(verdict="exempt", grant__state="revoked").exists()
         return decide_again(detection_id, cause="the exception that spared it was revoked") if revoked else decide(detection_id)
-    except NoPlaybook as refusal:
-        _wait(detection_id, refusal.sentence)
+    except Refusal as refusal:  # no policy or playbook is in force, or the plan cannot be made: nobody crashed, and it is tried again
+        log.warning("the detection %s waits: %s", detection_id, refusal.sentence)
+        _wait(detection_id)
         return None
 
 
@@ -387,7 +392,7 @@ def _counts(detection_id: UUID) -> bool:
 
 
 @story
-def _wait(detection_id: UUID, because: str) -> None:
+def _wait(detection_id: UUID) -> None:
     Detection.objects.filter(pk=detection_id).update(crash_count=0)
 
 

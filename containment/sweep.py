@@ -1,7 +1,8 @@
 """Sweep: find what is due and was not done, and do it. The truth behind every nudge.
 
-Each round asks five short questions. Work that became due a moment ago is left to the workers, who were nudged; what is overdue is done
-here. Run two of these on different hosts; they share rows with SKIP LOCKED and need no leader.
+Each round asks four short questions, deadlines first: a slow target must not make a hold lapse late. Work that became due a moment ago is
+left to the workers, who were nudged; what is overdue is done here. Run two of these on different hosts; they share rows with SKIP LOCKED
+and need no leader.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -25,14 +26,15 @@ from core.refusals import Refusal
 from playbooks import engine
 from playbooks.domain.moves import WORKABLE
 from playbooks.models import Run
-from playbooks.runs import DRIVE
+from playbooks.runs import DRIVE, ENGINE_VERSION
 
 log = logging.getLogger(__name__)
 
-BUSY_S, IDLE_S = 0.25, 2.0
+BUSY_S, IDLE_S, AWAY_S = 0.25, 2.0, 1.0
 GRACE = timedelta(seconds=1.2)  # how long a nudged worker has before a sweeper does it
 BATCH = 20
 HEARTBEAT_EVERY_S = 2.0
+TURN_S = 5.0  # after so much driving a round is over: holds and detections wait too
 
 
 @dataclass(slots=True)
@@ -48,10 +50,10 @@ class Sweeper:
                 close_old_connections()
                 self._beat()
                 pause = BUSY_S if sweep_once() else min(IDLE_S, _next_due_s())
-            except (DatabaseError, InterfaceError) as error:
+            except (OperationalError, InterfaceError) as error:
                 log.warning("the database does not answer (%s); trying again", type(error).__name__)
                 connection.close()
-                pause = 0.5
+                pause = AWAY_S
             time.sleep(pause * random.uniform(0.7, 1.0))  # noqa: S311 - jitter
 
     def _beat(self) -> None:
@@ -62,26 +64,26 @@ class Sweeper:
 
 def sweep_once() -> bool:
     """One round. True when there was something to do."""
-    rounds: list[Callable[[], int]] = [_runs, _detections, _holds, _grants]
+    rounds: list[Callable[[], int]] = [_holds, _grants, _detections, _runs]
     return sum(_safely(one) for one in rounds) > 0
 
 
 def _runs() -> int:
     """Nudge what just became due; drive what nobody took in time."""
-    now = clock.now()
+    now, enough = clock.now(), time.monotonic() + TURN_S
     free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
     due = list(
-        Run.objects.filter(free, state__in=WORKABLE, next_at__lte=now)
+        Run.objects.filter(free, state__in=WORKABLE, next_at__lte=now, engine_version__lte=ENGINE_VERSION)
         .order_by("next_at")
         .values_list("id", "next_at", "lease_until")[:BATCH]
     )
     done = 0
     for run_id, next_at, lease_until in due:
         overdue = now - max(moment for moment in (next_at, lease_until) if moment is not None)
-        if overdue >= GRACE:
-            done += engine.drive(run_id, executor="sweeper")
-        else:
+        if overdue < GRACE:
             nudges.wake_worker(DRIVE, run_id)
+        elif time.monotonic() < enough:
+            done += _tried(lambda key=run_id: engine.drive(key, executor="sweeper", turn_s=TURN_S))  # type: ignore[misc]
     return done or len(due)
 
 
@@ -99,11 +101,16 @@ def _grants() -> int:
 
 
 def _tried(work: Callable[[], object]) -> int:
-    """One row's refusal must not keep the others waiting."""
+    """One row's refusal, or a bug that it meets, must not keep the others waiting. A database that is away is everybody's."""
     try:
         work()
     except Refusal as refusal:
         log.info("left for later: %s", refusal.sentence)
+        return 0
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("one row of the sweep failed; the others go on")
         return 0
     return 1
 
@@ -111,7 +118,7 @@ def _tried(work: Callable[[], object]) -> int:
 def _safely(work: Callable[[], int]) -> int:
     try:
         return work()
-    except (DatabaseError, InterfaceError):
+    except (OperationalError, InterfaceError):
         raise
     except Exception:
         log.exception("a round of the sweep failed; the others go on")

@@ -46,21 +46,21 @@ TURN_S = 40.0  # one drive gives the run back after this long, well under a work
 RENEW_EVERY_S = 3.0
 
 
-def drive(run_id: UUID, *, executor: str) -> bool:
-    """Do everything that is due on this run. False when there was nothing to claim."""
+def drive(run_id: UUID, *, executor: str, turn_s: float = TURN_S) -> bool:
+    """Do everything that is due on this run, for about `turn_s`. False when there was nothing to claim."""
     try:
         ticket = runs.claim(run_id, executor=executor)
         if ticket is None:
             return False
         with _renewed(ticket) as lease:
-            _drive(ticket, lease)
+            _drive(ticket, lease, turn_s)
     except (LeaseLost, Turned):
         log.info("run %s: it passed to another worker", run_id)
     return True
 
 
-def _drive(ticket: Ticket, lease: _Lease) -> None:
-    enough = time.monotonic() + TURN_S
+def _drive(ticket: Ticket, lease: _Lease, turn_s: float) -> None:
+    enough = time.monotonic() + turn_s
     while True:
         if lease.lost:
             raise LeaseLost
