@@ -27,23 +27,30 @@ class Gate:
 
     @story
     def set(self, identity: str, session: str, *, state: str, because: str, key: str, allows: Sequence[str] = ()) -> bool:
-        """Put one session into `state` (active, paused, restricted, ended). False when it is there already. `key` says whose doing it
-        is.
+        """Put one session into `state` (active, paused, restricted, ended), and those that it opened. False when it is there already. `key`
+        says whose doing it is.
         """
         row = Session.objects.select_for_update(of=("self",)).filter(identity_id=identity, external_id=session).first()
         if row is None or (row.gate == state and row.gate_key == key):
             return False
-        row.gate, row.gate_because, row.gate_allows = state, because, list(allows)
-        row.gate_key = key if state != "active" else ""
-        row.gated_at = clock.now()
-        row.ended_at = row.gated_at if state == "ended" else None
-        row.save(update_fields=["gate", "gate_because", "gate_allows", "gate_key", "gated_at", "ended_at"])
-        record("session.gated", row.ref, actor=SYSTEM, about=[row.identity.ref], session=session, state=state, because=because)
+        _put(row, state, because, key if state != "active" else "", allows)
         return True
 
 
 def configure_connectors() -> None:
     registry.configure(settings.CONNECTORS, gate=Gate())
+
+
+def _put(row: Session, state: str, because: str, key: str, allows: Sequence[str]) -> None:
+    """A child stands as its parent does, closed and opened with it, unless somebody else decided about the child."""
+    before = row.gate_key
+    row.gate, row.gate_because, row.gate_allows, row.gate_key = state, because, list(allows), key
+    row.gated_at = clock.now()
+    row.ended_at = row.gated_at if state == "ended" else None
+    row.save(update_fields=["gate", "gate_because", "gate_allows", "gate_key", "gated_at", "ended_at"])
+    record("session.gated", row.ref, actor=SYSTEM, about=[row.identity.ref], session=row.external_id, state=state, because=because)
+    for child in row.children.select_for_update(of=("self",)).filter(ended_at__isnull=True, gate_key=before).order_by("pk"):
+        _put(child, state, because, key, allows)
 
 
 def _live(identity: str, sessions: Sequence[str]) -> list[Session]:

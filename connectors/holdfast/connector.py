@@ -117,14 +117,16 @@ class HoldfastConnector:
         return Proof(dead=True, level=ProofLevel.INTROSPECTED, said=f"the gate says {wanted} for every session, read twice")
 
     def undo(self, step: Step, *, key: str, was: State) -> Effect:
-        """Only a session that still carries our key is opened; one that somebody else has changed since is theirs."""
+        """Only a session that still carries our key is opened. One that ended since stays ended, whoever ended it; one that somebody else
+        has changed is theirs.
+        """
         if self.abilities[step.measure].inverse == IRREVERSIBLE or step.measure not in GATE:
             return Effect(changed=False, said="What was ended stays ended; a new session may begin.")
         before: Mapping[str, Mapping[str, Any]] = was.public["sessions"]
         now = self._gate.look(step.target.identity, sorted(before)) if before else {}
         ours = GATE[step.measure]
         theirs = {name: one["state"] for name, one in now.items() if not _is_ours(one, ours, key)}
-        foreign = {name: state for name, state in theirs.items() if state != before[name]["state"]}
+        foreign = {name: state for name, state in theirs.items() if state not in (before[name]["state"], "ended")}
         if foreign:
             raise Foreign(
                 f"{', '.join(sorted(foreign))} was changed by somebody else since; left as it is.",

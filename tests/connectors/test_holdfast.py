@@ -18,6 +18,7 @@ from tests.connectors.contract import Cutting, Ending, PuttingBack, Scene
 
 IDENTITY = "0190a5b0-0000-7000-8000-00000000000b"
 REVERSIBLE = [Measure.SESSION_RESTRICT, Measure.SESSION_PAUSE]
+OTHERWISE = {Measure.SESSION_RESTRICT: "paused", Measure.SESSION_PAUSE: "restricted", Measure.SESSION_TERMINATE: "active"}
 SESSION = "inv-1"
 
 
@@ -81,7 +82,7 @@ def scene_of(gate: TableGate) -> Callable[[Measure], Scene]:
             return change
 
         step = Step(measure, Target("holdfast", "ai_agent", "invoice-agent", IDENTITY, session=SESSION))
-        return Scene(HoldfastConnector(gate=gate), step, contain=somebody_else(GATE[measure]), meddle=somebody_else("ended"))
+        return Scene(HoldfastConnector(gate=gate), step, contain=somebody_else(GATE[measure]), meddle=somebody_else(OTHERWISE[measure]))
 
     return scene
 
@@ -130,6 +131,15 @@ def test_a_softer_measure_never_loosens_a_harder_one(gate: TableGate, scene_of: 
     assert was.contained
     assert not softer.perform(was).changed
     assert gate.state(SESSION) == "paused"
+
+
+def test_a_session_that_ended_since_stays_ended_and_is_in_nobodys_way(gate: TableGate, scene_of: Callable[[Measure], Scene]) -> None:
+    scene = scene_of(Measure.SESSION_PAUSE)
+    was = scene.look()
+    scene.perform(was)
+    gate.set(IDENTITY, SESSION, state="ended", because="its client ended it", key="")
+    assert not scene.undo(was).changed
+    assert gate.state(SESSION) == "ended"
 
 
 def test_evidence_is_what_the_gate_has(scene_of: Callable[[Measure], Scene]) -> None:

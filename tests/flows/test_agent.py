@@ -1,0 +1,74 @@
+"""An agent whose session is paused, ended and opened again, with the sessions that it opened itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from containment import flow, sessions
+from containment.models import Session
+from containment.sessions import Registration
+from playbooks import runs
+from tests import cast, make
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MILD = {"confidence": 0.6, "session": {"id": "inv-1"}, "credential": None, "context": {"environment": "prod"}}
+
+
+@pytest.fixture
+def paused(drive):
+    """An agent's session, paused by a run that came to rest, and the run."""
+    make.house()
+    agent = make.identity("invoice-agent", provider="agents", kind="ai_agent", reach="narrow")
+    session = make.session(agent, "inv-1", registered_by=cast.detector().principal)
+    decision = make.detected(
+        "invoice-agent", identity={"kind": "ai_agent", "provider": "agents", "subject": "invoice-agent"}, resource=None, **MILD
+    )
+    assert (decision.verdict, decision.stage) == ("contain", "soft"), decision.because
+    assert drive(decision.run.pk).state == "contained"
+    session.refresh_from_db()
+    assert session.gate == "paused"
+    return session, decision.run
+
+
+def test_a_run_that_was_raised_to_the_hard_stage_can_be_undone(paused, drive):
+    session, run = paused
+    runs.raise_stage(run.pk, to="hard", because="it went on")
+    assert drive(run.pk).state == "contained"
+    flow.undo_run(run.pk, actor=cast.person("mara"), reason="a drill")
+    assert drive(run.pk).state == "undone"
+    session.refresh_from_db()
+    assert session.gate == "ended"
+
+
+def test_a_session_that_its_client_ended_meanwhile_does_not_keep_the_run_from_being_undone(paused, drive):
+    session, run = paused
+    sessions.end(session.pk, actor=cast.detector())
+    flow.undo_run(run.pk, actor=cast.person("mara"), reason="a drill")
+    assert drive(run.pk).state == "undone"
+
+
+def test_a_session_that_a_paused_one_opened_goes_on_with_it(paused, drive):
+    session, run = paused
+    make.identity("helper", provider="agents", kind="ai_agent")
+    said = Registration(provider="agents", subject="helper", kind="ai_agent", name="sub-1", parent=session.pk, life=timedelta(hours=1))
+    child, _ = sessions.register(said, actor=cast.detector())
+    assert child.gate == "paused"
+    flow.undo_run(run.pk, actor=cast.person("mara"), reason="a drill")
+    assert drive(run.pk).state == "undone"
+    assert set(Session.objects.values_list("external_id", "gate")) == {("inv-1", "active"), ("sub-1", "active")}
+
+
+def test_pausing_a_session_pauses_those_that_it_opened(drive):
+    make.house()
+    agent = make.identity("invoice-agent", provider="agents", kind="ai_agent", reach="narrow")
+    parent = make.session(agent, "inv-1")
+    child = make.session(make.identity("helper", provider="agents", kind="ai_agent"), "sub-1", parent=parent)
+    decision = make.detected(
+        "invoice-agent", identity={"kind": "ai_agent", "provider": "agents", "subject": "invoice-agent"}, resource=None, **MILD
+    )
+    drive(decision.run.pk)
+    child.refresh_from_db()
+    assert child.gate == "paused"
