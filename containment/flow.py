@@ -122,7 +122,7 @@ def _judge(detection: Detection, policy: RiskPolicy, now: datetime, generation: 
     facts, judgement, pattern = _under_the_fitting_plan(facts, policy)
     while judgement.verdict is Verdict.EXEMPT and not _spared(detection, judgement):  # another spent the grant's last; it covers no more
         facts, judgement, pattern = _under_the_fitting_plan(gather.without_grant(facts, judgement.choice.grant), policy)
-    if judgement.choice.spends:
+    if judgement.choice.spends or judgement.choice.raises:
         BudgetLock.objects.select_for_update().get_or_create(name="containment")
         left = gather.budget_left(detection, policy, now=clock.now())
         if left != facts.budget_left:

@@ -136,8 +136,7 @@ def covered(question: Question) -> Choice | None:
     if run is None:
         return None
     alone = _first(question, SENTENCES[1:])  # a run rises only where this case by itself would have gone as far
-    far_enough = alone.verdict is Verdict.CONTAIN or (alone.verdict is Verdict.HOLD and run.waiting and not alone.evidence_only)
-    raises = far_enough and alone.stage is Stage.HARD and run.stage is Stage.SOFT
+    raises = run.may_rise and alone.verdict is Verdict.CONTAIN and alone.stage is Stage.HARD and run.stage is Stage.SOFT
     because = f"Run {run.id} has this identity under the same control already" + (", and rises to the hard stage." if raises else ".")
     return Choice(
         verdict=Verdict.COVERED,

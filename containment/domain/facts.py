@@ -348,6 +348,11 @@ class RunFacts:
     waiting: bool = False
     state: str = ""
 
+    @property
+    def may_rise(self) -> bool:
+        """A run that waits stays what people are reading, and one that is being undone or needs a person goes nowhere by itself."""
+        return not self.waiting and self.state not in ("undoing", "needs_human")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoolOffFacts:

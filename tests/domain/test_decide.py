@@ -121,8 +121,13 @@ class TestCovered:
     def test_nothing_raises_a_run_that_would_not_itself_have_contained_harder(self, changes):
         assert not choice(sample(**{"run": RunFacts(id="r", stage=SOFT)} | changes)).raises
 
-    def test_what_would_be_held_raises_only_a_run_that_waits_too(self):
-        assert choice(payments(run=RunFacts(id="r", stage=SOFT, waiting=True))).raises
+    @pytest.mark.parametrize("state", ["undoing", "needs_human", "waiting"])
+    def test_a_run_that_cannot_rise_is_not_said_to(self, state):
+        won = choice(sample(run=RunFacts(id="r", stage=SOFT, state=state, waiting=state == "waiting")))
+        assert (won.verdict, won.raises, won.stage) == (Verdict.COVERED, False, SOFT)
+        assert "rises" not in won.because
+
+    def test_what_would_be_held_raises_nothing(self):
         assert not choice(payments(run=RunFacts(id="r", stage=SOFT))).raises
 
     def test_a_quiet_case_joins_as_well(self):
