@@ -29,6 +29,36 @@ PATTERNS = (
     "shared_credential",
 )
 STAGES = ("interim", "soft", "hard")
+REASONS = (  # why people may be asked, in the words of judgement
+    "default",
+    "protected",
+    "payment",
+    "customer_facing",
+    "regulated",
+    "long_running_job",
+    "shared_credential",
+    "cool_off",
+    "thin",
+    "budget",
+    "ceiling",
+)
+FIELDS = frozenset(  # what a parameter may refer to: containment.targets writes exactly these
+    f"target.{name}"
+    for name in (
+        "provider",
+        "kind",
+        "subject",
+        "identity",
+        "session",
+        "credential",
+        "environment",
+        "sessions",
+        "spare",
+        "only",
+        "must_go_on.schemas",
+        "must_go_on.reconnect",
+    )
+)
 ON_LAPSE = ("contain", "release", "escalate")
 OnLapse = Literal["contain", "release", "escalate"]
 Ending = Literal["contain", "release"]
@@ -40,7 +70,14 @@ UNBEARABLE: Mapping[str, frozenset[Measure]] = {
     "human": frozenset({Measure.WORKLOAD_ISOLATE, Measure.JOB_CHECKPOINT}),
     "ai_agent": frozenset({Measure.WORKLOAD_ISOLATE}),
 }
+# What an interim measure takes to leave alone what must go on, by parameter; no other cut belongs into that stage.
+SPARING: Mapping[Measure, Mapping[str, str]] = {
+    Measure.SESSION_RESTRICT: {"schemas": "target.must_go_on.schemas", "allow_new_sessions": "target.must_go_on.reconnect"},
+    Measure.SESSION_TERMINATE: {"spare": "target.spare"},
+}
+OUR_GATE = "holdfast"  # restricts to reading, and knows no schemas
 LONGEST_KEPT = timedelta(hours=4)
+LONGEST_CALL = timedelta(seconds=30)  # well under the lease's and a worker's patience
 _SPAN = re.compile(r"^(\d+)\s*(s|m|h)$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -77,6 +114,9 @@ class Document:
     evidence_waiver: str = ""
 
     def hold_for(self, reason: str) -> HoldSpec:
+        """What is protected takes two people and is never contained by silence, also where the author had only others in mind."""
+        if reason == "protected" and reason not in self.holds:
+            return HoldSpec(on_lapse="release", quorum=2)
         return self.holds.get(reason) or self.holds["default"]
 
 
@@ -126,6 +166,7 @@ class _Reader:
         holds: dict[str, HoldSpec] = {}
         holds_raw = raw.get("holds")
         if isinstance(holds_raw, dict) and "default" in holds_raw:
+            self._unknown(holds_raw, set(REASONS), "holds.")
             for reason, spec in holds_raw.items():
                 if (hold := self._hold(spec, f"holds.{reason}")) is not None:
                     holds[str(reason)] = hold
@@ -191,10 +232,15 @@ class _Reader:
         if on_failure not in ON_FAILURE:
             self.fault(f"{path}.on_failure", f"Must be one of {', '.join(ON_FAILURE)}.")
         timeout = self._span(raw.get("timeout", "10s"), f"{path}.timeout")
+        if not timedelta(0) < timeout <= LONGEST_CALL:
+            self.fault(f"{path}.timeout", f"A call takes between 1s and {LONGEST_CALL.seconds}s.", "out_of_range")
         parameters = raw.get("parameters") or {}
         if not isinstance(parameters, dict):
             self.fault(f"{path}.parameters", "A mapping is needed here.")
             parameters = {}
+        for name, value in parameters.items():
+            if isinstance(value, dict) and set(value) == {"from"} and value["from"] not in FIELDS:
+                self.fault(f"{path}.parameters.{name}", f"Known fields are {', '.join(sorted(FIELDS))}.", "unknown_field")
         return StepSpec(measure, str(raw.get("connector", "identity.provider")), parameters, timeout.total_seconds(), str(on_failure))
 
     def _hold(self, raw: Any, path: str) -> HoldSpec | None:
@@ -243,14 +289,14 @@ def _rules(document: Document) -> list[Fault]:
                 faults.append(Fault(path, "no_evidence_before", "Preserve evidence before this step, or say why not in evidence_waiver."))
                 preserved = True
     for index, step in enumerate(document.stages.get("interim", ())):
-        if step.measure in {Measure.CREDENTIAL_REVOKE, Measure.CREDENTIAL_ROTATE, Measure.WORKLOAD_ISOLATE, Measure.IDENTITY_DISABLE}:
-            faults.append(
-                Fault(
-                    f"stages.interim[{index}].measure",
-                    "touches_must_go_on",
-                    f"{step.measure} would stop what must go on while people decide.",
-                )
-            )
+        path = f"stages.interim[{index}]"
+        if step.measure not in PRESERVING and not _spares(step):
+            detail = f"{step.measure} would stop what must go on while people decide."
+            if step.measure in SPARING:
+                detail += f" It takes {', '.join(f'{name}: {{from: {field}}}' for name, field in SPARING[step.measure].items())}."
+            faults.append(Fault(f"{path}.measure", "touches_must_go_on", detail))
+        if step.on_failure == "undo":
+            faults.append(Fault(f"{path}.on_failure", "interim", "Whether this run is undone is what people are asked."))
     for reason, hold in document.holds.items():
         if hold.keep_interim > LONGEST_KEPT:
             faults.append(Fault(f"holds.{reason}.keep_interim", "too_long", f"At most {LONGEST_KEPT}."))
@@ -259,3 +305,11 @@ def _rules(document: Document) -> list[Fault]:
         if reason == "protected" and "contain" in (hold.on_lapse, hold.then):
             faults.append(Fault(f"holds.{reason}.on_lapse", "protected", "A protected identity is never contained by a lapse."))
     return faults
+
+
+def _spares(step: StepSpec) -> bool:
+    """Whether this interim step leaves alone what must go on."""
+    if step.connector == OUR_GATE:
+        return step.measure is Measure.SESSION_RESTRICT
+    wanted = SPARING.get(step.measure)
+    return wanted is not None and all(step.parameters.get(name) == {"from": field} for name, field in wanted.items())
