@@ -178,9 +178,10 @@ def due(limit: int = 50) -> list[tuple[UUID, str]]:
 
 
 @story
-def lapse(hold_id: UUID, *, protected: bool = False) -> Hold:
+def lapse(hold_id: UUID, *, protected: bool = False, budget_spent: bool = False) -> Hold:
     """What silence means, as the page said all along. `lapsed_to` of the hold says which: contain, release, or escalated (still open).
-    `protected`: the identity has become so since the hold opened, and silence no longer contains it.
+    `protected`: the identity has become so since the hold opened, and silence no longer contains it; nor does it once the budget of
+    automatic containments is spent.
 
     AlreadyEnded or NotDue when somebody answered, extended or lapsed it in the meantime.
     """
@@ -197,6 +198,7 @@ def lapse(hold_id: UUID, *, protected: bool = False) -> Hold:
         overdue=now - hold.deadline,
         asked_again=hold.asked_again,
         protected=protected,
+        budget_spent=budget_spent,
     )
     hold.lapsed_to = follows.to
     if follows.to == "escalated":

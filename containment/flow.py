@@ -123,13 +123,18 @@ def _judge(detection: Detection, policy: RiskPolicy, now: datetime, generation: 
     while judgement.verdict is Verdict.EXEMPT and not _spared(detection, judgement):  # another spent the grant's last; it covers no more
         facts, judgement, pattern = _under_the_fitting_plan(gather.without_grant(facts, judgement.choice.grant), policy)
     if judgement.choice.spends or judgement.choice.raises:
-        BudgetLock.objects.select_for_update().get_or_create(name="containment")
-        left = gather.budget_left(detection, policy, now=clock.now())
+        left = _budget_left(detection, policy)
         if left != facts.budget_left:
             facts, judgement, pattern = _under_the_fitting_plan(gather.with_budget(facts, left), policy)
         if judgement.verdict is Verdict.HOLD and judgement.choice.grouped:
             record("budget.refused", detection.identity.ref, actor=SYSTEM, scope=detection.source.name)
     return facts, judgement, pattern
+
+
+def _budget_left(detection: Detection, policy: RiskPolicy) -> int:
+    """Counted under its lock, so that no two spend the same last one."""
+    BudgetLock.objects.select_for_update().get_or_create(name="containment")
+    return gather.budget_left(detection, policy, now=clock.now())
 
 
 def _spared(detection: Detection, judgement: Judgement) -> bool:
@@ -313,15 +318,30 @@ def extend_hold(hold_id: UUID, *, actor: Actor, reason: str, seen_deadline: date
 @story
 def lapse_hold(hold_id: UUID) -> Hold:
     """Nobody answered in time: what the page said would follow, follows; but silence never contains an identity that is protected by
-    now.
+    now, nor more identities than the budget allows.
     """
     identity_ref = Hold.objects.filter(pk=hold_id).values_list("identity_ref", flat=True).first() or ""
     identity = inventory.lock(UUID(Ref.parse(identity_ref).id)) if identity_ref else None
+    unspent = _contains_unspent(hold_id)
+    budget_spent = unspent is not None and _budget_left(unspent, policies.document(policies.in_force().text)) < 1
     _lock_run_of(hold_id)
-    hold = holds.lapse(hold_id, protected=identity is not None and identity.protected)
+    hold = holds.lapse(hold_id, protected=identity is not None and identity.protected, budget_spent=budget_spent)
     if hold.state == "lapsed":
         _follow(hold, hold.lapsed_to, actor=CLOCK)
+        if unspent is not None and hold.lapsed_to == "contain":
+            _spend(unspent, clock.now())
     return hold
+
+
+def _contains_unspent(hold_id: UUID) -> Detection | None:
+    """The detection behind a hold whose silence contains, where nothing was spent for it yet: its interim stage did not run."""
+    decisions = Decision.objects.filter(hold_id=hold_id, hold__in_the_end="contain").select_related(
+        "detection__source", "detection__identity"
+    )
+    decision = decisions.first()
+    if decision is None or ContainmentSpend.objects.filter(source=decision.detection.source, at=decision.decided_at).exists():
+        return None
+    return decision.detection
 
 
 @story
@@ -354,7 +374,9 @@ def _lock_run_of(hold_id: UUID) -> Run:
 def _follow(hold: Hold, to: str, *, actor: Actor) -> None:
     run_id = UUID(Ref.parse(hold.run_ref).id)
     if to == "contain":
-        runs.release(run_id, actor=actor, because=hold.closed_because or "approved")
+        run = runs.release(run_id, actor=actor, because=hold.closed_because or "approved")
+        if not run.plan.get(run.stage):
+            runs.set_aside(run_id, because="No connector can carry this plan out. A person has to.")
         return
     keep = hold.keep_interim if hold.state == "lapsed" else None
     runs.stand_down(run_id, actor=actor, because=hold.closed_because or "released", **({"keep": keep} if keep else {}))

@@ -21,9 +21,18 @@ class Lapse:
     because: str
 
 
-def after_deadline(terms: Terms, *, on_lapse: OnLapse, in_the_end: Ending, overdue: timedelta, asked_again: bool, protected: bool) -> Lapse:
+def after_deadline(
+    terms: Terms,
+    *,
+    on_lapse: OnLapse,
+    in_the_end: Ending,
+    overdue: timedelta,
+    asked_again: bool,
+    protected: bool,
+    budget_spent: bool = False,
+) -> Lapse:
     """The first sentence that is true wins. `asked_again`: the last reviewers have been asked a second time already. `protected`: the
-    identity is, by now."""
+    identity is, by now. `budget_spent`: no automatic containment is left, and this would be one."""
     late = overdue > LATE
     found = f"the deadline was found {int(overdue.total_seconds() // 60)} minutes late"
     if terms.further and (late or on_lapse == "escalate"):
@@ -34,7 +43,11 @@ def after_deadline(terms: Terms, *, on_lapse: OnLapse, in_the_end: Ending, overd
         return Lapse("release", terms, f"{found}, and a late one never contains")
     if protected:
         return Lapse("release", terms, "nobody answered, and silence never contains the protected")
-    return Lapse(in_the_end if on_lapse == "escalate" else on_lapse, terms, "nobody answered")
+    ending = in_the_end if on_lapse == "escalate" else on_lapse
+    if ending == "contain" and budget_spent:
+        because = "nobody answered, and the containment budget is spent"
+        return Lapse("escalated", terms.escalated(), because) if terms.further else Lapse("release", terms, because)
+    return Lapse(ending, terms, "nobody answered")
 
 
 def silence(terms: Terms, on_lapse: OnLapse, in_the_end: Ending) -> OnLapse:
