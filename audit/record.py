@@ -54,6 +54,19 @@ def telling() -> Iterator[None]:
         _told.drafts = None
 
 
+@contextmanager
+def attempt() -> Iterator[None]:
+    """A part of a story that may fail and be caught: what it changed and what it recorded are taken back together."""
+    drafts = _told.drafts if _told.drafts is not None else []
+    told_before = len(drafts)
+    try:
+        with transaction.atomic():
+            yield
+    except BaseException:
+        del drafts[told_before:]
+        raise
+
+
 def story(function: Callable[P, R]) -> Callable[P, R]:
     """Run `function` as a story. When the database asks for it again (deadlock, serialization), it is told again from the start."""
 

@@ -6,15 +6,15 @@ defaults of its kind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from audit import clock
-from audit.record import record, story
+from audit.record import attempt, record, story
 from containment import fingerprints
 from containment.models import Credential, CredentialUse, Detection, DetectionBody, Identity, IdentityAlias, Resource, Session, Source
 from containment.refusals import OutOfSource
@@ -36,11 +36,11 @@ class Received:
 def receive(reading: Reading, message: Mapping[str, Any], *, actor: Actor) -> Received:
     """Store a detection, or find the one that the same (source, external id) made before. OutOfSource where the token may not say this."""
     source = source_of(reading, actor)
-    fingerprint = digest(message)
+    fingerprint = digest(_masked(message, fingerprints.of))
     earlier = Detection.objects.filter(source=source, external_id=reading.external_id).first()
     if earlier is None:
         try:
-            with transaction.atomic():
+            with attempt():
                 return Received(_store(reading, message, fingerprint, source, actor), duplicate=False, differs=False)
         except IntegrityError:
             earlier = Detection.objects.get(source=source, external_id=reading.external_id)  # another delivery was faster
@@ -54,11 +54,15 @@ def source_of(reading: Reading, actor: Actor) -> Source:
     source = Source.objects.filter(name=actor.source).first()
     if source is None:
         raise OutOfSource("This token speaks for no source that is set up. An engineer can add it.")
-    if source.kinds and reading.identity_kind not in source.kinds:
-        raise OutOfSource(f"The source “{source.name}” may not speak about a {reading.identity_kind.replace('_', ' ')}.")
+    _may_speak_about(source, reading.identity_kind)
     if source.providers and reading.identity_provider not in source.providers:
         raise OutOfSource(f"The source “{source.name}” may not speak about identities of “{reading.identity_provider}”.")
     return source
+
+
+def _may_speak_about(source: Source, kind: str) -> None:
+    if source.kinds and kind not in source.kinds:
+        raise OutOfSource(f"The source “{source.name}” may not speak about a {kind.replace('_', ' ')}.")
 
 
 def find_identity(provider: str, subject: str) -> Identity | None:
@@ -75,6 +79,7 @@ def find_identity(provider: str, subject: str) -> Identity | None:
 def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, source: Source, actor: Actor) -> Detection:
     now = clock.now()
     identity = _identity(reading, now)
+    _may_speak_about(source, identity.kind)  # of a known identity the inventory's word counts, not the message's
     credential = _credential(reading, identity, now)
     detection = Detection.objects.create(
         source=source,
@@ -101,7 +106,7 @@ def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, sourc
         received_at=now,
         next_at=now + DECIDE_WITHIN,
     )
-    DetectionBody.objects.create(detection=detection, content=canonical(_without_secret(message)).decode())
+    DetectionBody.objects.create(detection=detection, content=canonical(_masked(message, fingerprints.label)).decode())
     Identity.objects.filter(pk=identity.pk).update(last_seen_at=now)
     record(
         "detection.received",
@@ -184,10 +189,11 @@ def _resource(reading: Reading, now: datetime) -> Resource | None:
     return resource
 
 
-def _without_secret(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A credential's id may be the secret itself: the kept body has its label instead."""
+def _masked(message: Mapping[str, Any], called: Callable[[str, str], str]) -> Mapping[str, Any]:
+    """A credential's id may be the secret itself. The kept body has its label instead; its digest is over the keyed fingerprint, since a
+    short secret could be guessed from a plain one.
+    """
     credential = message.get("credential")
     if not isinstance(credential, Mapping):
         return message
-    kind = str(credential.get("kind"))
-    return {**message, "credential": {**credential, "id": fingerprints.label(kind, str(credential.get("id")))}}
+    return {**message, "credential": {**credential, "id": called(str(credential.get("kind")), str(credential.get("id")))}}

@@ -16,7 +16,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from audit import clock, nudges
-from audit.record import record, story
+from audit.record import attempt, record, story
 from core.actor import SYSTEM, Actor
 from core.refs import Ref
 from playbooks.domain import moves
@@ -153,7 +153,7 @@ def undo(run_id: uuid.UUID, *, actor: Actor, reason: str) -> Run:
         raise NotUndoable(f"This run is {run.state.replace('_', ' ')}; only a run that acted and came to rest can be undone.")
     record("run.undo_requested", run.ref, actor=actor, about=run.about, reason=reason)
     try:
-        with transaction.atomic():
+        with attempt():
             _begin_undo(run, actor=actor, because=reason, at=clock.now())
     except IntegrityError:  # a failed run left the identity free, and another one took it
         raise AlreadyLive("This identity is under another run by now. Undo that one first.") from None
@@ -305,7 +305,7 @@ def _create(
         created_at=clock.now(),
     )
     try:
-        with transaction.atomic():
+        with attempt():
             run.save(force_insert=True)
     except IntegrityError:
         raise AlreadyLive("This identity is under a live run already.") from None
