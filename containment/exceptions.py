@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+from django.db.models import Q
 
 from accounts.models import Person
 from approvals import grants
@@ -43,20 +45,31 @@ def ask(
 
 @story
 def sign(grant_id: UUID, *, actor: Actor) -> ExceptionGrant:
-    """Never by the person it would spare, nor by the owner of the agent it would spare."""
+    """Never by a person it would spare, nor by the owner of an agent it would spare."""
     scope = ExceptionGrant.objects.filter(pk=grant_id).values_list("scope", flat=True).first() or {}
-    return grants.grant(grant_id, actor=actor, never=_beneficiaries(str(scope.get("identity", ""))))
+    return grants.grant(grant_id, actor=actor, never=_beneficiaries(scope))
 
 
-def _beneficiaries(identity_id: str) -> dict[str, str]:
-    """A scope may name an identity by its id or, for one that is gone, by anything at all."""
-    try:
-        identity = Identity.objects.filter(pk=UUID(identity_id)).first()
-    except ValueError:
-        return {}
-    if identity is None:
-        return {}
-    never = {str(person.pk): "the identity itself" for person in Person.objects.filter(identity_ref=str(identity.ref))}
-    if identity.kind == "ai_agent" and identity.owner_id:
-        never[str(identity.owner_id)] = "the owner of this agent"
+def _beneficiaries(scope: Mapping[str, Any]) -> dict[str, str]:
+    never: dict[str, str] = {}
+    for identity in _spared(scope):
+        if identity.kind == "ai_agent" and identity.owner_id:
+            never[str(identity.owner_id)] = "the owner of this agent"
+        never |= {str(person.pk): "the identity itself" for person in Person.objects.filter(identity_ref=str(identity.ref))}
     return never
+
+
+def _spared(scope: Mapping[str, Any]) -> Iterable[Identity]:
+    """Whom the scope names, themselves or by a session or credential of theirs. It may name what is gone, or anything at all."""
+    found = Q(pk__in=[])
+    for name, path in (("identity", "pk"), ("session", "sessions"), ("credential", "credential_uses__credential")):
+        if key := _key(scope, name):
+            found |= Q((path, key))
+    return Identity.objects.filter(found).distinct()
+
+
+def _key(scope: Mapping[str, Any], name: str) -> UUID | None:
+    try:
+        return UUID(str(scope.get(name, "")))
+    except ValueError:
+        return None
