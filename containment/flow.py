@@ -24,12 +24,13 @@ from containment.domain.families import Pattern
 from containment.domain.judge import Judgement, judge
 from containment.domain.policy import RiskPolicy
 from containment.models import BudgetLock, Case, ContainmentSpend, Decision, Detection, RiskPolicyVersion
-from containment.refusals import NoSuchDetection
+from containment.refusals import BeingUndone, NoSuchDetection
 from core.actor import CLOCK, SYSTEM, Actor
 from core.digest import plain
 from core.refs import Ref
 from core.refusals import Missing, Refusal
 from playbooks import library, runs
+from playbooks.domain.moves import LIVE
 from playbooks.domain.plan import CannotPlan, plan_digest, render
 from playbooks.library import Binding
 from playbooks.models import Run
@@ -105,7 +106,7 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
             if judgement.choice.spends:
                 _spend(detection, now)
         case Verdict.COVERED:
-            decision.run = Run.objects.get(pk=UUID(judgement.choice.run))
+            decision.run = _covering(judgement)
             if judgement.choice.raises and judgement.stage is not None:
                 runs.raise_stage(decision.run.pk, to=str(judgement.stage), because=judgement.because)
         case Verdict.EXEMPT:
@@ -114,6 +115,15 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
     detection.state, detection.next_at, detection.crash_count = "decided", None, 0
     detection.save(update_fields=["identity", "state", "next_at", "crash_count"])
     return decision
+
+
+def _covering(judgement: Judgement) -> Run:
+    """The run that has the identity, locked. One that is being undone covers nothing that would have to be acted on."""
+    run = runs.lock(UUID(judgement.choice.run))
+    acts = judgement.choice.would_have in (Verdict.CONTAIN, Verdict.HOLD)
+    if acts and (run.state == "undoing" or run.state not in LIVE):
+        raise BeingUndone("A run about this identity is being undone. It is decided as soon as that is over.", run=str(run.pk))
+    return run
 
 
 def _judge(detection: Detection, policy: RiskPolicy, now: datetime, generation: int) -> tuple[Facts, Judgement, Pattern]:
@@ -393,6 +403,10 @@ def decide_due(detection_id: UUID) -> Decision | None:
         detection = Detection.objects.get(pk=detection_id)
         revoked = detection.decisions.filter(verdict="exempt", grant__state="revoked").exists()
         return decide_again(detection_id, cause="the exception that spared it was revoked") if revoked else decide(detection_id)
+    except BeingUndone as refusal:
+        runs.hasten(UUID(refusal.facts["run"]), because="something new was reported about this identity")
+        _wait(detection_id)
+        return None
     except Refusal as refusal:  # no policy or playbook is in force, or the plan cannot be made: nobody crashed, and it is tried again
         log.warning("the detection %s waits: %s", detection_id, refusal.sentence)
         _wait(detection_id)

@@ -18,6 +18,13 @@ class NoPolicy(Refusal):
     kind = "busy"
 
 
+class BeingUndone(Refusal):
+    """The run that would cover it is being undone and will stand no longer. It is decided once that is over."""
+
+    code = "being_undone"
+    kind = "busy"
+
+
 class NoSuchDetection(Missing):
     code = "no_such_detection"
 

@@ -160,6 +160,15 @@ def undo(run_id: uuid.UUID, *, actor: Actor, reason: str) -> Run:
     return run
 
 
+@story
+def hasten(run_id: uuid.UUID, *, because: str) -> None:
+    """What is kept for a while after a lapse makes way: something new is to be decided."""
+    run = lock(run_id)
+    if run.state == "undoing" and _is_kept(run):
+        record("run.hastened", run.ref, actor=SYSTEM, about=run.about, because=because)
+        _due(run)
+
+
 def _is_kept(run: Run) -> bool:
     """What was done while people decided still stands for a while, and nothing of it was put back yet."""
     return run.next_at is not None and run.next_at > clock.now() and not run.steps.filter(state__in=["undoing", "undone"]).exists()

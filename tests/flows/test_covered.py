@@ -7,8 +7,10 @@ from uuid import uuid4
 import pytest
 
 from audit import clock
+from containment import flow, intake
 from containment.models import ContainmentSpend, Identity, Source
-from tests import make
+from sources import native
+from tests import cast, make
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -58,3 +60,37 @@ def test_a_run_that_waits_for_people_stays_what_they_read():
     decision = worse()
     assert (decision.verdict, decision.stage) == ("covered", "soft")
     assert "rises" not in decision.because
+
+
+def received(**changes):
+    body = make.message("invoice-agent", identity=AGENT, credential=None, **changes)
+    return intake.receive(native.read(body), body, actor=cast.detector()).detection.pk
+
+
+def test_a_run_that_is_being_undone_covers_nothing_new(soft, drive):
+    drive(soft.pk)
+    flow.undo_run(soft.pk, actor=cast.person("mara"), reason="a drill")
+    key = received(severity="critical", confidence=1.0, claims=["token_mint"], action={"name": "token.mint"})
+    assert flow.decide_due(key) is None
+    assert drive(soft.pk).state == "undone"
+    decision = flow.decide_due(key)
+    assert decision.verdict in {"hold", "contain"}
+    assert decision.run_id != soft.pk
+
+
+def test_what_is_kept_after_a_lapse_makes_way_for_something_new(drive):
+    make.house()
+    agent = make.identity("invoice-agent", provider="agents", kind="ai_agent", reach="narrow")
+    make.session(agent, "inv-1")
+    make.designation(agent, "inv-1")
+    decision = make.detected("invoice-agent", identity=AGENT, **MILD)
+    assert (decision.hold.reason_class, decision.hold.keep_interim_s) == ("payment", 3600)
+    drive(decision.run.pk)
+    make.deadline_passed(decision.hold)
+    assert flow.lapse_hold(decision.hold.pk).lapsed_to == "release"
+    assert drive(decision.run.pk).state == "undoing"  # its interim stage is kept
+    key = received()
+    assert flow.decide_due(key) is None
+    assert drive(decision.run.pk).state == "undone"
+    later = flow.decide_due(key)
+    assert (later.verdict, later.hold.state) == ("hold", "open")
