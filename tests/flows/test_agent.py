@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests import cast, make
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-MILD = {"confidence": 0.6, "session": {"id": "inv-1"}, "credential": None, "context": {"environment": "prod"}}
+MILD: dict[str, Any] = {"confidence": 0.6, "session": {"id": "inv-1"}, "credential": None, "context": {"environment": "prod"}}
 
 
 @pytest.fixture
@@ -27,10 +28,10 @@ def paused(drive):
         "invoice-agent", identity={"kind": "ai_agent", "provider": "agents", "subject": "invoice-agent"}, resource=None, **MILD
     )
     assert (decision.verdict, decision.stage) == ("contain", "soft"), decision.because
-    assert drive(decision.run.pk).state == "contained"
+    assert drive(make.run_of(decision).pk).state == "contained"
     session.refresh_from_db()
     assert session.gate == "paused"
-    return session, decision.run
+    return session, make.run_of(decision)
 
 
 def test_a_run_that_was_raised_to_the_hard_stage_can_be_undone(paused, drive):
@@ -69,6 +70,6 @@ def test_pausing_a_session_pauses_those_that_it_opened(drive):
     decision = make.detected(
         "invoice-agent", identity={"kind": "ai_agent", "provider": "agents", "subject": "invoice-agent"}, resource=None, **MILD
     )
-    drive(decision.run.pk)
+    drive(make.run_of(decision).pk)
     child.refresh_from_db()
     assert child.gate == "paused"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,8 +15,14 @@ from tests import cast, make
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-AGENT = {"kind": "ai_agent", "provider": "agents", "subject": "invoice-agent"}
-MILD = {"resource": None, "credential": None, "confidence": 0.6, "session": {"id": "inv-1"}, "context": {"environment": "prod"}}
+AGENT: dict[str, Any] = {"kind": "ai_agent", "provider": "agents", "subject": "invoice-agent"}
+MILD: dict[str, Any] = {
+    "resource": None,
+    "credential": None,
+    "confidence": 0.6,
+    "session": {"id": "inv-1"},
+    "context": {"environment": "prod"},
+}
 
 
 @pytest.fixture
@@ -25,7 +32,7 @@ def soft():
     make.session(make.identity("invoice-agent", provider="agents", kind="ai_agent", reach="narrow"), "inv-1")
     decision = make.detected("invoice-agent", identity=AGENT, **MILD)
     assert (decision.verdict, decision.stage) == ("contain", "soft")
-    return decision.run
+    return make.run_of(decision)
 
 
 def worse():
@@ -74,6 +81,7 @@ def test_a_run_that_is_being_undone_covers_nothing_new(soft, drive):
     assert flow.decide_due(key) is None
     assert drive(soft.pk).state == "undone"
     decision = flow.decide_due(key)
+    assert decision is not None
     assert decision.verdict in {"hold", "contain"}
     assert decision.run_id != soft.pk
 
@@ -84,13 +92,14 @@ def test_what_is_kept_after_a_lapse_makes_way_for_something_new(drive):
     make.session(agent, "inv-1")
     make.designation(agent, "inv-1")
     decision = make.detected("invoice-agent", identity=AGENT, **MILD)
-    assert (decision.hold.reason_class, decision.hold.keep_interim_s) == ("payment", 3600)
-    drive(decision.run.pk)
-    make.deadline_passed(decision.hold)
-    assert flow.lapse_hold(decision.hold.pk).lapsed_to == "release"
-    assert drive(decision.run.pk).state == "undoing"  # its interim stage is kept
+    assert (make.hold_of(decision).reason_class, make.hold_of(decision).keep_interim_s) == ("payment", 3600)
+    drive(make.run_of(decision).pk)
+    make.deadline_passed(make.hold_of(decision))
+    assert flow.lapse_hold(make.hold_of(decision).pk).lapsed_to == "release"
+    assert drive(make.run_of(decision).pk).state == "undoing"  # its interim stage is kept
     key = received()
     assert flow.decide_due(key) is None
-    assert drive(decision.run.pk).state == "undone"
+    assert drive(make.run_of(decision).pk).state == "undone"
     later = flow.decide_due(key)
-    assert (later.verdict, later.hold.state) == ("hold", "open")
+    assert later is not None
+    assert (later.verdict, make.hold_of(later).state) == ("hold", "open")

@@ -44,7 +44,7 @@ def test_a_hold_that_meets_a_bug_does_not_keep_the_others_from_lapsing():
     broken = opened(identity_ref="identity:nobody we know")
     past_deadline(broken.pk, timedelta(minutes=2))
     make.identity("etl_reader", protected=True, protected_because="break-glass")
-    other = make.detected("etl_reader").hold
+    other = make.hold_of(make.detected("etl_reader"))
     past_deadline(other.pk)
     sweep.sweep_once()
     assert Hold.objects.get(pk=other.pk).state == "lapsed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,7 +14,7 @@ from tests import cast, make
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-AGENT = {"kind": "ai_agent", "provider": "agents", "subject": "trainer"}
+AGENT: dict[str, Any] = {"kind": "ai_agent", "provider": "agents", "subject": "trainer"}
 
 
 def spend_all_but(left: int) -> None:
@@ -34,8 +35,12 @@ def long_job():
     make.designation(trainer, "train-7", kind="long_running_job")
     spend_all_but(0)
     decision = make.detected("trainer", identity=AGENT, session=None, credential=None)
-    assert (decision.verdict, decision.hold.reason_class, decision.hold.on_lapse) == ("hold", "long_running_job", "contain")
-    return decision.hold
+    assert (decision.verdict, make.hold_of(decision).reason_class, make.hold_of(decision).on_lapse) == (
+        "hold",
+        "long_running_job",
+        "contain",
+    )
+    return make.hold_of(decision)
 
 
 def test_silence_contains_nobody_beyond_the_budget(long_job):
@@ -59,7 +64,7 @@ def test_an_interim_stage_that_was_spent_for_is_not_spent_for_again():
     trainer = make.identity("trainer", provider="agents", kind="ai_agent")
     make.session(trainer, "train-7")
     make.designation(trainer, "train-7", kind="long_running_job")
-    hold = make.detected("trainer", identity=AGENT, session=None, credential=None).hold
+    hold = make.hold_of(make.detected("trainer", identity=AGENT, session=None, credential=None))
     assert ContainmentSpend.objects.count() == 1
     make.deadline_passed(hold)
     assert flow.lapse_hold(hold.pk).lapsed_to == "contain"
@@ -71,7 +76,10 @@ def test_what_people_approved_and_no_connector_can_do_waits_for_a_person():
     Source.objects.update(ceiling="hold")
     make.identity("stranger", provider="nobody-connected")
     decision = make.detected("stranger", identity={"kind": "service_account", "provider": "nobody-connected", "subject": "stranger"})
-    assert "No connector" in decision.hold.because
-    flow.answer_hold(decision.hold.pk, "approve", actor=cast.person("omar"), seen_digest=decision.hold.plan_digest)
-    decision.run.refresh_from_db()
-    assert (decision.run.state, decision.run.because) == ("needs_human", "No connector can carry this plan out. A person has to.")
+    assert "No connector" in make.hold_of(decision).because
+    flow.answer_hold(make.hold_of(decision).pk, "approve", actor=cast.person("omar"), seen_digest=make.hold_of(decision).plan_digest)
+    make.run_of(decision).refresh_from_db()
+    assert (make.run_of(decision).state, make.run_of(decision).because) == (
+        "needs_human",
+        "No connector can carry this plan out. A person has to.",
+    )
