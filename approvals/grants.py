@@ -1,7 +1,8 @@
 """Exceptions: asking, signing, refusing, revoking, ending, finding the ones that may cover something. They change here and nowhere else.
 
 An exception looks forward: it spares what is decided while it is in force, and touches nothing that was decided before. What it had
-spared is looked at again by containment.flow when it ends or is revoked. Lock order: a grant is locked before Case and Run.
+spared is looked at again by containment.flow when it is revoked, not when it ends by itself. Lock order: a grant is locked before Case
+and Run.
 """
 
 from __future__ import annotations
