@@ -19,6 +19,7 @@ v1 = [
     path("runs", reads.Runs.as_view(), name="api-runs"),
     path("runs/<uuid:key>", reads.OneRun.as_view(), name="api-run"),
     path("runs/<uuid:key>/undo", runs.UndoRun.as_view(), name="api-run-undo"),
+    path("runs/<uuid:key>/accept", runs.AcceptRun.as_view(), name="api-run-accept"),
     path("holds", reads.Holds.as_view(), name="api-holds"),
     path("holds/<uuid:key>", reads.OneHold.as_view(), name="api-hold"),
     path("holds/<uuid:key>/answer", holds.AnswerHold.as_view(), name="api-hold-answer"),

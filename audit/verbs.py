@@ -69,6 +69,8 @@ SENTENCES: dict[str, str] = {
     "run.moved": "moved the run from {was} to {state}",
     "run.waiting": "could not act yet: {because}",
     "run.undo_requested": "asked to undo: {reason}",
+    "run.accepted": "accepted it as it is: {reason}",
+    "run.retried": "asked to try again",
     "run.hastened": "puts back at once what was kept: {because}",
     "step.intended": "is about to do {measure} on {target} (attempt {attempt})",
     "step.seen": "saw what was there before {measure}",

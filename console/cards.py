@@ -32,8 +32,9 @@ from core.actor import Actor
 from core.refs import Ref
 from core.refusals import Missing
 from evidence.models import Artefact
-from playbooks.domain.moves import UNDOABLE
+from playbooks.domain.moves import ACCEPTABLE, UNDOABLE
 from playbooks.models import Run, Step
+from playbooks.runs import why_not_again
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +279,9 @@ class RunCard:
     left: tuple[str, ...]
     residual_until: datetime | None
     undoing: Control
+    accepting: Control
+    retrying: Control
+    stays: str
     undone_by: str
     hold_url: str
     hold_deadline: datetime | None
@@ -582,6 +586,9 @@ def _run_card(run: Run, waiting: Hold | None, viewer: Actor, now: datetime) -> R
         left=tuple(line for step in steps for line in step.left) if run.state == "partial" else (),
         residual_until=residual if run.state == "verifying" else None,
         undoing=_undoing(run, viewer),
+        accepting=_accepting(run, viewer),
+        retrying=_retrying(run, viewer),
+        stays=said.stays(steps) if run.state in ACCEPTABLE else "",
         undone_by=_person_named(run.undo_by),
         hold_url=f"/holds/{waiting.pk}/" if waiting else "",
         hold_deadline=waiting.deadline if waiting else None,
@@ -593,6 +600,14 @@ def _undoing(run: Run, viewer: Actor) -> Control:
     if run.state not in UNDOABLE:
         return Control(False)
     return control(viewer, "run.undo")
+
+
+def _accepting(run: Run, viewer: Actor) -> Control:
+    return control(viewer, "run.undo") if run.state in ACCEPTABLE else Control(False)
+
+
+def _retrying(run: Run, viewer: Actor) -> Control:
+    return Control(False) if why_not_again(run) else control(viewer, "run.undo")
 
 
 def _judging(found: Case, viewer: Actor) -> Control:

@@ -189,9 +189,20 @@ def run_sentence(run: Run, steps: Sequence[Step], now: datetime) -> tuple[str, s
             return "warn", f"Being put back, in reverse order: {run.undo_reason or run.because}"
         case "undone":
             return "quiet", f"Everything that could be put back is as it was before: {run.undo_reason or run.because}"
+        case "accepted":
+            return "quiet", f"A person accepted it as it is: {run.because.rstrip('.') or 'nothing more is done about it'}."
         case "withdrawn":
             return "quiet", f"Nothing was done: {run.because or 'it was not wanted any more'}"
     return "quiet", run.state.replace("_", " ")
+
+
+def stays(steps: Iterable[Step]) -> str:
+    """What remains as it is once a person accepts a run that did not end whole."""
+    cuts = [step for step in steps if step.disruptive and step.state not in {"planned", "skipped"}]
+    named = [f"“{deed(step.measure, step.parameters)}” ({STATES_OF_STEPS.get(step.state, step.state)})" for step in cuts]
+    if not named:
+        return "Nothing was cut, and nothing will be. The identity is free for another run."
+    return f"{and_join(named)} {'stays' if len(named) == 1 else 'stay'} as now; nothing is tried or put back any more."
 
 
 def _because(run: Run) -> str:

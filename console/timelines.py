@@ -19,7 +19,7 @@ from core.actor import CLOCK, SYSTEM
 MOST = 60
 # A step says what it is about to do, what it saw and how it ended; here its end is enough. The audit trail has all of it.
 LEFT_OUT = ("step.intended", "step.seen", "step.proven", "run.waiting", "run.prepared", "case.opened", "evidence.sealed", "evidence.viewed")
-MOVES_WORTH_TELLING = {"contained", "partial", "failed", "needs human", "undone", "withdrawn"}
+MOVES_WORTH_TELLING = {"contained", "partial", "failed", "needs human", "undone", "accepted", "withdrawn"}
 OF_THE_IDENTITY = ("session.gated", "session.ended", "protected.changed", "identity.changed", "identity.discovered")
 TONES = {
     "detection.received": "hot",
@@ -37,6 +37,7 @@ TONES = {
     "step.settled": "ok",
     "step.undone": "warn",
     "run.undo_requested": "warn",
+    "run.accepted": "warn",
 }
 TONES_OF_STATES = {"contained": "ok", "partial": "warn", "failed": "hot", "needs human": "hot"}
 _MOMENT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")

@@ -22,7 +22,7 @@ VERDICTS = {
     "harmless_but_right_to_stop": "It was harmless, and right to stop",
 }
 LONGEST_REASON = 2000
-AT_REST = ("contained", "failed", "undone", "withdrawn")
+AT_REST = ("contained", "failed", "undone", "accepted", "withdrawn")
 
 
 @story

@@ -21,6 +21,18 @@ class NotUndoable(Refusal):
     code = "not_undoable"
 
 
+class NotAcceptable(Refusal):
+    """Only what did not end whole is accepted as it is."""
+
+    code = "not_acceptable"
+
+
+class NotRepeatable(Refusal):
+    """Trying again would not lead anywhere else."""
+
+    code = "not_repeatable"
+
+
 class AlreadyLive(Refusal):
     """The identity is under a live run of this control already."""
 

@@ -21,7 +21,7 @@ from core.actor import SYSTEM, Actor
 from core.refs import Ref
 from playbooks.domain import moves
 from playbooks.models import PlaybookVersion, Run, Step
-from playbooks.refusals import AlreadyLive, LeaseLost, NoSuchRun, NotUndoable, Turned
+from playbooks.refusals import AlreadyLive, LeaseLost, NoSuchRun, NotAcceptable, NotRepeatable, NotUndoable, Turned
 
 ENGINE_VERSION = 1
 LEASE = timedelta(seconds=10)
@@ -100,11 +100,12 @@ def set_aside(run_id: uuid.UUID, *, because: str) -> Run:
 
 
 @story
-def release(run_id: uuid.UUID, *, actor: Actor, because: str) -> Run:
-    """A person approved, or nobody answered and the plan says contain. Interim steps that did not begin are left out."""
+def release(run_id: uuid.UUID, *, actor: Actor, because: str, stage: str = "") -> Run:
+    """A person approved, nobody answered and the plan says contain, or more was found that needs no answer (then `stage` is what that calls
+    for). Interim steps that did not begin are left out."""
     run = lock(run_id)
-    run.released_at = clock.now()
-    _move(run, "release", actor=actor, because=because, fields=["released_at"])
+    run.released_at, run.stage = clock.now(), stage or run.stage
+    _move(run, "release", actor=actor, because=because, fields=["released_at", "stage"])
     _leave_out_planned(run, because="the stage people approved takes its place")
     _add_steps(run, run.stage)
     record("run.released", run.ref, actor=actor, about=run.about, because=because)
@@ -158,6 +159,49 @@ def undo(run_id: uuid.UUID, *, actor: Actor, reason: str) -> Run:
     except IntegrityError:  # a failed run left the identity free, and another one took it
         raise AlreadyLive("This identity is under another run by now. Undo that one first.") from None
     return run
+
+
+@story
+def accept(run_id: uuid.UUID, *, actor: Actor, reason: str) -> Run:
+    """A person leaves as it is what did not end whole: nothing more is done about it, and the identity is free for another run."""
+    run = lock(run_id)
+    if run.state == "accepted":
+        return run
+    if run.state not in moves.ACCEPTABLE:
+        raise NotAcceptable(f"This run is {run.state.replace('_', ' ')}; only what is partial or needs a person is accepted as it is.")
+    steps = list(run.steps.select_for_update().order_by("seq"))
+    left = [{"measure": step.measure, "state": step.state, "said": step.said, "left": step.left, "diff": step.diff} for step in steps]
+    record("run.accepted", run.ref, actor=actor, about=run.about, reason=reason, steps=left)
+    _end(run, "accept", actor=actor, because=reason)
+    run.steps.update(was_sealed=None, next_at=None)  # nothing will be put back, so no secret is kept for it
+    return run
+
+
+@story
+def retry(run_id: uuid.UUID, *, actor: Actor) -> Run:
+    """What a run was set aside for is put right: what waits for a person is tried again, looking before it acts."""
+    run = lock(run_id)
+    if why := why_not_again(run):
+        raise NotRepeatable(why)
+    record("run.retried", run.ref, actor=actor, about=run.about)
+    run.finished_at = None
+    _move(run, "retry", actor=actor, fields=["finished_at"])
+    for step in run.steps.select_for_update().filter(state="needs_human").exclude(stage="interim"):
+        step.state, step.next_at = moves.STEP.after(step.state, "intend"), clock.now()
+        step.save(update_fields=["state", "next_at"])
+    _due(run)
+    return run
+
+
+def why_not_again(run: Run) -> str:
+    """Why trying again is not for this run; empty when it is."""
+    if not moves.RUN.allows(run.state, "retry"):
+        return f"This run is {run.state.replace('_', ' ')}; only one that needs a person can be tried again."
+    if run.undo_at is not None:
+        return "This run was being undone. Undo it again instead."
+    if not run.plan.get(run.stage):
+        return "No connector can carry this plan out, so there is nothing to try again."
+    return ""
 
 
 @story

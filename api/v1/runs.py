@@ -1,4 +1,4 @@
-"""Undoing a run: put back what it did, where nobody else has changed it since."""
+"""Undoing a run: put back what it did, where nobody else has changed it since. Or accepting as it is what did not end whole."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from api.routes import Endpoint
 from api.v1 import shapes
 from api.v1.reads import RUNS
 from containment import flow
+from playbooks import runs
 
 
 class UndoForm(Strict):
@@ -33,3 +34,22 @@ class UndoRun(Endpoint):
         said = read(UndoForm, self.body(request))
         run = flow.undo_run(key, actor=self.actor(request), reason=said["reason"])
         return Response(shapes.RunShape(found(RUNS, key)).data, status=202 if run.state == "undoing" else 200)
+
+
+class AcceptForm(Strict):
+    reason = Text(max_length=2000)
+
+
+class AcceptRun(Endpoint):
+    needs = {"POST": "run.undo"}
+
+    @extend_schema(
+        request=AcceptForm,
+        examples=[OpenApiExample("the role is gone", value={"reason": "the role was dropped by its owner"}, request_only=True)],
+        responses={200: OpenApiResponse(shapes.RunShape, "It stays as it is; nothing more is done.")},
+        summary="Accept a run that is partial or needs a person as it is",
+    )
+    def post(self, request: Request, key: UUID) -> Response:
+        said = read(AcceptForm, self.body(request))
+        runs.accept(key, actor=self.actor(request), reason=said["reason"])
+        return Response(shapes.RunShape(found(RUNS, key)).data)

@@ -31,10 +31,12 @@ RUN = Lifecycle(
         ("contained", "raise"): "pending",
         ("contained", "undo"): "undoing",
         ("partial", "raise"): "pending",
+        ("partial", "accept"): "accepted",
         ("partial", "undo"): "undoing",
         ("failed", "undo"): "undoing",
         ("needs_human", "undo"): "undoing",
         ("needs_human", "retry"): "pending",
+        ("needs_human", "accept"): "accepted",  # a person leaves it as it is; nothing more is done
         ("undoing", "finish_undo"): "undone",
         ("undoing", "give_up"): "needs_human",
     },
@@ -43,6 +45,7 @@ RUN = Lifecycle(
 LIVE = frozenset({"prepared", "waiting", "pending", "running", "verifying", "contained", "partial", "needs_human", "undoing"})
 WORKABLE = frozenset({"waiting", "pending", "running", "verifying", "undoing"})
 UNDOABLE = frozenset({"contained", "partial", "failed", "needs_human"})
+ACCEPTABLE = frozenset({"partial", "needs_human"})
 
 STEP = Lifecycle(
     "step",

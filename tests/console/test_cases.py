@@ -85,6 +85,51 @@ def test_an_analyst_does_not_undo_and_reads_who_could(contained):
     assert client.post(f"/runs/{contained.run.pk}/undo/", {"reason": "please"}).status_code == 403
 
 
+def needing_a_person(decision, state="needs_human"):
+    """As where the role was dropped: nothing can be put back, and nothing is due."""
+    changed = {"state": "needs_human", "diff": {"role": "dropped"}, "said": "The role is not there any more."}
+    Step.objects.filter(run=decision.run, measure="credential.revoke").update(**changed)
+    Run.objects.filter(pk=decision.run.pk).update(state=state, because="step 1 waits for a person", next_at=None)
+
+
+@pytest.mark.parametrize("state", ["partial", "needs_human"])
+def test_what_cannot_be_put_back_is_accepted_as_it_is_and_the_case_closes(contained, state):
+    needing_a_person(contained, state)
+    client = signed_in("mara")
+    page = client.get(f"/cases/{contained.case.pk}/")
+    assert "“Revoke the credential” (needs a person) stays as now" in text_of(page)
+    assert client.post(f"/runs/{contained.run.pk}/accept/", {"reason": " "}, headers=HTMX).status_code == 422
+    response = client.post(f"/runs/{contained.run.pk}/accept/", {"reason": "its owner dropped it"}, headers=HTMX)
+    contained.run.refresh_from_db()
+    assert (response.status_code, contained.run.state) == (200, "accepted")
+    assert "A person accepted it as it is: its owner dropped it." in text_of(response)
+    assert "Mara accepted it as it is: its owner dropped it" in text_of(response)
+    cases.judge(contained.case.pk, "benign", "a migration", actor=cast.person("mara"))
+    assert cases.close(contained.case.pk, actor=cast.person("ines")).state == "closed"
+
+
+def test_what_was_put_right_is_tried_again_from_the_page(contained):
+    needing_a_person(contained)
+    client = signed_in("mara")
+    assert f'action="/runs/{contained.run.pk}/try-again/"' in client.get(f"/cases/{contained.case.pk}/").content.decode()
+    response = client.post(f"/runs/{contained.run.pk}/try-again/", headers=HTMX)
+    contained.run.refresh_from_db()
+    assert (response.status_code, contained.run.state, contained.run.next_at is None) == (200, "pending", False)
+    assert contained.run.steps.get(measure="credential.revoke").state == "acting"
+    assert client.post(f"/runs/{contained.run.pk}/try-again/", headers=HTMX).status_code == 409
+
+
+def test_an_analyst_neither_accepts_nor_tries_again_and_reads_who_could(contained):
+    needing_a_person(contained)
+    client = signed_in("ines")
+    text = text_of(client.get(f"/cases/{contained.case.pk}/"))
+    assert "Mara could. The same goes for accepting it as it is and for trying again." in text
+    for way in ("accept", "try-again"):
+        assert client.post(f"/runs/{contained.run.pk}/{way}/", {"reason": "please"}).status_code == 403
+    contained.run.refresh_from_db()
+    assert contained.run.state == "needs_human"
+
+
 def test_the_address_of_a_run_leads_to_its_case(contained):
     response = signed_in("wren").get(f"/runs/{contained.run.pk}/")
     assert response["Location"] == f"/cases/{contained.case.pk}/"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -10,9 +11,9 @@ from audit.models import AuditEntry
 from connectors.sandbox import Mood
 from core.actor import SYSTEM
 from playbooks import runs, steps
-from playbooks.domain.moves import RUN
+from playbooks.domain.moves import ACCEPTABLE, RUN
 from playbooks.models import Run
-from playbooks.refusals import AlreadyLive, Turned
+from playbooks.refusals import AlreadyLive, NotAcceptable, NotRepeatable, Turned
 from tests.engine.test_engine import driven
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -126,3 +127,69 @@ def test_what_is_kept_after_a_lapse_is_put_back_at_once_when_somebody_asks(held)
     run = driven(run)
     assert (run.state, run.undo_reason) == ("undone", "it was the monthly batch")
     assert AuditEntry.objects.filter(verb="run.undo_requested", subject=str(run.ref)).count() == 1
+
+
+def set_aside(started, sandbox):
+    """A run that came to rest in the middle of a step: somebody else is at fault, and the machine cannot go on."""
+    run = started("workload.isolate")
+    ticket, seen = claimed(run)
+    steps.intend(ticket, 1, seen=seen)
+    steps.trouble(ticket, 1, outcome="foreign", said="The role is not there any more.", diff={"role": "dropped"})
+    Run.objects.filter(pk=run.pk).update(lease_until=None)
+    run = driven(run)
+    assert run.state == "needs_human"
+    return run
+
+
+def test_a_person_accepts_as_it_is_what_no_undo_can_put_back(started, sandbox):
+    run = set_aside(started, sandbox)
+    runs.accept(run.pk, actor=SYSTEM, reason="the role was dropped by its owner")
+    run = driven(run)
+    assert (run.state, run.because, run.next_at) == ("accepted", "the role was dropped by its owner", None)
+    assert run.steps.get().state == "needs_human"
+    entry = json.loads(AuditEntry.objects.get(verb="run.accepted", subject=str(run.ref)).body)
+    assert entry["reason"] == "the role was dropped by its owner"
+    assert [(step["state"], step["diff"]) for step in entry["steps"]] == [("needs_human", {"role": "dropped"})]
+
+
+def test_what_is_accepted_leaves_its_identity_free_and_keeps_no_secret(started, sandbox):
+    run = set_aside(started, sandbox)
+    run.steps.update(was_sealed=b"sealed")
+    runs.accept(run.pk, actor=SYSTEM, reason="it is gone")
+    later = started("session.pause")
+    Run.objects.filter(pk=later.pk).update(identity_ref=run.identity_ref)
+    assert run.steps.get().was_sealed is None
+    runs.accept(run.pk, actor=SYSTEM, reason="pressed twice")
+    assert AuditEntry.objects.filter(verb="run.accepted", subject=str(run.ref)).count() == 1
+
+
+@pytest.mark.parametrize("state", sorted(RUN.states - ACCEPTABLE - {"accepted"}))
+def test_only_what_did_not_end_whole_is_accepted_as_it_is(started, state):
+    run = started("workload.isolate")
+    Run.objects.filter(pk=run.pk).update(state=state)
+    with pytest.raises(NotAcceptable):
+        runs.accept(run.pk, actor=SYSTEM, reason="why not")
+
+
+def test_what_was_put_right_is_tried_again_and_contained(started, sandbox):
+    run = set_aside(started, sandbox)
+    runs.retry(run.pk, actor=SYSTEM)
+    run = driven(run)
+    assert run.state == "contained", run.because
+    assert sandbox.done(run.target["subject"]) == 1
+    assert AuditEntry.objects.filter(verb="run.retried", subject=str(run.ref)).count() == 1
+
+
+def test_a_run_whose_undo_met_trouble_is_not_tried_again_forward(started, sandbox):
+    run = driven(started("workload.isolate"))
+    runs.undo(run.pk, actor=SYSTEM, reason="a false alarm")
+    Run.objects.filter(pk=run.pk).update(state="needs_human")
+    with pytest.raises(NotRepeatable):
+        runs.retry(run.pk, actor=SYSTEM)
+
+
+def test_a_run_that_no_connector_can_carry_out_is_not_tried_again(started):
+    run = started("workload.isolate")
+    Run.objects.filter(pk=run.pk).update(state="needs_human", plan={})
+    with pytest.raises(NotRepeatable):
+        runs.retry(run.pk, actor=SYSTEM)

@@ -169,6 +169,19 @@ def test_undoing_takes_a_manager_and_a_reason(person, program):
     assert Run.objects.get().state == "contained"
 
 
+@pytest.mark.parametrize("state", ["partial", "needs_human"])
+def test_a_manager_accepts_as_it_is_what_did_not_end_whole(person, state):
+    run = contained()
+    path = f"/api/v1/runs/{run.pk}/accept"
+    assert person("mara").post(path, {"reason": "it is gone"}).body["code"] == "not_acceptable"
+    Run.objects.filter(pk=run.pk).update(state=state)
+    assert person("ines").post(path, {"reason": "it is gone"}).status == 403
+    assert person("mara").post(path, {"reason": " "}).status == 422
+    said = person("mara").post(path, {"reason": "it is gone"})
+    assert (said.status, said.body["state"]) == (200, "accepted")
+    assert person("mara").post(f"/api/v1/runs/{uuid7()}/accept", {"reason": "no"}).status == 404
+
+
 # -- exceptions --------------------------------------------------------------------------------------------------------------------------
 EXCEPTIONS = "/api/v1/exceptions"
 
