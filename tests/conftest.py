@@ -21,3 +21,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
     servers.stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests come last: Playwright keeps an event loop running in this thread, under which async code cannot be tested any more."""
+    items.sort(key=lambda item: item.nodeid.startswith("tests/browser/"))

@@ -129,11 +129,9 @@ def test_a_run_never_shows_what_undo_keeps_sealed(reader, house):
 @pytest.mark.parametrize("name", ["detections", "decisions", "runs", "holds", "cases"])
 def test_a_longer_list_takes_no_more_queries(reader, house, name):
     def queries():
-        with CaptureQueriesContext(
-            connection,
-        ) as captured:
+        with CaptureQueriesContext(connection) as captured:
             assert reader.get(f"/api/v1/{name}").status == 200
-        return len(captured)
+        return sum(query["sql"].startswith("SELECT") for query in captured)  # a token's last use is written once a minute
 
     make.detected("payments_writer", session=None)
     queries()
