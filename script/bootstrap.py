@@ -164,6 +164,8 @@ def main() -> int:
         if name == "up":
             words = absolute_home(words)
             become([str(environment("trial")), "-m", "embedded.supervisor", *words])
+        if name == "bench":
+            become([str(environment("dev")), "-m", "bench", *words])
         become([str(environment("dev")), str(ROOT / "script" / "checks.py"), *words])
     except Trouble as trouble:
         print(f"script/{name}: {trouble}", file=sys.stderr)

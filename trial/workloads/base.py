@@ -58,9 +58,9 @@ class Workload(threading.Thread):
         self.status = Status(self.session, self.role)
         self.connection: psycopg.Connection | None = None
 
+    @abstractmethod
     def tick(self, connection: psycopg.Connection) -> None:
         """One piece of work. psycopg.Error means that the estate said no; anything else is a bug and ends the process."""
-        raise NotImplementedError
 
     def run(self) -> None:
         while not self.stop.is_set():
