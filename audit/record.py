@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import random
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import OperationalError, transaction
 
 from audit import chain, nudges, verbs
+from core import masking
 from core.actor import Actor
 from core.digest import plain
 from core.refs import Ref
@@ -27,7 +27,6 @@ R = TypeVar("R")
 
 ATTEMPTS = 5  # deadlocks and serialization failures are the database asking for the whole story again
 _RETRY = {"40001", "40P01"}
-_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}")
 
 
 class _Told(threading.local):
@@ -106,10 +105,10 @@ def record(verb: str, subject: Ref, /, *, actor: Actor, about: Iterable[Ref | No
 
 
 def _masked(value: Any) -> Any:
-    """One of our own tokens that somebody pasted into a reason or a title must not become immortal."""
+    """A secret that somebody pasted into a reason or a title must not become immortal."""
     match value:
         case str():
-            return _TOKEN.sub("hf_[masked]", value)
+            return masking.in_text(value)
         case dict():
             return {key: _masked(item) for key, item in value.items()}
         case list():

@@ -18,6 +18,7 @@ from audit.record import attempt, record, story
 from containment import fingerprints
 from containment.models import Credential, CredentialUse, Detection, DetectionBody, Identity, IdentityAlias, Resource, Session, Source
 from containment.refusals import OutOfSource
+from core import masking
 from core.actor import SYSTEM, Actor
 from core.digest import canonical, digest
 from sources.base import Reading
@@ -36,7 +37,7 @@ class Received:
 def receive(reading: Reading, message: Mapping[str, Any], *, actor: Actor) -> Received:
     """Store a detection, or find the one that the same (source, external id) made before. OutOfSource where the token may not say this."""
     source = source_of(reading, actor)
-    fingerprint = digest(_masked(message, fingerprints.of))
+    fingerprint = digest(masking.in_message(_masked(message, fingerprints.of), _fingerprint_of_text))
     earlier = Detection.objects.filter(source=source, external_id=reading.external_id).first()
     if earlier is None:
         try:
@@ -85,7 +86,7 @@ def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, sourc
         source=source,
         external_id=reading.external_id,
         body_digest=fingerprint,
-        title=reading.title,
+        title=masking.in_text(reading.title),
         severity=reading.severity,
         confidence=reading.confidence,
         claims=list(reading.claims),
@@ -98,7 +99,7 @@ def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, sourc
         resource=_resource(reading, now),
         action=reading.action,
         action_count=reading.action_count,
-        context=dict(reading.context),
+        context=masking.in_message(dict(reading.context)),
         workload=dict(reading.workload),
         claimed_kind=reading.identity_kind if reading.identity_kind != identity.kind else "",
         posted_by=actor.principal,
@@ -106,14 +107,14 @@ def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, sourc
         received_at=now,
         next_at=now + DECIDE_WITHIN,
     )
-    DetectionBody.objects.create(detection=detection, content=canonical(_masked(message, fingerprints.label)).decode())
+    DetectionBody.objects.create(detection=detection, content=canonical(masking.in_message(_masked(message, fingerprints.label))).decode())
     Identity.objects.filter(pk=identity.pk).update(last_seen_at=now)
     record(
         "detection.received",
         detection.ref,
         actor=actor,
         about=[identity.ref],
-        title=reading.title,
+        title=detection.title,
         identity=str(identity),
         source=source.name,
         external_id=reading.external_id,
@@ -187,6 +188,11 @@ def _resource(reading: Reading, now: datetime) -> Resource | None:
         defaults={"discovered_at": now, "environment": str(reading.context.get("environment") or "")},
     )
     return resource
+
+
+def _fingerprint_of_text(text: str) -> str:
+    """Two deliveries of one text with a secret in it compare equal, and nobody guesses the secret from what is kept."""
+    return fingerprints.of("text", text)
 
 
 def _masked(message: Mapping[str, Any], called: Callable[[str, str], str]) -> Mapping[str, Any]:

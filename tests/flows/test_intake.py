@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 import pytest
@@ -50,3 +51,34 @@ def test_nothing_is_on_record_about_an_identity_that_was_not_kept():
     assert sorted(outcome.duplicate for outcome in outcomes) == [False, True]
     kept = {str(identity.ref) for identity in Identity.objects.all()}
     assert set(AuditEntry.objects.filter(verb="identity.discovered").values_list("subject", flat=True)) == kept
+
+
+SECRETS = {
+    "title": ("psql password=hunter2-blue was tried", "hunter2-blue"),
+    "context": ({"note": "AKIAIOSFODNN7EXAMPLE was used", "api_key": "quite-plain", "source_ip": "203.0.113.9"}, "IOSFODNN7"),
+}
+
+
+@pytest.mark.parametrize("member", SECRETS)
+def test_a_secret_in_free_text_is_kept_nowhere_and_a_second_delivery_is_still_the_same(member):
+    make.house()
+    told, secret = SECRETS[member]
+    body = make.message("etl_reader", **{member: told})
+    detection = received(body).detection
+    detection.refresh_from_db()
+    kept = [detection.title, str(detection.context), detection.body.content]
+    kept += AuditEntry.objects.filter(verb="detection.received").values_list("body", flat=True)
+    assert not any(secret in text or "quite-plain" in text for text in kept)
+    assert detection.context["source_ip"] == "203.0.113.9"
+    assert detection.body_digest not in {digest(body), digest(json.loads(detection.body.content))}
+    assert received(body).differs is False
+    other = json.loads(json.dumps(body).replace(secret, secret[::-1]))
+    assert received(other).differs is True
+
+
+def test_a_message_without_a_secret_is_kept_word_for_word():
+    make.house()
+    body = make.message("etl_reader", title="Secret: read outside its task, with Basic authentication")
+    detection = received(body).detection
+    assert json.loads(detection.body.content) == body
+    assert detection.title == body["title"]
