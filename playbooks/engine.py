@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from audit import clock
+from audit import clock, nudges
 from connectors import registry
 from connectors.base import (
     Ambiguous,
@@ -42,7 +42,7 @@ from playbooks.runs import Ticket
 
 log = logging.getLogger(__name__)
 
-TURN_S = 40.0  # one drive gives the run back after this long, well under a worker's time limit
+TURN_S = 10.0  # one drive gives the run back after this long: with the longest call on top it stays under a worker's time limit
 RENEW_EVERY_S = 3.0
 
 
@@ -81,6 +81,7 @@ def _take(ticket: Ticket, run: Run, action: Action, now: datetime, *, patient: b
     """Do one action. False when the run rests or waits."""
     if not patient and action.kind not in {"finish", "rest", "wait"}:
         runs.wait(ticket, until=now, because=run.because, verify=False, seen=run)
+        nudges.wake_worker(runs.DRIVE, run.pk)  # it is due at once, and another turn need not wait for a sweeper
         return False
     match action.kind:
         case "do":
@@ -117,6 +118,8 @@ def _take(ticket: Ticket, run: Run, action: Action, now: datetime, *, patient: b
 def _do(ticket: Ticket, run: Run, seq: int) -> None:
     """Intent, look, perform, probe, outcome."""
     step = run.steps.get(seq=seq)
+    if steps.postponed(ticket, seq, seen=run):
+        return
     connector, call = _connector(step), _call(run, step)
     again = step.state == "acting"
     blind_before = again and step.effect == EffectClass.BLIND and step.was is not None
@@ -164,6 +167,8 @@ def _proof(connector: Connector, call: Call, step: Step, was: State) -> Proof:
 
 
 def _undo(ticket: Ticket, run: Run, seq: int) -> None:
+    if steps.postponed(ticket, seq, seen=run, direction="undo"):
+        return
     step = steps.intend(ticket, seq, seen=run, direction="undo")
     connector, was = _connector(step), steps.state_before(step)
     if connector is None or was is None:  # (what nobody looked at was not touched either: next_action lets it be)

@@ -11,7 +11,7 @@ from typing import Any
 
 from audit import clock
 from audit.record import record, story
-from connectors.base import Artefact, Effect, Proof, ProofLevel, State
+from connectors.base import Artefact, Effect, EffectClass, Proof, ProofLevel, State
 from core.actor import SYSTEM
 from evidence import vault
 from playbooks import runs
@@ -20,6 +20,7 @@ from playbooks.domain.plan import StepView
 from playbooks.models import Attempt, Run, Step
 from playbooks.runs import Ticket
 
+HARMLESS_TWICE = frozenset({EffectClass.KEYED, EffectClass.NATURAL})
 CONVINCING = frozenset({ProofLevel.REPLAYED, ProofLevel.INTROSPECTED})
 BACKOFF_S = (1, 2, 4, 8, 15, 30)
 PROBE_EVERY_S = (0.3, 0.7, 1, 2, 5)
@@ -77,6 +78,26 @@ def intend(ticket: Ticket, seq: int, *, seen: Run, direction: str = "forward") -
         parameters=step.parameters,
     )
     return step
+
+
+@story
+def postponed(ticket: Ticket, seq: int, *, seen: Run, direction: str = "forward") -> bool:
+    """Whether a worker that lost the run may still have a call out that must not meet a second one. Then the step waits until the call
+    has had its time; an attempt without an outcome is all that such a worker leaves behind."""
+    run, step = _locked(ticket, seq, seen=seen)
+    last = step.journal.order_by("-id").first()
+    if last is None or last.kind != "intent" or step.effect in HARMLESS_TWICE:
+        return False
+    over = last.at + timedelta(seconds=step.timeout_s)
+    if over <= clock.now():
+        return False
+    if direction == "undo":
+        step.state = STEP.after(step.state, "undo")
+    step.next_at, step.said = over, f"A call made at {last.at:%H:%M:%S} UTC may still be out. It is given its time before another one."
+    step.save(update_fields=["state", "next_at", "said"])
+    about = [run.ref, *run.about]
+    record("step.troubled", step.ref, actor=SYSTEM, about=about, measure=step.measure, outcome="postponed", said=step.said)
+    return True
 
 
 @story

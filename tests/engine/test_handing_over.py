@@ -1,0 +1,101 @@
+"""A run that passes from one worker to the next: at the end of a turn, or because the lease was lost with a call still out."""
+
+from __future__ import annotations
+
+import queue
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from celery import Celery
+
+from audit.record import telling
+from core.actor import SYSTEM
+from playbooks import engine, runs, steps
+from playbooks.domain.document import LONGEST_CALL
+from playbooks.models import Run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WORKERS_PATIENCE = timedelta(seconds=45)
+
+
+def lost(run, sandbox, *, performed: bool):
+    """A worker committed its intent, looked, and lost the run while its call was out."""
+    ticket = runs.claim(run.pk, executor="worker")
+    assert ticket is not None
+    begun = runs.begin(ticket, seen=Run.objects.get(pk=run.pk))
+    step = steps.intend(ticket, 1, seen=begun)
+    connector, call = engine._connector(step), engine._call(begun, step)
+    assert connector is not None
+    was = connector.look(call)
+    steps.see(ticket, 1, was)
+    if performed:
+        connector.perform(call, key=str(step.key), was=was)
+    Run.objects.filter(pk=run.pk).update(lease_until=None)
+    return step
+
+
+def call_has_had_its_time(run):
+    """As if the call had been given less time than has passed."""
+    run.steps.update(timeout_s=0, next_at=None)
+    Run.objects.filter(pk=run.pk).update(next_at=run.created_at, lease_until=None)
+
+
+@pytest.mark.parametrize("measure", ["session.terminate", "identity.disable"])
+def test_a_call_that_may_still_be_out_gets_its_time_before_another_one(started, sandbox, measure):
+    run = started(measure)
+    lost(run, sandbox, performed=False)
+    engine.drive(run.pk, executor="command")
+    run.refresh_from_db()
+    step = run.steps.get()
+    assert (step.attempts, step.next_at) == (1, step.journal.get().at + timedelta(seconds=step.timeout_s))
+    assert run.next_at == step.next_at
+    assert sandbox.done(run.target["subject"]) == 0
+    call_has_had_its_time(run)
+    engine.drive(run.pk, executor="command")
+    assert run.steps.get().attempts == 2
+
+
+def test_an_undo_waits_for_a_call_that_may_still_be_out(started, sandbox):
+    run = started("session.terminate")
+    lost(run, sandbox, performed=True)
+    with telling():
+        runs._begin_undo(runs.lock(run.pk), actor=SYSTEM, because="enough", at=run.created_at)
+    engine.drive(run.pk, executor="command")
+    run.refresh_from_db()
+    step = run.steps.get()
+    assert (run.state, step.state, step.attempts) == ("undoing", "undoing", 1)
+    assert run.next_at == step.next_at
+    call_has_had_its_time(run)
+    engine.drive(run.pk, executor="command")
+    run.refresh_from_db()
+    assert run.state == "undone"
+
+
+@pytest.mark.parametrize("measure", ["session.pause", "workload.isolate"])
+def test_what_does_no_harm_twice_is_tried_again_at_once(started, sandbox, measure):
+    run = started(measure)
+    lost(run, sandbox, performed=False)
+    engine.drive(run.pk, executor="command")
+    assert run.steps.get().attempts == 2
+
+
+def test_the_longest_call_at_the_end_of_a_turn_fits_a_workers_patience():
+    assert timedelta(seconds=engine.TURN_S) + LONGEST_CALL < WORKERS_PATIENCE
+
+
+def test_a_turn_that_is_over_asks_for_the_next_one(started, monkeypatch):
+    asked: queue.Queue[tuple[str, list[str]]] = queue.Queue()
+    monkeypatch.setattr(Celery, "send_task", lambda app, task, args: asked.put((task, args)))
+    run = started("workload.isolate")  # asks once, and what was asked before may have failed and keep this quiet for a second
+    heard = []
+    for _ in range(40):
+        engine.drive(run.pk, executor="command", turn_s=0)
+        with suppress(queue.Empty):
+            heard.append(asked.get(timeout=0.2))
+        if len(heard) == 3:
+            break
+    assert heard == [(runs.DRIVE, [str(run.pk)])] * 3
+    run.refresh_from_db()
+    assert (run.lease_until, run.next_at is not None) == (None, True)
