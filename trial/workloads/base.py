@@ -6,6 +6,7 @@ A refusal is not an error here. Being cut off is what the trial is about: the wo
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -44,7 +45,7 @@ class Status:
         return asdict(self)
 
 
-class Workload(threading.Thread):
+class Workload(threading.Thread, ABC):
     """A session in the estate. Subclasses say who they are and what one tick of their work is."""
 
     session: ClassVar[str]
