@@ -27,7 +27,7 @@ from console.controls import Control, control
 from console.pictures import blast_radius, waterfall
 from console.timelines import Moment
 from containment import cases
-from containment.models import Case, Decision, Identity
+from containment.models import Case, Decision, Detection, Identity
 from core.actor import Actor
 from core.refs import Ref
 from core.refusals import Missing
@@ -138,6 +138,20 @@ class CaseRow:
     what: str
     state: str
     tone: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SetAsideRow:
+    """A detection that stopped its workers too often, and the way back."""
+
+    id: UUID
+    url: str
+    name: str
+    kind: str
+    what: str
+    source: str
+    crashes: int
     at: datetime
 
 
@@ -399,6 +413,22 @@ def people_rows(runs: Iterable[Run]) -> list[CaseRow]:
     """Cases whose run came to rest and is not whole."""
     keys = [Ref.parse(run.case_ref).id for run in runs]
     return case_rows(list(Case.objects.filter(pk__in=keys).select_related("identity").order_by("-last_event_at")))
+
+
+def set_aside_rows(detections: Iterable[Detection]) -> list[SetAsideRow]:
+    return [
+        SetAsideRow(
+            id=one.pk,
+            url=f"/identities/{one.identity_id}/",
+            name=one.identity.label,
+            kind=one.identity.kind,
+            what=one.title,
+            source=one.source.name,
+            crashes=max(0, one.crash_count - 1),
+            at=one.received_at,
+        )
+        for one in detections
+    ]
 
 
 def _identities(refs: Iterable[str]) -> dict[str, Identity]:

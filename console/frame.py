@@ -13,7 +13,7 @@ from accounts.models import Person
 from approvals.models import ExceptionGrant, Hold
 from audit import clock
 from console.context import rail
-from containment.models import Case
+from containment.models import Case, Detection
 from playbooks.models import Run
 
 NEED_A_PERSON = ("needs_human", "partial")
@@ -39,7 +39,7 @@ def fresh(response: HttpResponse) -> HttpResponse:
 def counts() -> dict[str, int]:
     """What waits for somebody, by address."""
     return {
-        "/": Hold.objects.filter(state="open").count() + needing_a_person().count(),
+        "/": Hold.objects.filter(state="open").count() + needing_a_person().count() + set_aside().count(),
         "/exceptions/": ExceptionGrant.objects.filter(state="asked").count(),
     }
 
@@ -48,3 +48,8 @@ def needing_a_person() -> Any:
     """Runs that came to rest and are not whole, as long as their case is open."""
     open_cases = [f"case:{key}" for key in Case.objects.exclude(state="closed").values_list("pk", flat=True)]
     return Run.objects.filter(state__in=NEED_A_PERSON, case_ref__in=open_cases)
+
+
+def set_aside() -> Any:
+    """Detections that stopped their workers too often: nobody decides them until a person has them tried again."""
+    return Detection.objects.filter(state="quarantined").select_related("identity", "source").order_by("-received_at")

@@ -8,10 +8,11 @@ from __future__ import annotations
 from uuid import UUID
 
 from approvals.models import Answer, Hold
-from audit import clock
+from audit import clock, nudges
 from audit.record import record, story
-from containment.models import Case
-from containment.refusals import CaseClosed, NotYetSettled, OnlyApprover
+from containment.flow import DECIDE
+from containment.models import Case, Detection
+from containment.refusals import CaseClosed, NoSuchDetection, NotSetAside, NotYetSettled, OnlyApprover
 from core.actor import Actor
 from core.refusals import BadInput, Fault, Missing
 from playbooks.models import Run
@@ -42,6 +43,21 @@ def judge(case_id: UUID, verdict: str, reason: str, *, actor: Actor) -> Case:
     case.save(update_fields=["verdict", "verdict_reason"])
     record("case.judged", case.ref, actor=actor, about=[case.identity.ref], verdict=verdict.replace("_", " "), reason=case.verdict_reason)
     return case
+
+
+@story
+def try_again(detection_id: UUID, *, actor: Actor) -> Detection:
+    """A detection that was set aside, because workers died on it, is judged as if it had just arrived."""
+    detection = Detection.objects.select_for_update(of=("self",)).select_related("identity").filter(pk=detection_id).first()
+    if detection is None:
+        raise NoSuchDetection("There is no such detection.")
+    if detection.state != "quarantined":
+        raise NotSetAside(f"This detection is {detection.state}; only one that was set aside is tried again.")
+    detection.state, detection.next_at, detection.crash_count = "received", clock.now(), 0
+    detection.save(update_fields=["state", "next_at", "crash_count"])
+    record("detection.reopened", detection.ref, actor=actor, about=[detection.identity.ref], because="a person wants it tried again")
+    nudges.wake_worker(DECIDE, detection.pk)
+    return detection
 
 
 @story

@@ -29,6 +29,10 @@ class NoSuchDetection(Missing):
     code = "no_such_detection"
 
 
+class NotSetAside(Refusal):
+    code = "not_set_aside"
+
+
 class NoSuchSession(Missing):
     code = "no_such_session"
 

@@ -20,10 +20,12 @@ from accounts.allowed import allowed
 from approvals.models import Hold
 from audit import clock
 from console import cards, refusals
-from console.cards import CaseRow, HoldCard, HoldRow
+from console.cards import CaseRow, HoldCard, HoldRow, SetAsideRow
 from console.context import rail
-from console.frame import counts, fragment, needing_a_person, show
-from containment import flow
+from console.controls import Control, control
+from console.deeds import tried
+from console.frame import counts, fragment, needing_a_person, set_aside, show
+from containment import cases, flow
 from containment.models import Identity
 from core.actor import Actor
 from core.refs import Ref
@@ -41,9 +43,15 @@ class Queue:
 
     rows: list[HoldRow]
     people: list[CaseRow]
+    aside: list[SetAsideRow]
+    retrying: Control
     shown: str
     filters: dict[str, str]
     more: int
+
+    @property
+    def people_count(self) -> int:
+        return len(self.people) + len(self.aside)
 
 
 class AnswerForm(forms.Form):
@@ -97,6 +105,13 @@ def answer_hold(request: ActorRequest, hold_id: UUID) -> HttpResponse:
     return answered if refusal else refusals.notice(answered, f"{card.subject.name}: {_heard(form.cleaned_data['word'])}")
 
 
+@allowed("case.judge")
+@require_POST
+def try_again(request: ActorRequest, detection_id: UUID) -> HttpResponse:
+    tried(request, lambda: cases.try_again(detection_id, actor=request.actor), said="It is judged again.")
+    return redirect("queue")
+
+
 @allowed("read")
 @require_safe
 def rail_again(request: ActorRequest) -> HttpResponse:
@@ -111,7 +126,9 @@ def queue_for(request: ActorRequest) -> Queue:
     keeps = _filter(shown, request.actor, open_holds)
     kept = [one for one in open_holds if keeps(one)]
     people = cards.people_rows(needing_a_person()) if shown == "all" else []
-    return Queue(cards.hold_rows(kept[:MOST]), people, shown, FILTERS, max(0, len(kept) - MOST))
+    aside = cards.set_aside_rows(set_aside()[:MOST]) if shown == "all" else []
+    retrying = control(request.actor, "case.judge")
+    return Queue(cards.hold_rows(kept[:MOST]), people, aside, retrying, shown, FILTERS, max(0, len(kept) - MOST))
 
 
 def _filter(shown: str, viewer: Actor, holds: list[Hold]) -> Callable[[Hold], bool]:
@@ -155,4 +172,5 @@ urlpatterns = [
     path("rail/", rail_again, name="rail"),
     path("holds/<uuid:hold_id>/", hold, name="hold"),
     path("holds/<uuid:hold_id>/answer/", answer_hold, name="answer_hold"),
+    path("detections/<uuid:detection_id>/try-again/", try_again, name="try_detection_again"),
 ]

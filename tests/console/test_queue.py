@@ -9,7 +9,13 @@ import pytest
 from django.test import Client
 
 from approvals.models import Hold
-from tests import make
+from audit.models import AuditEntry
+from console.frame import counts
+from containment import flow, intake
+from containment.gather import STRIKES
+from containment.models import Detection
+from sources import native
+from tests import cast, make
 from tests.console.people import HTMX, signed_in, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -143,6 +149,45 @@ def test_an_empty_queue_says_that_all_is_clear():
     make.house()
     assert "All clear" in text_of(signed_in("omar").get("/"))
     assert not Hold.objects.exists()
+
+
+@pytest.fixture
+def set_aside():
+    """A detection on which three workers died."""
+    make.house()
+    body = make.message("etl_reader")
+    detection = intake.receive(native.read(body), body, actor=cast.detector()).detection
+    Detection.objects.filter(pk=detection.pk).update(state="quarantined", next_at=None, crash_count=STRIKES + 1)
+    return detection
+
+
+def test_what_was_set_aside_stands_in_the_queue_and_a_person_has_it_tried_again(set_aside):
+    client = signed_in("ines")
+    response = client.get("/")
+    assert "Secret read outside task scope from edr-prod" in text_of(response)
+    assert "Set aside undecided: 3 workers stopped at it." in text_of(response)
+    assert counts()["/"] == 1
+    assert client.post(f"/detections/{set_aside.pk}/try-again/")["Location"] == "/"
+    set_aside.refresh_from_db()
+    assert (set_aside.state, set_aside.crash_count, set_aside.next_at is None) == ("received", 0, False)
+    assert AuditEntry.objects.get(verb="detection.reopened").actor_name == "Ines"
+    assert flow.decide_due(set_aside.pk) is not None
+    assert "Set aside undecided" not in text_of(client.get("/"))
+
+
+def test_pressing_try_again_twice_opens_it_once(set_aside):
+    client = signed_in("ines")
+    for _ in range(2):
+        client.post(f"/detections/{set_aside.pk}/try-again/")
+    assert "only one that was set aside is tried again" in text_of(client.get("/"))
+    assert AuditEntry.objects.filter(verb="detection.reopened").count() == 1
+
+
+def test_who_may_not_have_it_tried_again_reads_who_could(set_aside):
+    client = signed_in("enzo")
+    assert "Giving a case its verdict is for" in text_of(client.get("/"))
+    assert f"/detections/{set_aside.pk}/try-again/" not in client.get("/").content.decode()
+    assert client.post(f"/detections/{set_aside.pk}/try-again/").status_code == 403
 
 
 def test_what_somebody_wrote_stays_text(postgres_plans):
