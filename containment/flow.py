@@ -11,10 +11,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
+
 from approvals import grants, holds
 from approvals.domain.moves import Word
 from approvals.holds import Answered
 from approvals.models import ExceptionGrant, Hold
+from approvals.refusals import AlreadyEnded
 from audit import clock, nudges
 from audit.record import record, story
 from containment import gather, inventory, policies, reviewers, targets
@@ -23,7 +26,7 @@ from containment.domain.facts import Facts
 from containment.domain.families import Pattern
 from containment.domain.judge import Judgement, judge
 from containment.domain.policy import RiskPolicy
-from containment.models import BudgetLock, Case, ContainmentSpend, Decision, Detection, RiskPolicyVersion
+from containment.models import BudgetLock, Case, ContainmentSpend, Credential, Decision, Detection, RiskPolicyVersion
 from containment.refusals import BeingUndone, NoSuchDetection
 from core.actor import CLOCK, SYSTEM, Actor
 from core.digest import plain
@@ -31,7 +34,7 @@ from core.refs import Ref
 from core.refusals import Missing, Refusal
 from playbooks import library, runs
 from playbooks.domain.moves import LIVE
-from playbooks.domain.plan import CannotPlan, plan_digest, render
+from playbooks.domain.plan import CannotPlan, cuts, narrowed, plan_digest, render
 from playbooks.library import Binding
 from playbooks.models import Run
 
@@ -79,6 +82,9 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
     policy = policies.document(version.text)
     now = clock.now()
     facts, judgement, pattern = _judge(detection, policy, now, generation)
+    if judgement.choice.releases and not _fits(detection, facts, judgement, pattern):
+        _make_way(detection, judgement)
+        facts, judgement, pattern = _under_the_fitting_plan(detection, gather.under_no_run(facts), policy)
     binding = _binding(detection, facts, pattern)
     decision = _decision(detection, version, judgement, facts, binding, generation, cause, now)
     if judgement.verdict is not Verdict.WATCH:
@@ -109,6 +115,9 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
             decision.run = _covering(judgement)
             if judgement.choice.raises and judgement.stage is not None:
                 runs.raise_stage(decision.run.pk, to=str(judgement.stage), because=judgement.because)
+            if judgement.choice.releases:
+                _release(decision.run, judgement)
+                _spend(detection, now)
         case Verdict.EXEMPT:
             decision.grant = ExceptionGrant.objects.get(pk=UUID(judgement.choice.grant))
     decision.save(force_insert=True)
@@ -126,16 +135,47 @@ def _covering(judgement: Judgement) -> Run:
     return run
 
 
+def _release(run: Run, judgement: Judgement) -> None:
+    """People need not answer any more: what came by itself calls for what they were asked about."""
+    holds.supersede(_open_hold(run.pk), judgement.because, actor=SYSTEM)
+    runs.release(run.pk, actor=SYSTEM, because=judgement.because, stage=str(judgement.stage))
+
+
+def _fits(detection: Detection, facts: Facts, judgement: Judgement, pattern: Pattern) -> bool:
+    """Whether the frozen plan of the run that waits cuts what this detection by itself would have cut: no less, and no more."""
+    run = Run.objects.get(pk=UUID(judgement.choice.run))
+    plan, target, _, _ = _plan(detection, facts, judgement, _binding(detection, facts, pattern), pattern)
+    same = cuts(run.plan, str(judgement.stage)) == cuts(plan, str(judgement.stage))
+    scope = [one["facts"].get("only", []) for one in (run.target, target)]
+    return bool(cuts(run.plan, str(judgement.stage))) and same and scope[0] == scope[1]
+
+
+def _make_way(detection: Detection, judgement: Judgement) -> None:
+    """The run that waits would act on another plan: it is withdrawn, and the detection decided as if it had never been."""
+    Case.objects.select_for_update().filter(identity=detection.identity).exclude(state="closed").first()
+    run = runs.lock(UUID(judgement.choice.run))
+    holds.supersede(_open_hold(run.pk), judgement.because, actor=SYSTEM)
+    runs.stand_down(run.pk, actor=SYSTEM, because=judgement.because)
+
+
+def _open_hold(run_id: UUID) -> UUID:
+    """AlreadyEnded where people were faster: the detection stays due, and is decided under what they said."""
+    key = Hold.objects.filter(run_ref=str(Ref.to("run", run_id)), state="open").values_list("pk", flat=True).first()
+    if key is None:
+        raise AlreadyEnded("The hold was answered just now. It is decided in a moment.")
+    return key
+
+
 def _judge(detection: Detection, policy: RiskPolicy, now: datetime, generation: int) -> tuple[Facts, Judgement, Pattern]:
     """Judged as if the budget were unspent; where that would act by itself, judged again with what is left of it under its lock."""
     facts = gather.facts_of(detection, policy, now=now, generation=generation)
-    facts, judgement, pattern = _under_the_fitting_plan(facts, policy)
+    facts, judgement, pattern = _under_the_fitting_plan(detection, facts, policy)
     while judgement.verdict is Verdict.EXEMPT and not _spared(detection, judgement):  # another spent the grant's last; it covers no more
-        facts, judgement, pattern = _under_the_fitting_plan(gather.without_grant(facts, judgement.choice.grant), policy)
+        facts, judgement, pattern = _under_the_fitting_plan(detection, gather.without_grant(facts, judgement.choice.grant), policy)
     if judgement.choice.spends or judgement.choice.raises:
         left = _budget_left(detection, policy)
         if left != facts.budget_left:
-            facts, judgement, pattern = _under_the_fitting_plan(gather.with_budget(facts, left), policy)
+            facts, judgement, pattern = _under_the_fitting_plan(detection, gather.with_budget(facts, left), policy)
         if judgement.verdict is Verdict.HOLD and judgement.choice.grouped:
             record("budget.refused", detection.identity.ref, actor=SYSTEM, scope=detection.source.name)
     return facts, judgement, pattern
@@ -151,14 +191,26 @@ def _spared(detection: Detection, judgement: Judgement) -> bool:
     return grants.spend(UUID(judgement.choice.grant), judgement.risk, about=[detection.ref, detection.identity.ref])
 
 
-def _under_the_fitting_plan(facts: Facts, policy: RiskPolicy) -> tuple[Facts, Judgement, Pattern]:
+def _under_the_fitting_plan(detection: Detection, facts: Facts, policy: RiskPolicy) -> tuple[Facts, Judgement, Pattern]:
     """Which plan fits depends on the pattern, and who lies inside the cut on the plan."""
     judgement = judge(facts, policy)
     pattern = targets.pattern_of(facts, judgement)
     if pattern is Pattern.SHARED_CREDENTIAL:
         facts = gather.sparing(facts, targets.stage_cuts(facts))
         judgement = judge(facts, policy)
+    if judgement.choice.credential_only and not _has_credential_measure(detection, _binding(detection, facts, pattern)):
+        facts = gather.without_credential_measure(facts)
+        judgement = judge(facts, policy)
     return facts, judgement, pattern
+
+
+def _has_credential_measure(detection: Detection, binding: Binding) -> bool:
+    """Whether the hard stage, which conclusive evidence calls for, can cut the credential alone."""
+    for step in binding.document.stages.get("hard", ()):
+        connector = detection.identity.provider if step.connector == "identity.provider" else step.connector
+        if str(step.measure).startswith("credential.") and library.ability_of(connector, step.measure) is not None:
+            return True
+    return False
 
 
 def _binding(detection: Detection, facts: Facts, pattern: Pattern) -> Binding:
@@ -289,6 +341,8 @@ def _plan(
         plan = render(binding.document, target, library.ability_of)
     except CannotPlan as refusal:
         plan, trouble = {stage: [] for stage in binding.document.stages}, refusal.sentence
+    if choice.credential_only:
+        plan = narrowed(plan)
     if choice.evidence_only:
         plan["interim"] = [step for step in plan.get("interim", []) if not step["disruptive"]]
     return plan, target, plan_digest(plan, target, **_versions(binding, judgement)), trouble
@@ -334,13 +388,24 @@ def lapse_hold(hold_id: UUID) -> Hold:
     identity = inventory.lock(UUID(Ref.parse(identity_ref).id)) if identity_ref else None
     unspent = _contains_unspent(hold_id)
     budget_spent = unspent is not None and _budget_left(unspent, policies.document(policies.in_force().text)) < 1
-    _lock_run_of(hold_id)
-    hold = holds.lapse(hold_id, protected=identity is not None and identity.protected, budget_spent=budget_spent)
+    run = _lock_run_of(hold_id)
+    protected = (identity is not None and identity.protected) or _cuts_into_the_protected(run)
+    hold = holds.lapse(hold_id, protected=protected, budget_spent=budget_spent)
     if hold.state == "lapsed":
         _follow(hold, hold.lapsed_to, actor=CLOCK)
         if unspent is not None and hold.lapsed_to == "contain":
             _spend(unspent, clock.now())
     return hold
+
+
+def _cuts_into_the_protected(run: Run) -> bool:
+    """Whether the credential that the plan cuts, or another user of it, is protected by now."""
+    facts = run.decisions.order_by("decided_at").values_list("facts", flat=True).first() or {}
+    credential = facts.get("credential")
+    if not credential or facts.get("scoped"):
+        return False
+    guarded = Q(protected=True) | Q(uses__identity__protected=True)
+    return Credential.objects.filter(guarded, pk=UUID(credential["id"])).exists()
 
 
 def _contains_unspent(hold_id: UUID) -> Detection | None:
@@ -385,8 +450,9 @@ def _follow(hold: Hold, to: str, *, actor: Actor) -> None:
     run_id = UUID(Ref.parse(hold.run_ref).id)
     if to == "contain":
         run = runs.release(run_id, actor=actor, because=hold.closed_because or "approved")
-        if not run.plan.get(run.stage):
-            runs.set_aside(run_id, because="No connector can carry this plan out. A person has to.")
+        if not cuts(run.plan, run.stage):
+            missing = "The plan cuts nothing by itself." if run.plan.get(run.stage) else "No connector can carry this plan out."
+            runs.set_aside(run_id, because=f"{missing} A person has to.")
         return
     keep = hold.keep_interim if hold.state == "lapsed" else None
     runs.stand_down(run_id, actor=actor, because=hold.closed_because or "released", **({"keep": keep} if keep else {}))

@@ -60,6 +60,7 @@ from containment.models import (
     WorkDocument,
 )
 from playbooks.domain.moves import LIVE
+from playbooks.domain.plan import cuts, narrowed
 from playbooks.models import Run
 
 MOST_SESSIONS = 200
@@ -118,7 +119,18 @@ def budget_left(detection: Detection, policy: RiskPolicy, *, now: datetime) -> i
 
 def sparing(facts: Facts, stage_cuts: Mapping[str, frozenset[Stage]]) -> Facts:
     """The same facts under a plan that cuts only some sessions: session id -> the stages that would end it."""
-    return replace(facts, sessions=tuple(replace(session, cut_by=stage_cuts.get(session.id, BOTH_STAGES)) for session in facts.sessions))
+    sessions = tuple(replace(session, cut_by=stage_cuts.get(session.id, BOTH_STAGES)) for session in facts.sessions)
+    return replace(facts, sessions=sessions, scoped=True)
+
+
+def under_no_run(facts: Facts) -> Facts:
+    """The same facts, now that the run which had the identity has made way."""
+    return replace(facts, run=None)
+
+
+def without_credential_measure(facts: Facts) -> Facts:
+    """The same facts under a plan that cannot cut the credential alone."""
+    return replace(facts, credential_alone=False)
 
 
 def with_budget(facts: Facts, left: int) -> Facts:
@@ -240,7 +252,12 @@ def _credential(credential: Credential, users: Sequence[CredentialUse]) -> Crede
         exposed_at=credential.exposed_at,
         fingerprint_verified=credential.exposure_verified,
         minted_by=str(credential.minted_by_id or ""),
-        users=tuple(CredentialUser(identity=str(use.identity_id), identity_name=str(use.identity), workflow=use.workflow) for use in users),
+        users=tuple(
+            CredentialUser(
+                identity=str(use.identity_id), identity_name=str(use.identity), workflow=use.workflow, protected=use.identity.protected
+            )
+            for use in users
+        ),
     )
 
 
@@ -336,7 +353,14 @@ def _run(identity: Identity) -> RunFacts | None:
     run = Run.objects.filter(identity_ref=str(identity.ref), control_family="access", state__in=LIVE).first()
     if run is None:
         return None
-    return RunFacts(id=str(run.pk), stage=Stage(run.stage), waiting=run.state in {"prepared", "waiting"}, state=run.state)
+    return RunFacts(
+        id=str(run.pk),
+        stage=Stage(run.stage),
+        waiting=run.state in {"prepared", "waiting"},
+        state=run.state,
+        asks=Hold.objects.filter(run_ref=str(run.ref), state="open").values_list("reason_class", flat=True).first() or "",
+        credential_alone=bool(cuts(run.plan, "hard")) and cuts(narrowed(run.plan), "hard") == cuts(run.plan, "hard"),
+    )
 
 
 def _history(detection: Detection, now: datetime, policy: RiskPolicy) -> HistoryFacts:

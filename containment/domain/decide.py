@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from containment.domain.bystanders import Bystander, inside
 from containment.domain.conclusive import Against, Conclusive
-from containment.domain.facts import Ceiling, Facts, GrantFacts, Stage
+from containment.domain.facts import Ceiling, CredentialUser, Facts, GrantFacts, Stage
 from containment.domain.families import SOURCE_CLAIM
 from containment.domain.policy import HoldReason, Mode, RiskPolicy
 from containment.domain.risk import Waterfall
@@ -40,7 +40,8 @@ class Choice:
     Of a hold: `hold_reason`, `patience`, `interim` (its interim stage runs now),
     `at_once` (sessions that get the soft stage now), `bystanders` (who is held), `evidence_only`, `grouped` (with all others like it).
     `credential_only`: the evidence condemns the credential, and nothing but that may be cut. `offers_hard`: the playbook may open a hold
-    for the hard stage besides. `spends`: it takes one from the containment budget.
+    for the hard stage besides. `raises`, `releases`: the live run gets the hard stage, or waits for people no longer. `spends`: it takes
+    one from the containment budget.
     """
 
     verdict: Verdict
@@ -62,11 +63,12 @@ class Choice:
     seen_again: bool = False
     run: str = ""
     raises: bool = False
+    releases: bool = False
     grant: str = ""
 
     @property
     def spends(self) -> bool:
-        return self.verdict is Verdict.CONTAIN or self.interim or bool(self.at_once)
+        return self.verdict is Verdict.CONTAIN or self.interim or self.releases or bool(self.at_once)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,8 @@ class Question:
         return self.conclusive[0].because.rstrip(".") if self.conclusive else f"the risk is {self.risk:g}"
 
 
+WEAK = frozenset({HoldReason.CEILING, HoldReason.THIN, HoldReason.COOL_OFF, HoldReason.BUDGET})  # nobody else lies inside the cut
+
 Sentence = Callable[[Question], Choice | None]
 
 
@@ -136,17 +140,24 @@ def covered(question: Question) -> Choice | None:
     if run is None:
         return None
     alone = _first(question, SENTENCES[1:])  # a run rises only where this case by itself would have gone as far
-    raises = run.may_rise and alone.verdict is Verdict.CONTAIN and alone.stage is Stage.HARD and run.stage is Stage.SOFT
+    contains = alone.verdict is Verdict.CONTAIN
+    raises = run.may_rise and contains and alone.stage is Stage.HARD and run.stage is Stage.SOFT
+    raises = raises and (run.credential_alone or not alone.credential_only)
+    releases = run.waiting and run.asks in WEAK and contains
     because = f"Run {run.id} has this identity under the same control already" + (", and rises to the hard stage." if raises else ".")
+    if releases:
+        because = f"Run {run.id} waits for people ({run.asks.replace('_', ' ')}), and waits no longer: {_uncapital(alone.because)}"
     return Choice(
         verdict=Verdict.COVERED,
         sentence=0,
         because=because,
-        stage=alone.stage if raises else run.stage,
+        stage=alone.stage if raises or releases else run.stage,
         would_have=alone.verdict,
         would_have_stage=alone.stage,
         run=run.id,
         raises=raises,
+        releases=releases,
+        credential_only=alone.credential_only,
     )
 
 
@@ -159,12 +170,15 @@ def quiet(question: Question) -> Choice | None:
 
 
 def protected(question: Question) -> Choice | None:
-    """2. The identity or credential is protected: two people, evidence only meanwhile; never contained because nobody answered."""
+    """2. The identity, the credential or another user of a credential that the plan would cut is protected: two people, evidence only
+    meanwhile; never contained because nobody answered."""
     identity, credential = question.facts.identity, question.facts.credential
     if identity.protected:
         what = f"{identity.subject} is protected" + (f" ({identity.protected_because})" if identity.protected_because else "")
     elif credential is not None and credential.protected:
         what = "The credential is protected"
+    elif user := _protected_user(question.facts):
+        what = f"{user.identity_name or user.identity} uses the same credential and is protected"
     else:
         return None
     return _hold(question, 2, HoldReason.PROTECTED, f"{what}, and {question.why}.", evidence_only=True)
@@ -253,13 +267,17 @@ def otherwise(question: Question) -> Choice | None:
     """9. Otherwise the soft stage, and the hard one is offered."""
     thresholds = question.waterfall.thresholds
     because = f"The risk is {question.risk:g}, between {thresholds.soft:g} and {thresholds.hard:g}."
-    return replace(_contain(question, 9, because), offers_hard=True)
+    choice = _contain(question, 9, because)
+    return replace(choice, offers_hard=choice.verdict is Verdict.CONTAIN)
 
 
 SENTENCES: tuple[Sentence, ...] = (covered, quiet, protected, exempted, cooling_off, others_inside, thin, spent, severe, otherwise)
 
 
 def _contain(question: Question, sentence: int, because: str) -> Choice:
+    if question.credential_only and not question.facts.credential_alone:
+        said = "Only the credential is condemned, and no measure of the plan cuts that alone: a person has to."
+        return _hold(question, sentence, HoldReason.THIN, f"{because} {said}")
     return Choice(
         verdict=Verdict.CONTAIN,
         sentence=sentence,
@@ -307,7 +325,7 @@ def _under_ceiling(question: Question, choice: Choice) -> Choice:
         return choice
     said = f"{choice.because} Its source may bring about no more than {ceiling}."
     if choice.verdict is Verdict.COVERED:
-        return _unraised(question, choice, Cap.CEILING, said) if choice.raises else choice
+        return _unraised(question, choice, Cap.CEILING, said) if choice.raises or choice.releases else choice
     if ceiling is Ceiling.WATCH:
         return _watched(choice, Cap.CEILING, said)
     if choice.verdict is Verdict.CONTAIN:
@@ -325,7 +343,7 @@ def _observed(question: Question, choice: Choice) -> Choice:
         return choice
     said = f"{choice.because} Only observed: that is the mode of {identity.kind} in {identity.environment or 'this environment'}."
     if choice.verdict is Verdict.COVERED:
-        return _unraised(question, choice, Cap.OBSERVE, said) if choice.raises else choice
+        return _unraised(question, choice, Cap.OBSERVE, said) if choice.raises or choice.releases else choice
     return _watched(choice, Cap.OBSERVE, said)
 
 
@@ -342,7 +360,9 @@ def _watched(choice: Choice, cap: Cap, because: str) -> Choice:
 
 def _unraised(question: Question, choice: Choice, cap: Cap, because: str) -> Choice:
     run = question.facts.run
-    return replace(choice, because=because, raises=False, stage=run.stage if run else None, capped_by=(*choice.capped_by, cap))
+    return replace(
+        choice, because=because, raises=False, releases=False, stage=run.stage if run else None, capped_by=(*choice.capped_by, cap)
+    )
 
 
 def _budget_left(question: Question) -> int:
@@ -369,6 +389,15 @@ def _covers(grant: GrantFacts, question: Question) -> bool:
         (grant.tenant, named.tenant if named else ""),
     )
     return all(granted in ("", here) for granted, here in scope)
+
+
+def _protected_user(facts: Facts) -> CredentialUser | None:
+    users = facts.credential.users if facts.credential and not facts.scoped else ()
+    return next((user for user in users if user.protected), None)
+
+
+def _uncapital(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
 
 
 def _capital(sentence: str) -> str:

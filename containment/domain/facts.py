@@ -267,11 +267,12 @@ class SessionFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialUser:
-    """Somebody who uses a credential: an identity, in a workflow."""
+    """Somebody who uses a credential: an identity, in a workflow. `protected`: the identity is."""
 
     identity: str
     identity_name: str = ""
     workflow: str = ""
+    protected: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,12 +342,15 @@ class GrantFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """A live run of this control on this identity. `waiting`: it waits for people, nothing but interim and evidence steps has run."""
+    """A live run of this control on this identity. `waiting`: it waits for people, nothing but interim and evidence steps has run; `asks`
+    is the reason of the hold that is open then. `credential_alone`: the hard stage of its frozen plan cuts the credential alone."""
 
     id: str
     stage: Stage
     waiting: bool = False
     state: str = ""
+    asks: str = ""
+    credential_alone: bool = False
 
     @property
     def may_rise(self) -> bool:
@@ -402,6 +406,8 @@ class Facts:
     `observed`: findings of baselines and of the guard's intent check. `budget_left`: how many automatic containments the policy's budget
     still allows, the smallest of its limits. `generation`: above 0 for a decision taken anew with a named cause. No detection: an
     observed activity, or a call that the guard is asked about. No action: nothing was done yet (a credential reported leaked).
+    `scoped`: the plan cuts sessions of a shared credential and leaves the credential alone. `credential_alone`: the plan has a measure
+    that cuts the credential and nothing else.
     """
 
     now: datetime
@@ -420,6 +426,8 @@ class Facts:
     observed: tuple[Finding, ...] = ()
     budget_left: int = 0
     generation: int = 0
+    scoped: bool = False
+    credential_alone: bool = True
 
     @property
     def at(self) -> datetime:

@@ -42,6 +42,19 @@ def plan_digest(plan: Mapping[str, Any], target: Mapping[str, Any], **versions: 
     return digest({"plan": plan, "target": target, "versions": versions})
 
 
+def narrowed(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What is left of a plan where only the credential may be cut: what preserves, and the measures on credentials."""
+    return {
+        stage: [step for step in steps if not step["disruptive"] or str(step["measure"]).startswith("credential.")]
+        for stage, steps in plan.items()
+    }
+
+
+def cuts(plan: Mapping[str, Any], stage: str) -> list[tuple[str, str]]:
+    """What this stage of a plan cuts: connector and measure of each step that does."""
+    return [(str(step["connector"]), str(step["measure"])) for step in plan.get(stage, []) if step["disruptive"]]
+
+
 def _render_step(step: StepSpec, target: Mapping[str, Any], ability_of: AbilityOf) -> dict[str, Any] | None:
     connector = str(target["provider"]) if step.connector == "identity.provider" else step.connector
     ability = ability_of(connector, step.measure)

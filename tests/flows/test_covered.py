@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from approvals.models import Hold
 from audit import clock
 from containment import flow, intake
 from containment.models import ContainmentSpend, Identity, Source
@@ -46,27 +47,70 @@ def test_a_worse_case_raises_the_run(soft, drive):
     assert drive(soft.pk).state == "contained"
 
 
-def test_a_budget_that_is_spent_raises_nothing(soft):
+def spend_everything():
     source, now = Source.objects.get(), clock.now()
     others = Identity.objects.bulk_create(
         Identity(provider="agents", subject=str(uuid4()), kind="ai_agent", created_at=now) for _ in range(60)
     )
     ContainmentSpend.objects.bulk_create(ContainmentSpend(identity=one, kind=one.kind, source=source, at=now) for one in others)
+
+
+def test_a_budget_that_is_spent_raises_nothing(soft):
+    spend_everything()
     decision = worse()
     soft.refresh_from_db()
     assert (decision.verdict, decision.stage, soft.stage) == ("covered", "soft", "soft")
 
 
-def test_a_run_that_waits_for_people_stays_what_they_read():
+@pytest.fixture
+def held():
+    """An agent whose run waits for people because of the source's ceiling; another source may do more."""
     make.house()
     Source.objects.update(ceiling="hold")
     make.session(make.identity("invoice-agent", provider="agents", kind="ai_agent", reach="narrow"), "inv-1")
-    held = make.detected("invoice-agent", identity=AGENT, **MILD)
-    assert (held.verdict, held.stage) == ("hold", "soft")
+    decision = make.detected("invoice-agent", identity=AGENT, **MILD)
+    assert (decision.verdict, decision.stage, make.hold_of(decision).reason_class) == ("hold", "soft", "ceiling")
     Source.objects.update(ceiling="contain")
+    return decision
+
+
+def test_what_contains_by_itself_does_not_wait_behind_a_question(held, drive):
     decision = worse()
-    assert (decision.verdict, decision.stage) == ("covered", "soft")
-    assert "rises" not in decision.because
+    assert (decision.verdict, decision.stage, decision.run_id) == ("covered", "hard", held.run_id)
+    assert "waits no longer" in decision.because
+    assert Hold.objects.get().state == "superseded"
+    assert ContainmentSpend.objects.count() == 1
+    run = drive(held.run_id)
+    assert (run.state, run.stage) == ("contained", "hard")
+
+
+@pytest.mark.parametrize("why", ["ceiling", "budget", "quiet"])
+def test_what_would_not_contain_by_itself_leaves_the_question_open(held, why):
+    if why == "ceiling":
+        Source.objects.update(ceiling="hold")
+    if why == "budget":
+        spend_everything()
+    if why == "quiet":
+        decision = make.detected("invoice-agent", identity=AGENT, **MILD | {"confidence": 0.1, "severity": "low", "claims": []})
+    else:
+        decision = worse()
+    run = make.run_of(held)
+    run.refresh_from_db()
+    assert (decision.verdict, decision.stage, run.state, Hold.objects.get().state) == ("covered", "soft", "waiting", "open")
+
+
+def test_people_asked_about_a_payment_go_on_deciding():
+    make.house()
+    agent = make.identity("invoice-agent", provider="agents", kind="ai_agent", reach="narrow")
+    make.session(agent, "inv-1")
+    make.designation(agent, "inv-1")
+    asked = make.detected("invoice-agent", identity=AGENT, **MILD)
+    agent.designations.update(ended_at=clock.now())
+    decision = worse()
+    assert (decision.verdict, decision.would_have) == ("covered", "contain")
+    hold = make.hold_of(asked)
+    hold.refresh_from_db()
+    assert (hold.reason_class, hold.state) == ("payment", "open")
 
 
 def received(**changes):
