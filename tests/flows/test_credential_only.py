@@ -61,7 +61,8 @@ def test_what_is_found_later_does_not_wait_behind_that_question():
     decision = make.detected("invoice-agent", identity=AGENT, credential=None, severity="critical", confidence=1.0)
     assert (decision.verdict, decision.stage) == ("contain", "hard"), decision.because
     hold, run = make.hold_of(asked), make.run_of(asked)
-    hold.refresh_from_db(), run.refresh_from_db()
+    hold.refresh_from_db()
+    run.refresh_from_db()
     assert (hold.state, run.state) == ("superseded", "withdrawn")
     assert measures(make.run_of(decision)) == {"evidence.preserve", "session.restrict", "session.pause", "session.terminate"}
 
