@@ -13,6 +13,7 @@ from audit.record import record, story
 from containment.flow import DECIDE
 from containment.models import Case, Detection
 from containment.refusals import CaseClosed, NoSuchDetection, NotSetAside, NotYetSettled, OnlyApprover
+from core import masking
 from core.actor import Actor
 from core.refusals import BadInput, Fault, Missing
 from playbooks.models import Run
@@ -39,7 +40,7 @@ def judge(case_id: UUID, verdict: str, reason: str, *, actor: Actor) -> Case:
         faults.append(Fault("reason", "too_long", f"At most {LONGEST_REASON} characters."))
     if faults:
         raise BadInput(faults, sentence=" ".join(fault.detail for fault in faults))
-    case.verdict, case.verdict_reason = verdict, reason.strip()
+    case.verdict, case.verdict_reason = verdict, masking.in_text(reason.strip())
     case.save(update_fields=["verdict", "verdict_reason"])
     record("case.judged", case.ref, actor=actor, about=[case.identity.ref], verdict=verdict.replace("_", " "), reason=case.verdict_reason)
     return case

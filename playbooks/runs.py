@@ -17,6 +17,7 @@ from django.db import IntegrityError, transaction
 
 from audit import clock, nudges
 from audit.record import attempt, record, story
+from core import masking
 from core.actor import SYSTEM, Actor
 from core.refs import Ref
 from playbooks.domain import moves
@@ -142,7 +143,7 @@ def stand_down(run_id: uuid.UUID, *, actor: Actor, because: str, keep: timedelta
 @story
 def undo(run_id: uuid.UUID, *, actor: Actor, reason: str) -> Run:
     """Put everything back. NotUndoable unless the run is contained, partial, failed or waits for a person."""
-    run = lock(run_id)
+    run, reason = lock(run_id), masking.in_text(reason)
     if run.state == "undoing":
         if _is_kept(run):
             record("run.undo_requested", run.ref, actor=actor, about=run.about, reason=reason)
@@ -164,7 +165,7 @@ def undo(run_id: uuid.UUID, *, actor: Actor, reason: str) -> Run:
 @story
 def accept(run_id: uuid.UUID, *, actor: Actor, reason: str) -> Run:
     """A person leaves as it is what did not end whole: nothing more is done about it, and the identity is free for another run."""
-    run = lock(run_id)
+    run, reason = lock(run_id), masking.in_text(reason)
     if run.state == "accepted":
         return run
     if run.state not in moves.ACCEPTABLE:

@@ -108,6 +108,18 @@ def test_what_cannot_be_put_back_is_accepted_as_it_is_and_the_case_closes(contai
     assert cases.close(contained.case.pk, actor=cast.person("ines")).state == "closed"
 
 
+def test_a_secret_in_a_reason_is_kept_neither_with_the_run_nor_with_the_case(contained):
+    cases.judge(contained.case.pk, "benign", "password=hunter2-blue still works", actor=cast.person("mara"))
+    flow.undo_run(contained.run.pk, actor=cast.person("mara"), reason="with password=hunter2-blue")
+    contained.run.refresh_from_db()
+    contained.case.refresh_from_db()
+    assert "hunter2" not in contained.run.undo_reason + contained.run.because + contained.case.verdict_reason
+    Run.objects.filter(pk=contained.run.pk).update(state="needs_human")
+    signed_in("mara").post(f"/runs/{contained.run.pk}/accept/", {"reason": "with password=hunter2-blue"})
+    contained.run.refresh_from_db()
+    assert contained.run.because == "with password=[redacted]"
+
+
 def test_what_was_put_right_is_tried_again_from_the_page(contained):
     needing_a_person(contained)
     client = signed_in("mara")
