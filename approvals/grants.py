@@ -22,6 +22,7 @@ from approvals.models import ExceptionGrant
 from approvals.refusals import AlreadyEnded, NotYours
 from audit import clock
 from audit.record import record, story
+from core import masking
 from core.actor import CLOCK, Actor, ActorKind
 from core.refs import Ref
 from core.refusals import BadInput, Fault, Forbidden, Missing
@@ -56,8 +57,8 @@ def ask(
         raise BadInput(faults)
     grant = ExceptionGrant.objects.create(
         scope=dict(scope),
-        reason=reason.strip(),
-        ticket=ticket.strip(),
+        reason=masking.in_text(reason.strip()),
+        ticket=masking.in_text(ticket.strip()),
         requester_id=requester,
         asked_at=now,
         starts_at=starts_at,
@@ -207,7 +208,7 @@ def _required(reason: str) -> str:
         raise BadInput([Fault("reason", "required", "Say why.")])
     if len(reason) > LONGEST_TEXT:
         raise BadInput([Fault("reason", "too_long", f"At most {LONGEST_TEXT} characters.")])
-    return reason.strip()
+    return masking.in_text(reason.strip())
 
 
 def _faults_of_text(reason: str, ticket: str) -> list[Fault]:

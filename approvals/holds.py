@@ -23,6 +23,7 @@ from approvals.models import Answer, Hold
 from approvals.refusals import AlreadyAnswered, AlreadyEnded, AlreadyOpen, NoMoreTime, NotDue, NotYours, PlanChanged, TooLate
 from audit import clock
 from audit.record import record, story
+from core import masking
 from core.actor import CLOCK, Actor
 from core.digest import digest, plain
 from core.refusals import BadInput, Fault, Missing
@@ -253,7 +254,7 @@ def _reason(word: Word, reason: str) -> str:
 def _checked_length(reason: str) -> str:
     if len(reason) > LONGEST_REASON:
         raise BadInput([Fault("reason", "too_long", f"At most {LONGEST_REASON} characters.")])
-    return reason.strip()
+    return masking.in_text(reason.strip())
 
 
 def _escalate(hold: Hold, follows: lapses.Lapse, *, now: datetime) -> Hold:

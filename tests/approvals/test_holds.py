@@ -419,3 +419,10 @@ def test_people_are_read_afresh_for_every_click():
     Person.objects.get(pk=omar.id).role_grants.all().delete()
     with pytest.raises(NotYours):
         holds.answer(hold.pk, "approve", actor=actors.of_person(Person.objects.get(pk=omar.id)), seen_digest=DIGEST)
+
+
+def test_a_secret_in_a_reason_is_kept_nowhere():
+    hold, omar = opened(), person("omar")
+    given = holds.answer(hold.pk, "reject", actor=omar, seen_digest=DIGEST, reason="it logs in with password=hunter2-of-omar")
+    assert "hunter2" not in given.answer.reason
+    assert "hunter2" not in Hold.objects.get(pk=hold.pk).closed_because
