@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
@@ -20,7 +19,7 @@ from approvals.models import ExceptionGrant, Hold
 from approvals.refusals import AlreadyEnded
 from audit import clock, nudges
 from audit.record import record, story
-from containment import gather, inventory, policies, reviewers, targets
+from containment import gather, inventory, plans, policies, reviewers, targets
 from containment.domain.decide import Verdict
 from containment.domain.facts import Facts
 from containment.domain.families import Pattern
@@ -32,9 +31,9 @@ from core.actor import CLOCK, SYSTEM, Actor
 from core.digest import plain
 from core.refs import Ref
 from core.refusals import Missing, Refusal
-from playbooks import library, runs
+from playbooks import runs
 from playbooks.domain.moves import LIVE
-from playbooks.domain.plan import CannotPlan, cuts, narrowed, plan_digest, render
+from playbooks.domain.plan import cuts
 from playbooks.library import Binding
 from playbooks.models import Run
 
@@ -82,10 +81,10 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
     policy = policies.document(version.text)
     now = clock.now()
     facts, judgement, pattern = _judge(detection, policy, now, generation)
-    if judgement.choice.releases and not _fits(detection, facts, judgement, pattern):
+    if judgement.choice.releases and not plans.fits(detection, facts, judgement, pattern):
         _make_way(detection, judgement)
         facts, judgement, pattern = _under_the_fitting_plan(detection, gather.under_no_run(facts), policy)
-    binding = _binding(detection, facts, pattern)
+    binding = plans.binding_for(detection, facts, pattern)
     decision = _decision(detection, version, judgement, facts, binding, generation, cause, now)
     if judgement.verdict is not Verdict.WATCH:
         decision.case = _case(detection, judgement, now)
@@ -141,15 +140,6 @@ def _release(run: Run, judgement: Judgement) -> None:
     runs.release(run.pk, actor=SYSTEM, because=judgement.because, stage=str(judgement.stage))
 
 
-def _fits(detection: Detection, facts: Facts, judgement: Judgement, pattern: Pattern) -> bool:
-    """Whether the frozen plan of the run that waits cuts what this detection by itself would have cut: no less, and no more."""
-    run = Run.objects.get(pk=UUID(judgement.choice.run))
-    plan, target, _, _ = _plan(detection, facts, judgement, _binding(detection, facts, pattern), pattern)
-    same = cuts(run.plan, str(judgement.stage)) == cuts(plan, str(judgement.stage))
-    scope = [one["facts"].get("only", []) for one in (run.target, target)]
-    return bool(cuts(run.plan, str(judgement.stage))) and same and scope[0] == scope[1]
-
-
 def _make_way(detection: Detection, judgement: Judgement) -> None:
     """The run that waits would act on another plan: it is withdrawn, and the detection decided as if it had never been."""
     Case.objects.select_for_update().filter(identity=detection.identity).exclude(state="closed").first()
@@ -198,24 +188,10 @@ def _under_the_fitting_plan(detection: Detection, facts: Facts, policy: RiskPoli
     if pattern is Pattern.SHARED_CREDENTIAL:
         facts = gather.sparing(facts, targets.stage_cuts(facts))
         judgement = judge(facts, policy)
-    if judgement.choice.credential_only and not _has_credential_measure(detection, _binding(detection, facts, pattern)):
+    if judgement.choice.credential_only and not plans.has_credential_measure(detection, plans.binding_for(detection, facts, pattern)):
         facts = gather.without_credential_measure(facts)
         judgement = judge(facts, policy)
     return facts, judgement, pattern
-
-
-def _has_credential_measure(detection: Detection, binding: Binding) -> bool:
-    """Whether the hard stage, which conclusive evidence calls for, can cut the credential alone."""
-    for step in binding.document.stages.get("hard", ()):
-        connector = detection.identity.provider if step.connector == "identity.provider" else step.connector
-        if str(step.measure).startswith("credential.") and library.ability_of(connector, step.measure) is not None:
-            return True
-    return False
-
-
-def _binding(detection: Detection, facts: Facts, pattern: Pattern) -> Binding:
-    drive = facts.drive or detection.identity.usual_drive
-    return library.bind(kind=detection.identity.kind, drive=str(drive), pattern=str(pattern))
 
 
 def _decision(
@@ -272,35 +248,35 @@ def _case(detection: Detection, judgement: Judgement, now: datetime) -> Case:
 
 
 def _start(decision: Decision, detection: Detection, facts: Facts, judgement: Judgement, binding: Binding, pattern: Pattern) -> Run:
-    plan, target, digest, trouble = _plan(detection, facts, judgement, binding, pattern)
+    plan = plans.plan_for(detection, facts, judgement, binding, pattern)
     assert decision.case is not None  # noqa: S101 - whoever contains has a case
     run = runs.start(
         binding.version,
         identity=detection.identity.ref,
         case=decision.case.ref,
         decision=decision.ref,
-        target=target,
-        plan=plan,
-        plan_digest=digest,
+        target=plan.target,
+        plan=plan.stages,
+        plan_digest=plan.digest,
         stage=str(judgement.stage),
     )
-    return runs.set_aside(run.pk, because=trouble) if trouble else run
+    return runs.set_aside(run.pk, because=plan.trouble) if plan.trouble else run
 
 
 def _ask(
     decision: Decision, detection: Detection, facts: Facts, judgement: Judgement, binding: Binding, pattern: Pattern
 ) -> tuple[Run, Hold]:
     choice = judgement.choice
-    plan, target, digest, trouble = _plan(detection, facts, judgement, binding, pattern)
+    plan = plans.plan_for(detection, facts, judgement, binding, pattern)
     assert decision.case is not None  # noqa: S101 - whoever holds has a case
     run = runs.prepare(
         binding.version,
         identity=detection.identity.ref,
         case=decision.case.ref,
         decision=decision.ref,
-        target=target,
-        plan=plan,
-        plan_digest=digest,
+        target=plan.target,
+        plan=plan.stages,
+        plan_digest=plan.digest,
         stage=str(judgement.stage),
         interim=choice.interim or choice.evidence_only,
     )
@@ -311,10 +287,10 @@ def _ask(
         case_ref=run.case_ref,
         identity_ref=run.identity_ref,
         title=detection.title,
-        because=f"{choice.because} {trouble}".strip(),
+        because=f"{choice.because} {plan.trouble}".strip(),
         reason_class=reason,
-        plan=_shown(plan, target, binding, judgement),
-        plan_digest=digest,
+        plan=plan.shown,
+        plan_digest=plan.digest,
         terms=reviewers.terms_for(detection, facts, choice.bystanders, binding.version, quorum=terms.quorum),
         patience=_patience(judgement),
         on_lapse=terms.on_lapse,
@@ -328,32 +304,6 @@ def _ask(
 def _patience(judgement: Judgement) -> timedelta:
     assert judgement.choice.patience is not None  # noqa: S101 - a hold always has one
     return judgement.choice.patience
-
-
-def _plan(
-    detection: Detection, facts: Facts, judgement: Judgement, binding: Binding, pattern: Pattern
-) -> tuple[dict[str, Any], dict[str, Any], str, str]:
-    """The rendered plan, its target and digest; and the trouble, where no connector can carry it out and a person has to."""
-    choice = judgement.choice
-    target = targets.build(detection, facts, choice.bystanders, scoped=pattern is Pattern.SHARED_CREDENTIAL)
-    trouble = ""
-    try:
-        plan = render(binding.document, target, library.ability_of)
-    except CannotPlan as refusal:
-        plan, trouble = {stage: [] for stage in binding.document.stages}, refusal.sentence
-    if choice.credential_only:
-        plan = narrowed(plan)
-    if choice.evidence_only:
-        plan["interim"] = [step for step in plan.get("interim", []) if not step["disruptive"]]
-    return plan, target, plan_digest(plan, target, **_versions(binding, judgement)), trouble
-
-
-def _versions(binding: Binding, judgement: Judgement) -> dict[str, Any]:
-    return {"playbook": binding.version.digest, "policy": judgement.policy_digest, "stage": str(judgement.stage)}
-
-
-def _shown(plan: dict[str, Any], target: dict[str, Any], binding: Binding, judgement: Judgement) -> dict[str, Any]:
-    return {"plan": plan, "target": target, "versions": _versions(binding, judgement)}
 
 
 def _spend(detection: Detection, now: datetime) -> None:
