@@ -158,7 +158,7 @@ def ending(hold: Hold) -> tuple[str, str]:
             follows = "it was contained" if hold.lapsed_to == "contain" else "it was left running"
             return "warn", f"Nobody answered in time; as announced, {follows} at {at}."
     word = {"withdrawn": "withdrawn", "superseded": "replaced by another"}.get(hold.state, hold.state)
-    return "quiet", f"This hold was {word} at {at}: {hold.closed_because or 'nobody needs to answer any more'}."
+    return "quiet", f"This hold was {word} at {at}: {_whole(hold.closed_because or 'nobody needs to answer any more')}"
 
 
 def run_sentence(run: Run, steps: Sequence[Step], now: datetime) -> tuple[str, str]:
@@ -178,11 +178,11 @@ def run_sentence(run: Run, steps: Sequence[Step], now: datetime) -> tuple[str, s
             return "ok", f"{_so(cuts)}. {_proof(run, cuts)}".strip()
         case "partial":
             left = [line for step in cuts for line in step.left]
-            return "warn", f"Partly contained: {run.because or 'something could not be cut'}. {_counted(left)}".strip()
+            return "warn", f"Partly contained: {_whole(run.because or 'something could not be cut')} {_counted(left)}".strip()
         case "failed":
-            return "hot", f"Nothing was contained: {run.because or 'no measure took effect'}."
+            return "hot", f"Nothing was contained: {_whole(run.because or 'no measure took effect')}"
         case "needs_human":
-            return "hot", f"A person has to look: {run.because or 'the machine cannot go on by itself'}."
+            return "hot", f"A person has to look: {_whole(run.because or 'the machine cannot go on by itself')}"
         case "undoing":
             if run.next_at is not None and run.next_at > now + timedelta(seconds=60):
                 return "warn", f"Left running. What was restricted meanwhile is put back at {clock_time(run.next_at)}."
@@ -190,7 +190,7 @@ def run_sentence(run: Run, steps: Sequence[Step], now: datetime) -> tuple[str, s
         case "undone":
             return "quiet", f"Everything that could be put back is as it was before: {run.undo_reason or run.because}"
         case "accepted":
-            return "quiet", f"A person accepted it as it is: {run.because.rstrip('.') or 'nothing more is done about it'}."
+            return "quiet", f"A person accepted it as it is: {_whole(run.because or 'nothing more is done about it')}"
         case "withdrawn":
             return "quiet", f"Nothing was done: {run.because or 'it was not wanted any more'}"
     return "quiet", run.state.replace("_", " ")
@@ -206,7 +206,12 @@ def stays(steps: Iterable[Step]) -> str:
 
 
 def _because(run: Run) -> str:
-    return f"{run.because[0].upper()}{run.because[1:].rstrip('.')}." if run.because else ""
+    return _whole(f"{run.because[0].upper()}{run.because[1:]}") if run.because else ""
+
+
+def _whole(said: str) -> str:
+    """With one full stop at its end, whether whoever wrote it set one or not."""
+    return f"{said.rstrip('. ')}."
 
 
 def _so(cuts: Sequence[Step]) -> str:

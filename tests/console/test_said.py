@@ -104,3 +104,11 @@ def test_every_state_of_a_run_has_a_sentence_that_ends(state):
     assert tone in {"quiet", "accent", "ok", "warn", "hot"}
     assert sentence.endswith(".")
     assert "_" not in sentence
+
+
+@pytest.mark.parametrize("state", ["needs_human", "failed", "partial", "accepted", "pending"])
+@pytest.mark.parametrize("because", ["no connector acts on it", "No connector acts on it."])
+def test_a_reason_ends_in_one_full_stop_whoever_wrote_it(state, because):
+    _, sentence = said.run_sentence(Run(state=state, because=because), [], NOON)
+    assert "connector acts on it." in sentence
+    assert ".." not in sentence
