@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +37,27 @@ def plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     return str(value)
+
+
+def sparse(value: Any) -> Any:
+    """Like plain, without the members of records that hold their default: a record that gains a member keeps its digest."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: sparse(item) for name, default in _members(type(value)) if not _is(item := getattr(value, name), default)}
+    if isinstance(value, dict):
+        return {str(plain(key)): sparse(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [sparse(item) for item in value]
+    return plain(value)
+
+
+@cache
+def _members(record: type) -> tuple[tuple[str, Any], ...]:
+    """Each member with its default; MISSING where it has none."""
+    return tuple((one.name, one.default if one.default_factory is MISSING else one.default_factory()) for one in fields(record))
+
+
+def _is(value: Any, default: Any) -> bool:
+    return default is not MISSING and type(value) is type(default) and bool(value == default)
 
 
 def canonical(value: Any) -> bytes:

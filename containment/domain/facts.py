@@ -91,8 +91,9 @@ BOTH_STAGES = frozenset({Stage.SOFT, Stage.HARD})
 class Finding:
     """What a signal found. Strength 0: our facts say that it is not so (they contradict a claim of it). No finding: they cannot tell.
 
-    `confirms`: whether a claim of the same code counts as confirmed by this. `observations`: how many the baseline behind it rests on;
-    None for a finding that rests on no baseline (a chain the policy names is one). `evidence` holds plain JSON values and no secret.
+    `confirms`: whether a claim of the same code counts as confirmed by this. `observations` and `days`: how many observations, on how many
+    distinct days, the baseline behind it rests on; None for a finding that rests on no baseline (a chain the policy names is one).
+    `evidence` holds plain JSON values and no secret.
     """
 
     code: str
@@ -101,6 +102,7 @@ class Finding:
     evidence: Mapping[str, object] = field(default_factory=dict)
     confirms: bool = True
     observations: int | None = None
+    days: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strength", float(self.strength))
@@ -218,13 +220,15 @@ class DesignationFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowFacts:
-    """An approved workflow or agent profile in force: what it may do, driven how, and whether the business stands or falls with it."""
+    """An approved workflow or agent profile in force: what it may do, driven how, and whether the business stands or falls with it.
+    `joins`: pairs of systems that its work moves between, both ways."""
 
     name: str
     version: int = 1
     scope: tuple[ScopeRule, ...] = ()
     drives: frozenset[Drive] = frozenset()
     designation: DesignationFacts | None = None
+    joins: tuple[tuple[str, ...], ...] = ()
 
     def allows(self, action: str, resource: str) -> bool:
         return any(rule.allows(action, resource) for rule in self.scope)
@@ -297,7 +301,7 @@ class CredentialFacts:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceFacts:
     """What is acted on; `id` as its system calls it (`vault.card_tokens`). `sensitivity` None: not classified, the policy says what then.
-    `honeytoken`: planted, so that nobody has business there."""
+    `honeytoken`: planted, so that nobody has business there. `system`: where it lives (a database, a mail service, an MCP server)."""
 
     id: str
     kind: str = ""
@@ -307,6 +311,7 @@ class ResourceFacts:
     environment: str = ""
     tenant: str = ""
     honeytoken: bool = False
+    system: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,6 +321,113 @@ class ActionFacts:
     name: str
     count: int = 1
     new_right_used: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArgumentFacts:
+    """One argument of a call. `value` is masked where it may be a secret. Where else the value stood: in the task, in results of tools
+    that the approved profile marks trusted, in other results (content fetched from outside is never trusted)."""
+
+    name: str
+    value: str
+    in_task: bool = False
+    in_trusted: bool = False
+    in_untrusted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFacts:
+    """A call of a tool, asked about or reported. `writes` None: neither the approved profile nor the caller says whether it changes
+    anything. `bytes` and `money` are what this call would move."""
+
+    tool: str
+    writes: bool | None = None
+    arguments: tuple[ArgumentFacts, ...] = ()
+    bytes: int = 0
+    money: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRule:
+    """An approved tool, by name or pattern. `trusted`: what it returns may be acted on (never content fetched from outside)."""
+
+    name: str
+    writes: bool = False
+    trusted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundRule:
+    """What one argument of one tool may be."""
+
+    tool: str
+    argument: str
+    at_least: float | None = None
+    at_most: float | None = None
+    one_of: tuple[str, ...] = ()
+    like: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetRule:
+    """How much of something a session may use: `calls`, `writes`, `bytes`, `money` or `targets`, per minute, hour, day or session."""
+
+    what: str
+    per: str
+    most: float
+    used: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntentFacts:
+    """What the session declared, inside the approved profile. Empty tuples: nothing was said about it, so that it is not compared."""
+
+    task: str = ""
+    profile: str = ""
+    profile_version: int = 0
+    tools: tuple[ToolRule, ...] = ()
+    resources: tuple[str, ...] = ()
+    bounds: tuple[BoundRule, ...] = ()
+    budgets: tuple[BudgetRule, ...] = ()
+    environments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateFacts:
+    """One window of the identity's request rate: what it holds now, and the band that this identity keeps to by itself."""
+
+    window: str
+    count: float
+    usual: float
+    upper: float
+    observations: int
+    days: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFacts:
+    """One earlier step of the same session, oldest first in a trail."""
+
+    action: str
+    system: str = ""
+    resource: str = ""
+    tool: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineFacts:
+    """What this identity usually does in this role, workflow and tenant; `of` says whose baseline it is, because a thin one falls back to
+    the identity's own. `events` and `days`: how much it rests on. None: it cannot say."""
+
+    of: str = "identity"
+    events: int = 0
+    days: int = 0
+    resource_known: bool | None = None
+    rates: tuple[RateFacts, ...] = ()
+    pair_known: bool | None = None
+    pairs: int = 0
+    systems_joined: bool | None = None
+    moves: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,7 +515,8 @@ class Facts:
 
     `sessions`: every live session of the identity, and of the credential's other users. `session`: the id of the one the detection names,
     if it is among them. `workflows` and `roles`: what is in force, for every name that identity, sessions and credential users mention.
-    `observed`: findings of baselines and of the guard's intent check. `budget_left`: how many automatic containments the policy's budget
+    `observed`: findings that were made elsewhere. `call`, `intent`: the tool call, and what its session declared. `baseline`: what the
+    identity usually does; `trail`: what its session did just before. `budget_left`: how many automatic containments the policy's budget
     still allows, the smallest of its limits. `generation`: above 0 for a decision taken anew with a named cause. No detection: an
     observed activity, or a call that the guard is asked about. No action: nothing was done yet (a credential reported leaked).
     `scoped`: the plan cuts sessions of a shared credential and leaves the credential alone. `credential_alone`: the plan has a measure
@@ -428,6 +541,10 @@ class Facts:
     generation: int = 0
     scoped: bool = False
     credential_alone: bool = True
+    call: CallFacts | None = None
+    intent: IntentFacts | None = None
+    baseline: BaselineFacts | None = None
+    trail: tuple[StepFacts, ...] = ()
 
     @property
     def at(self) -> datetime:

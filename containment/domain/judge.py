@@ -64,7 +64,7 @@ def judge(facts: Facts, policy: RiskPolicy) -> Judgement:
         policy_version=policy.version,
         policy_digest=policy.digest,
     )
-    return replace(judgement, digest=digest.digest({"facts": facts, "judgement": judgement}))
+    return replace(judgement, digest=digest.digest(digest.sparse({"facts": facts, "judgement": judgement})))
 
 
 def _cut(question: Question, signals: Sequence[Fired]) -> Cut:

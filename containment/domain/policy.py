@@ -111,6 +111,18 @@ class Budget:
         return max(0, min(self.per_source_hour - source_hour, self.per_day - day, may_of_kind - of_kind))
 
 
+@dataclass(frozen=True, slots=True)
+class Minimum:
+    """From how much on a baseline counts as known: so many events, on so many distinct days."""
+
+    events: int
+    days: int
+
+    def is_met(self, observations: int | None, days: int | None) -> bool:
+        """True as well for what rests on no baseline. A baseline that does not say on how many days is measured by its events."""
+        return observations is None or (observations >= self.events and (days is None or days >= self.days))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskPolicy:
     version: int
@@ -122,7 +134,7 @@ class RiskPolicy:
     weights: Mapping[str, float]
     odds_at_most: float
     thinning: float
-    min_observations: int
+    minimum: Minimum
     chains: tuple[tuple[str, ...], ...]
     severities: Mapping[Severity, float]
     trust: Trust
@@ -202,7 +214,7 @@ def _policy(document: Reader) -> RiskPolicy:
         weights=has["weights"].named(FAMILIES, lambda one: one.number(0, 60), whole=True),
         odds_at_most=has["odds_at_most"].number(1, 60),
         thinning=has["thinning"].number(0, 10_000),
-        min_observations=has["min_observations"].whole(0),
+        minimum=_minimum(has["min_observations"]),
         chains=tuple(_chain(one) for one in has["chains"].items()) if "chains" in has else (),
         severities=has["severities"].table(Severity, Reader.share, whole=True),
         trust=_trust(has["trust"]),
@@ -219,6 +231,11 @@ def _policy(document: Reader) -> RiskPolicy:
         patience=has["patience_minutes"].table(HoldReason, _minutes, whole=True),
         exposed_patience=_minutes(has["exposed_patience_minutes"]),
     )
+
+
+def _minimum(minimum: Reader) -> Minimum:
+    has = minimum.members({"events", "days"})
+    return Minimum(has["events"].whole(0), has["days"].whole(0))
 
 
 def _minutes(one: Reader) -> timedelta:

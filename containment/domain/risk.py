@@ -42,6 +42,7 @@ class WeighedSignal:
     because: str
     evidence: Mapping[str, object] = field(default_factory=dict)
     observations: int | None = None
+    days: int | None = None
     thin: bool = False
 
 
@@ -151,7 +152,7 @@ def cells(policy: RiskPolicy, drive: Drive | None = None, environment: str = "")
 def _weighed(signal: Fired, policy: RiskPolicy) -> WeighedSignal:
     weight = policy.weights[signal.code]
     thinned_to = policy.thinned_to(signal.observations)
-    few = signal.observations is not None and signal.observations < policy.min_observations
+    few = not policy.minimum.is_met(signal.observations, signal.days)
     return WeighedSignal(
         code=signal.code,
         family=signal.family,
@@ -163,6 +164,7 @@ def _weighed(signal: Fired, policy: RiskPolicy) -> WeighedSignal:
         because=signal.because,
         evidence=signal.evidence,
         observations=signal.observations,
+        days=signal.days,
         thin=few or signal.thin_claim,
     )
 

@@ -61,6 +61,7 @@ class Fired:
     because: str
     evidence: Mapping[str, object] = field(default_factory=dict)
     observations: int | None = None
+    days: int | None = None
     thin_claim: bool = False
 
     @property
@@ -126,5 +127,6 @@ def _as_fired(finding: Finding, standing: Standing) -> Fired:
         because=finding.because,
         evidence=finding.evidence,
         observations=finding.observations,
+        days=finding.days,
         thin_claim=standing is Standing.CLAIMED and finding.code in BEHAVIOUR,
     )
