@@ -27,6 +27,7 @@ OWNER, APPLICATION = "holdfast_owner", "holdfast_app"
 _folders: list[Path] = []
 _main: list[Postgres] = []
 _counts: Counter[str] = Counter()
+_milliseconds: Counter[str] = Counter()
 
 
 def temporary_folder(name: str) -> Path:
@@ -95,16 +96,16 @@ def valkey() -> Iterator[Valkey]:
 
 
 class CountsPerFolder:
-    """The last lines of a run say how many tests each room has."""
+    """The last lines of a run say how many tests each room has, and how long they took with what they stand on."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call":
-            parts = Path(report.nodeid.partition("::")[0]).parts
-            _counts["/".join(parts[:-1])] += 1
+        folder = "/".join(Path(report.nodeid.partition("::")[0]).parts[:-1])
+        _counts[folder] += report.when == "call"
+        _milliseconds[folder] += round(report.duration * 1000)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if _counts:
             terminalreporter.section("tests per folder")
             for folder, count in sorted(_counts.items()):
-                terminalreporter.write_line(f"{count:6}  {folder}")
-            terminalreporter.write_line(f"{_counts.total():6}  in all")
+                terminalreporter.write_line(f"{count:6} {_milliseconds[folder] / 1000:8.1f} s  {folder}")
+            terminalreporter.write_line(f"{_counts.total():6} {_milliseconds.total() / 1000:8.1f} s  in all")
