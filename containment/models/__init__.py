@@ -1,5 +1,6 @@
 """Rows of why and whether: who exists, what was reported, what was decided, and the story of each identity while something is wrong."""
 
+from containment.models.backtest import Backtest, BacktestSeen, BacktestSlice, DecisionGist
 from containment.models.case import Case
 from containment.models.decision import BudgetLock, ContainmentSpend, Decision
 from containment.models.detection import Detection, DetectionBody, Source
@@ -12,12 +13,16 @@ from containment.models.session import Designation, Session
 from containment.models.work import WorkDocument
 
 __all__ = [
+    "Backtest",
+    "BacktestSeen",
+    "BacktestSlice",
     "BudgetLock",
     "Case",
     "ContainmentSpend",
     "Credential",
     "CredentialUse",
     "Decision",
+    "DecisionGist",
     "Designation",
     "Detection",
     "DetectionBody",
