@@ -7,7 +7,8 @@ from containment.models.detection import Detection, DetectionBody, Source
 from containment.models.heartbeat import Heartbeat
 from containment.models.identity import Credential, CredentialUse, Identity, IdentityAlias
 from containment.models.merge import Merge
-from containment.models.policy import RiskPolicyVersion
+from containment.models.policy import PolicyApproval, RiskPolicyVersion, ShadowDifference
+from containment.models.ramp import PreflightCheck, ProtectedConfirmation
 from containment.models.resource import Resource
 from containment.models.session import Designation, Session
 from containment.models.work import WorkDocument
@@ -30,9 +31,13 @@ __all__ = [
     "Identity",
     "IdentityAlias",
     "Merge",
+    "PolicyApproval",
+    "PreflightCheck",
+    "ProtectedConfirmation",
     "Resource",
     "RiskPolicyVersion",
     "Session",
+    "ShadowDifference",
     "Source",
     "WorkDocument",
 ]
