@@ -1,5 +1,6 @@
 """Rows of why and whether: who exists, what was reported, what was decided, and the story of each identity while something is wrong."""
 
+from containment.models.activity import Activity, Baseline, DailyUse, Habit
 from containment.models.backtest import Backtest, BacktestSeen, BacktestSlice, DecisionGist
 from containment.models.case import Case
 from containment.models.decision import BudgetLock, ContainmentSpend, Decision
@@ -14,19 +15,23 @@ from containment.models.session import Designation, Session
 from containment.models.work import WorkDocument
 
 __all__ = [
+    "Activity",
     "Backtest",
     "BacktestSeen",
     "BacktestSlice",
+    "Baseline",
     "BudgetLock",
     "Case",
     "ContainmentSpend",
     "Credential",
     "CredentialUse",
+    "DailyUse",
     "Decision",
     "DecisionGist",
     "Designation",
     "Detection",
     "DetectionBody",
+    "Habit",
     "Heartbeat",
     "Identity",
     "IdentityAlias",

@@ -44,7 +44,8 @@ class Source(models.Model):
 
 
 class Detection(models.Model):
-    """A claim about one identity, action and resource. `next_at` is set until it is decided: an undecided detection is due work."""
+    """A claim about one identity, action and resource. `next_at` is set until it is decided: an undecided detection is due work.
+    `noticed` is what the baseline and the trail said at the moment of an observed activity; empty, they are asked when it is decided."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     source = models.ForeignKey(Source, on_delete=models.PROTECT)
@@ -65,6 +66,7 @@ class Detection(models.Model):
     action_count = models.PositiveIntegerField(default=1)
     context = models.JSONField(default=dict)
     workload = models.JSONField(default=dict)
+    noticed = models.JSONField(default=dict)
     claimed_kind = models.TextField(blank=True, default="")
     posted_by = models.TextField(blank=True, default="")
     occurred_at = models.DateTimeField()

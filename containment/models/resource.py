@@ -12,6 +12,8 @@ SENSITIVITIES = ("low", "moderate", "high", "critical", "unknown")
 
 
 class Resource(models.Model):
+    """Key: (kind, key). `system` is where it lives (a database, a mail service, an MCP server); empty where nobody said."""
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.TextField()
     key = models.TextField()
@@ -19,6 +21,7 @@ class Resource(models.Model):
     admin_api = models.BooleanField(default=False)
     environment = models.TextField(blank=True, default="")
     tenant = models.TextField(blank=True, default="")
+    system = models.TextField(blank=True, default="")
     discovered_at = models.DateTimeField(null=True)
 
     class Meta:
