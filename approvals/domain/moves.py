@@ -23,6 +23,14 @@ HOLD = Lifecycle(
     },
 )
 
+MEMBER = Lifecycle(
+    "group member",
+    {
+        ("waiting", "follow"): "followed",  # what people said about its group was done to its run
+        ("waiting", "leave"): "left",  # it needs no answer any more, or is asked about by itself
+    },
+)
+
 GRANT = Lifecycle(
     "exception",
     {

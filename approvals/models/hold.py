@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
 
     from approvals.models.answer import Answer
+    from approvals.models.member import GroupMember
 
 
 class Hold(models.Model):
-    """Answered, lapsed or withdrawn, and then final. `plan` is what people are shown, and `plan_digest` covers exactly that."""
+    """Answered, lapsed or withdrawn, and then final. `plan` is what people are shown, and `plan_digest` covers exactly that.
+
+    A *grouped* one asks about many runs at once: its members, whose list `plan_digest` covers. While it `gathers`, others may join.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     run_ref = models.TextField()
@@ -44,6 +48,10 @@ class Hold(models.Model):
     extensions = models.PositiveSmallIntegerField(default=0)
     extensions_max = models.PositiveSmallIntegerField()
 
+    grouped = models.BooleanField(default=False)
+    gathers = models.BooleanField(default=False)
+    gathers_until = models.DateTimeField(null=True)
+
     state = models.TextField(default="open")
     closed_at = models.DateTimeField(null=True)
     closed_because = models.TextField(blank=True, default="")
@@ -51,6 +59,7 @@ class Hold(models.Model):
 
     if TYPE_CHECKING:
         answers: RelatedManager[Answer]
+        members: RelatedManager[GroupMember]
 
     class Meta:
         db_table = "hold"
@@ -61,7 +70,16 @@ class Hold(models.Model):
             models.Index(fields=["identity_ref"], name="holds_of_an_identity"),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["run_ref"], condition=Q(state="open"), name="one_open_hold_per_run"),
+            models.UniqueConstraint(fields=["run_ref"], condition=Q(state="open", grouped=False), name="one_open_hold_per_run"),
+            models.UniqueConstraint(fields=["gathers"], condition=Q(gathers=True), name="one_group_takes_members"),
+            models.CheckConstraint(condition=Q(gathers=False) | Q(grouped=True, state="open"), name="only_an_open_group_takes_members"),
+            models.CheckConstraint(
+                condition=Q(grouped=False, gathers_until__isnull=True) | Q(grouped=True, gathers_until__isnull=False, run_ref=""),
+                name="a_group_is_about_its_members",
+            ),
+            models.CheckConstraint(
+                condition=Q(grouped=False) | (~Q(on_lapse="contain") & Q(in_the_end="release")), name="silence_never_contains_a_group"
+            ),
             models.CheckConstraint(condition=Q(state__in=sorted(HOLD.states)), name="a_hold_is_in_a_state_we_know"),
             models.CheckConstraint(
                 condition=(Q(state="open") & Q(closed_at__isnull=True)) | (~Q(state="open") & Q(closed_at__isnull=False)),
