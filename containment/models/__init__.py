@@ -2,9 +2,10 @@
 
 from containment.models.activity import Activity, Baseline, DailyUse, Habit
 from containment.models.backtest import Backtest, BacktestSeen, BacktestSlice, DecisionGist
-from containment.models.case import Case
+from containment.models.case import Case, VerdictCount
 from containment.models.decision import BudgetLock, ContainmentSpend, Decision
-from containment.models.detection import Detection, DetectionBody, Source
+from containment.models.detection import Detection, DetectionBody, Source, SourceAlarm, SourceMeter
+from containment.models.exposure import Exposure, ExposureMember
 from containment.models.heartbeat import Heartbeat
 from containment.models.identity import Credential, CredentialUse, Identity, IdentityAlias
 from containment.models.merge import Merge
@@ -31,6 +32,8 @@ __all__ = [
     "Designation",
     "Detection",
     "DetectionBody",
+    "Exposure",
+    "ExposureMember",
     "Habit",
     "Heartbeat",
     "Identity",
@@ -44,5 +47,8 @@ __all__ = [
     "Session",
     "ShadowDifference",
     "Source",
+    "SourceAlarm",
+    "SourceMeter",
+    "VerdictCount",
     "WorkDocument",
 ]

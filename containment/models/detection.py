@@ -15,7 +15,8 @@ from core.refs import Ref
 
 class Source(models.Model):
     """Reads one kind of inbound message. The name comes from the token that posts. `ceiling` is the most that its word alone may lead
-    to.
+    to; an event older than `max_age_seconds` is held at most. `budget_per_hour`: how many distinct identities it may bring to
+    containment in an hour. Over its rate or its budget it observes until `observes_until` (None: until a person lets it act again).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -26,11 +27,18 @@ class Source(models.Model):
     kinds = ArrayField(models.TextField(), default=list)
     providers = ArrayField(models.TextField(), default=list)
     budget_per_hour = models.PositiveIntegerField(default=60)
+    rate_per_minute = models.PositiveIntegerField(default=6000)
+    max_age_seconds = models.PositiveIntegerField(null=True)
+    state = models.TextField(default="active")
+    observes_because = models.TextField(blank=True, default="")
+    observes_until = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "source"
         ordering = ["name"]
         constraints = [
+            models.CheckConstraint(condition=Q(state__in=["active", "observing"]), name="source_state_is_known"),
+            models.CheckConstraint(condition=Q(state="active") | ~Q(observes_because=""), name="a_source_that_observes_says_why"),
             models.CheckConstraint(condition=Q(trust__gte=0) & Q(trust__lte=1), name="source_trust_is_a_share"),
             models.CheckConstraint(condition=Q(ceiling__in=["watch", "hold", "contain"]), name="source_ceiling_is_known"),
         ]
@@ -43,8 +51,56 @@ class Source(models.Model):
         return Ref.to("source", self.id)
 
 
+class SourceMeter(models.Model):
+    """How much a source posts: a bucket that fills with each message and empties at the allowed rate, and the counts of this minute and
+    the one before. Written for every message in a transaction of its own, and not kept over a crash of the database (see limits.py).
+    """
+
+    source = models.OneToOneField(Source, on_delete=models.CASCADE, primary_key=True, related_name="meter")
+    level = models.FloatField()
+    minute = models.DateTimeField()
+    in_minute = models.PositiveIntegerField()
+    minute_before = models.PositiveIntegerField(default=0)
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "source_meter"
+
+    def __str__(self) -> str:
+        return f"{self.source_id}: {self.in_minute} this minute"
+
+
+class SourceAlarm(models.Model):
+    """A source went over a limit and observes since. At most one is open per source; `limit` is the allowed number then."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="alarms")
+    over = models.TextField()
+    limit = models.PositiveIntegerField(null=True)
+    because = models.TextField()
+    raised_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    ended_because = models.TextField(blank=True, default="")
+
+    class Meta:
+        db_table = "source_alarm"
+        ordering = ["-raised_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["source"], condition=Q(ended_at__isnull=True), name="one_open_alarm_per_source"),
+            models.CheckConstraint(condition=Q(over__in=["rate", "budget", "person"]), name="what_a_source_went_over_is_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.because
+
+    @property
+    def ref(self) -> Ref:
+        return Ref.to("alarm", self.id)
+
+
 class Detection(models.Model):
     """A claim about one identity, action and resource. `next_at` is set until it is decided: an undecided detection is due work.
+    `observed_because`: its source was only observed when it arrived.
     `noticed` is what the baseline and the trail said at the moment of an observed activity; empty, they are asked when it is decided."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -69,6 +125,7 @@ class Detection(models.Model):
     noticed = models.JSONField(default=dict)
     claimed_kind = models.TextField(blank=True, default="")
     posted_by = models.TextField(blank=True, default="")
+    observed_because = models.TextField(blank=True, default="")
     occurred_at = models.DateTimeField()
     received_at = models.DateTimeField()
     state = models.TextField(default="received")
@@ -88,6 +145,7 @@ class Detection(models.Model):
         indexes = [
             models.Index(fields=["next_at"], condition=Q(next_at__isnull=False), name="detection_due"),
             models.Index(fields=["identity", "received_at"], name="detection_by_identity"),
+            models.Index(fields=["source", "received_at"], name="detection_by_source"),
         ]
 
     def __str__(self) -> str:

@@ -83,7 +83,10 @@ class IdentityAlias(models.Model):
 
 
 class Credential(models.Model):
-    """What an identity acts with: a keyed fingerprint, never the secret. `planted` marks a honeytoken."""
+    """What an identity acts with: a keyed fingerprint, never the secret. `planted` marks a honeytoken. `secret_digest` is keyed too, over
+    the SHA-256 of the secret, so that a report of a leak can be compared without anybody sending the secret. `store` is where it is kept,
+    as provider/name. A rotation after `exposed_at` ends an exposure.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     provider = models.TextField()
@@ -96,6 +99,10 @@ class Credential(models.Model):
     expires_at = models.DateTimeField(null=True)
     exposed_at = models.DateTimeField(null=True)
     exposure_verified = models.BooleanField(default=False)
+    exposed_where = models.TextField(blank=True, default="")
+    rotated_at = models.DateTimeField(null=True)
+    store = models.TextField(blank=True, default="")
+    secret_digest = models.TextField(blank=True, default="")
     minted_by = models.ForeignKey("containment.Session", on_delete=models.SET_NULL, null=True, related_name="minted")
     discovered_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
@@ -104,6 +111,11 @@ class Credential(models.Model):
         db_table = "credential"
         ordering = ["provider", "kind", "fingerprint"]
         constraints = [models.UniqueConstraint(fields=["provider", "kind", "fingerprint"], name="one_credential_per_fingerprint")]
+        indexes = [
+            models.Index(fields=["store", "id"], condition=~Q(store=""), name="credential_by_store"),
+            models.Index(fields=["secret_digest"], condition=~Q(secret_digest=""), name="credential_by_secret_digest"),
+            models.Index(fields=["fingerprint"], name="credential_by_fingerprint"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name or self.fingerprint[:12]}"
