@@ -48,6 +48,12 @@ class Judgement:
         return self.waterfall.risk
 
 
+def question_of(facts: Facts, policy: RiskPolicy) -> Question:
+    """What decide is asked, for callers that need no more than its answer: a backtest of many."""
+    signals = fired(facts, policy)
+    return Question(facts=facts, policy=policy, waterfall=weigh(facts, signals, policy), conclusive=conclusive(facts, signals, policy))
+
+
 def judge(facts: Facts, policy: RiskPolicy) -> Judgement:
     signals = fired(facts, policy)
     waterfall = weigh(facts, signals, policy)
@@ -64,7 +70,7 @@ def judge(facts: Facts, policy: RiskPolicy) -> Judgement:
         policy_version=policy.version,
         policy_digest=policy.digest,
     )
-    return replace(judgement, digest=digest.digest(digest.sparse({"facts": facts, "judgement": judgement})))
+    return replace(judgement, digest=digest.digest_of_sparse({"facts": facts, "judgement": judgement}))
 
 
 def _cut(question: Question, signals: Sequence[Fired]) -> Cut:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
+from containment.domain.arithmetic import cube_root, ten_to
 from containment.domain.facts import USUAL_DRIVE, Drive, Facts, Kind, Reach, Sensitivity
 from containment.domain.families import Family
 from containment.domain.policy import OTHER, RiskPolicy, Thresholds
@@ -100,7 +101,7 @@ def weigh(facts: Facts, fired: Iterable[Fired], policy: RiskPolicy) -> Waterfall
     signals = [signal for signal in weighed if signal.standing is not Standing.CONTRADICTED]
     prior = _prior(facts, policy)
     factors = _factors(facts, policy)
-    impact = math.cbrt(math.prod(factor.value for factor in factors))
+    impact = impact_of(factors[0].value, factors[1].value, factors[2].value)
     total = _total(prior, signals)
     odds = _clamped(total, policy)
     solid = _clamped(_total(prior, [signal for signal in signals if not signal.thin]), policy)
@@ -123,7 +124,11 @@ def weigh(facts: Facts, fired: Iterable[Fired], policy: RiskPolicy) -> Waterfall
 
 
 def likelihood(odds: float) -> float:
-    return 1.0 / (1.0 + math.pow(10.0, -odds / 10.0))
+    return 1.0 / (1.0 + ten_to(-odds / 10.0))
+
+
+def impact_of(reach: float, consequence: float, sensitivity: float) -> float:
+    return cube_root(reach * consequence * sensitivity)
 
 
 def risk_of(odds: float, impact: float) -> float:
@@ -144,7 +149,7 @@ def cells(policy: RiskPolicy, drive: Drive | None = None, environment: str = "")
         bounds = policy.thresholds(kind, drive or USUAL_DRIVE[kind], environment)
         for action, consequence in policy.consequences.items():
             for sensitivity, weight in policy.sensitivities.items():
-                most = risk_of(policy.odds_at_most, math.cbrt(widest * consequence * weight))
+                most = risk_of(policy.odds_at_most, impact_of(widest, consequence, weight))
                 found.append(Cell(kind, action, sensitivity, most, most >= bounds.soft, most >= bounds.hard))
     return tuple(found)
 
