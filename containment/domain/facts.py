@@ -112,12 +112,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFacts:
-    """Where a detection came from; known from its token. `bound`: the token belongs to this source alone. `trust` None: the policy's."""
+    """Where a detection came from; known from its token. `bound`: the token belongs to this source alone. `trust` None: the policy's.
+    `max_age_seconds`: how old an event may be to do more than ask. `observes_because`: it went over one of its limits, and is only
+    observed."""
 
     name: str
     bound: bool = True
     trust: float | None = None
     ceiling: Ceiling = Ceiling.CONTAIN
+    max_age_seconds: int | None = None
+    observes_because: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +153,7 @@ class WorkloadFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionFacts:
-    """What an integration posted. `claimed_…` and `session_named` are its words, resolved or not."""
+    """What an integration posted. `claimed_…` and `session_named` are its words, resolved or not. `received_at` None: just now."""
 
     id: str
     source: SourceFacts
@@ -164,6 +168,7 @@ class DetectionFacts:
     environment: str = ""
     tenant: str = ""
     workload: WorkloadClaim | None = None
+    received_at: datetime | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "confidence", float(self.confidence))
@@ -249,7 +254,8 @@ class RoleFacts:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFacts:
     """One live session. `identity` is its own (a shared credential brings sessions of others in). `discovered`: nobody vouches for its role
-    and workflow but itself or the detection. `origin` is an address. `cut_by`: the stages of the plan that would end it."""
+    and workflow but itself or the detection. `origin` is an address, `application` what its client calls itself, `claimed_drive` what it
+    says of who drives it. `cut_by`: the stages of the plan that would end it."""
 
     id: str
     identity: str
@@ -267,6 +273,8 @@ class SessionFacts:
     discovered: bool = False
     designation: DesignationFacts | None = None
     cut_by: frozenset[Stage] = BOTH_STAGES
+    application: str = ""
+    claimed_drive: Drive | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -394,7 +402,8 @@ class IntentFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateFacts:
-    """One window of the identity's request rate: what it holds now, and the band that this identity keeps to by itself."""
+    """One window of the identity's request rate: what it holds now, and the band that this identity keeps to by itself. `observations`
+    and `days` count earlier windows of this length in which it was active."""
 
     window: str
     count: float
@@ -403,21 +412,27 @@ class RateFacts:
     observations: int
     days: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("count", "usual", "upper"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFacts:
-    """One earlier step of the same session, oldest first in a trail."""
+    """One earlier step of the same session, oldest first in a trail. `writes` None: nobody said."""
 
     action: str
     system: str = ""
     resource: str = ""
     tool: str = ""
+    writes: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineFacts:
     """What this identity usually does in this role, workflow and tenant; `of` says whose baseline it is, because a thin one falls back to
-    the identity's own. `events` and `days`: how much it rests on. None: it cannot say."""
+    the identity's own. `events` and `days`: how much it rests on; `pairs` and `moves`: how many steps could have shown another pair of
+    actions or another system, on how many days. None: it cannot say."""
 
     of: str = "identity"
     events: int = 0
@@ -426,8 +441,15 @@ class BaselineFacts:
     rates: tuple[RateFacts, ...] = ()
     pair_known: bool | None = None
     pairs: int = 0
+    pair_days: int = 0
     systems_joined: bool | None = None
     moves: int = 0
+    move_days: int = 0
+
+    @property
+    def whose(self) -> str:
+        """For the beginning of a sentence."""
+        return "This identity" if self.of == "identity" else f"This identity, in {self.of},"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ import pytest
 from containment.domain.decide import Verdict
 from containment.domain.facts import (
     ActionFacts,
+    BaselineFacts,
     CredentialFacts,
     CredentialUser,
     Drive,
@@ -19,16 +20,18 @@ from containment.domain.facts import (
     HistoryFacts,
     IdentityFacts,
     Kind,
+    RateFacts,
     ResourceFacts,
     RoleFacts,
     ScopeRule,
     Sensitivity,
     SourceFacts,
+    StepFacts,
     WorkloadClaim,
     WorkloadFacts,
     lies_inside,
 )
-from containment.domain.signals import SIGNALS, Standing, fired
+from containment.domain.signals import POLICY_SIGNALS, SIGNALS, Standing, fired
 from tests.domain.facts_of import (
     CARD_TOKENS,
     DAY,
@@ -73,6 +76,28 @@ def session(**changes: Any) -> Facts:
     return everyday(sessions=(replace(ETL_SESSION, **changes),))
 
 
+KNOWS = BaselineFacts(
+    events=5000,
+    days=30,
+    resource_known=True,
+    rates=(RateFacts(window="minute", count=11, usual=9, upper=14, observations=4000, days=30),),
+    pair_known=True,
+    pairs=4000,
+    pair_days=30,
+    systems_joined=True,
+    moves=4000,
+    move_days=30,
+)
+BURST = replace(KNOWS.rates[0], count=140)
+ELSEWHERE = replace(ORDERS, system="warehouse")
+
+
+def habit(**changes: Any) -> Facts:
+    """Everyday work beside a long baseline, of which the test changes what it is about."""
+    world = {"baseline": KNOWS, "trail": (StepFacts(action="data.read", system="sales-db"),)}
+    return everyday(**world | changes)
+
+
 # signal: what makes it fire · its benign twin
 TWINS = {
     "unexpected_secret_read": (
@@ -94,6 +119,23 @@ TWINS = {
     ),
     "session_ttl": (session(expires_at=NOW - HOUR), session(expires_at=NOW + HOUR)),
     "honeytoken": (everyday(credential=replace(ETL_CREDENTIAL, honeytoken=True)), everyday()),
+    "first_access": (
+        habit(resource=replace(ORDERS, sensitivity=Sensitivity.HIGH), baseline=replace(KNOWS, resource_known=False)),
+        habit(resource=replace(ORDERS, sensitivity=Sensitivity.HIGH)),
+    ),
+    "volume": (habit(baseline=replace(KNOWS, rates=(BURST,))), habit()),
+    "tool_chain": (
+        habit(action=ActionFacts(name="data.export"), baseline=replace(KNOWS, pair_known=False)),
+        habit(baseline=replace(KNOWS, pair_known=False)),  # reading after reading: neither is of consequence
+    ),
+    "cross_system": (
+        habit(resource=ELSEWHERE, baseline=replace(KNOWS, systems_joined=False)),
+        habit(
+            resource=ELSEWHERE,
+            baseline=replace(KNOWS, systems_joined=False),
+            workflows=(replace(INGEST, joins=(("warehouse", "sales-db"),)),),
+        ),
+    ),
 }
 TWINS["identity_violation"] = (
     replace(TWINS["identity_violation"][0], identity=replace(ETL, workload=KNOWN_WORKLOAD)),
@@ -111,7 +153,7 @@ def standing(facts: Facts, code: str) -> tuple[Standing, float]:
 
 
 def test_every_signal_has_a_twin():
-    assert set(TWINS) == set(SIGNALS)
+    assert set(TWINS) == set(SIGNALS) | set(POLICY_SIGNALS)
 
 
 @pytest.mark.parametrize("code", TWINS)

@@ -15,29 +15,41 @@ from containment.domain.families import BEHAVIOUR, FAMILIES, SOURCE_CLAIM, Famil
 from containment.domain.policy import RiskPolicy
 from containment.domain.signals.credential_exposed import credential_exposed
 from containment.domain.signals.credential_shared import credential_shared
+from containment.domain.signals.cross_system import cross_system
 from containment.domain.signals.drive_mismatch import drive_mismatch
+from containment.domain.signals.first_access import first_access
 from containment.domain.signals.honeytoken import honeytoken
 from containment.domain.signals.identity_violation import identity_violation
 from containment.domain.signals.privilege_change import privilege_change
 from containment.domain.signals.role_confusion import role_confusion
+from containment.domain.signals.scope import by_rule
 from containment.domain.signals.session_ttl import session_ttl
 from containment.domain.signals.source_claim import source_claim
 from containment.domain.signals.token_mint import token_mint
+from containment.domain.signals.tool_chain import tool_chain
 from containment.domain.signals.unexpected_secret_read import unexpected_secret_read
+from containment.domain.signals.volume import volume
 
 Signal = Callable[[Facts], Finding | None]
+PolicySignal = Callable[[Facts, RiskPolicy], Finding | None]
 
 SIGNALS: Mapping[str, Signal] = {
     "unexpected_secret_read": unexpected_secret_read,
     "token_mint": token_mint,
     "privilege_change": privilege_change,
     "role_confusion": role_confusion,
+    "first_access": first_access,
+    "cross_system": cross_system,
     "identity_violation": identity_violation,
     "drive_mismatch": drive_mismatch,
     "credential_exposed": credential_exposed,
     "credential_shared": credential_shared,
     "session_ttl": session_ttl,
     "honeytoken": honeytoken,
+}
+POLICY_SIGNALS: Mapping[str, PolicySignal] = {  # those that ask the policy too: for named chains, consequences, thinning
+    "volume": volume,
+    "tool_chain": tool_chain,
 }
 
 
@@ -81,13 +93,18 @@ def fired(facts: Facts, policy: RiskPolicy) -> tuple[Fired, ...]:
 
 def _own(facts: Facts, policy: RiskPolicy) -> dict[str, Finding]:
     found: dict[str, Finding] = {}
-    for finding in (*facts.observed, *(signal(facts) for signal in SIGNALS.values())):
+    ours = [signal(facts) for signal in SIGNALS.values()] + [signal(facts, policy) for signal in POLICY_SIGNALS.values()]
+    for finding in (*facts.observed, *ours):
         if finding is None:
             continue
         if finding.code not in FAMILIES or finding.code == SOURCE_CLAIM:
             raise ValueError(f"{finding.code!r} is no signal that can be observed")
         if finding.code not in found or _counts(finding, policy) > _counts(found[finding.code], policy):
             found[finding.code] = finding
+    if (ruling := by_rule(facts, policy.scope)) is not None:  # the policy's own word stands above what workflows and roles say
+        found.pop(ruling.code, None)
+        if ruling.finding is not None:
+            found[ruling.code] = ruling.finding
     return found
 
 

@@ -1,0 +1,279 @@
+"""Baselines: what one identity usually does in one role, workflow and tenant, learned one event at a time, in bounded room.
+
+Pure: an event comes in, the baseline in memory changes; nothing here reads rows or a clock. The cost of an event does not depend on how
+many came before it. The caller brings the habits that the events at hand could meet, and writes back what was gained.
+
+Late events have one rule: an event older than the running window counts for what was used and when, and not for how fast; one older than
+the newest step of its session counts for no pair and no move.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from containment.domain.event import Event
+from containment.domain.facts import BaselineFacts, RateFacts, StepFacts
+
+RESOURCE, ACTION, PAIR, MOVE = "resource", "action", "pair", "move"
+MOST: Mapping[str, int] = {RESOURCE: 5_000, ACTION: 500, PAIR: 5_000, MOVE: 1_000}  # habits of each sort in one baseline
+MOST_DAYS = 64  # distinct days that are told apart; the newest stay
+WINDOWS: Mapping[str, int] = {"minute": 60, "hour": 3_600, "day": 86_400}
+DAY = WINDOWS["day"]
+FORGETS_S = 14 * DAY  # after so long a past window counts half
+PEAK_FORGETS_S = 90 * DAY  # the highest window is remembered longer, so that monthly work stays usual
+DEVIATIONS, ABOVE_PEAK, AT_LEAST_MORE = 3.0, 1.3, 5.0
+
+
+class Habit(NamedTuple):
+    """One thing that was used or done: (resource, kind, key), (action, name), (pair, before, after), (move, system, system)."""
+
+    about: str
+    one: str
+    two: str = ""
+
+
+@dataclass(slots=True)
+class Use:
+    """How often a habit was met among the events at hand, first and last."""
+
+    count: int
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(slots=True)
+class Window:
+    """A running count, and the band of those that are over: decayed number, sum and squares of the windows in which it was active."""
+
+    index: int = -1
+    count: int = 0
+    closed: int = 0
+    weight: float = 0.0
+    total: float = 0.0
+    squares: float = 0.0
+    peak: float = 0.0
+    days: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Baseline:
+    """`known`: habits it has, as far as the caller looked them up; `gained`: what the events at hand add. `kept`: how many it has of each
+    sort. `pairs` and `moves` count the steps that could have shown a new pair or system, whether or not they did."""
+
+    of: str = "identity"
+    events: int = 0
+    newest_at: datetime | None = None
+    oldest_at: datetime | None = None
+    days: list[int] = field(default_factory=list)
+    pairs: int = 0
+    pair_days: list[int] = field(default_factory=list)
+    moves: int = 0
+    move_days: list[int] = field(default_factory=list)
+    windows: dict[str, Window] = field(default_factory=lambda: {name: Window() for name in WINDOWS})
+    kept: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MOST, 0))
+    known: set[Habit] = field(default_factory=set)
+    gained: dict[Habit, Use] = field(default_factory=dict)
+
+
+def step_of(event: Event) -> StepFacts:
+    return StepFacts(action=event.action, system=event.system, resource=event.resource, tool=event.tool, writes=event.writes)
+
+
+def label(step: StepFacts) -> str:
+    """What a pair is made of: the action, and of a tool call its tool too, because every call is a `tool.call`."""
+    return f"{step.action} {step.tool}" if step.tool else step.action
+
+
+def habits_of(event: Event, before: StepFacts | None) -> list[Habit]:
+    """Everything about one event that a baseline may know or learn."""
+    found = [Habit(ACTION, event.action)]
+    if event.resource:
+        found.append(Habit(RESOURCE, event.resource_kind, event.resource))
+    if before is not None:
+        found.append(pair(before, step_of(event)))
+        if before.system and event.system and before.system != event.system:
+            found.append(move(before.system, event.system))
+    return found
+
+
+def pair(before: StepFacts, after: StepFacts) -> Habit:
+    return Habit(PAIR, label(before), label(after))
+
+
+def move(one: str, other: str) -> Habit:
+    """Both ways: whoever goes there also comes back."""
+    return Habit(MOVE, *sorted((one, other)))
+
+
+def learn(baseline: Baseline, event: Event, before: StepFacts | None, *, in_order: bool = True) -> None:
+    """Take one event in. `before`: the step of the same session just before it; `in_order`: it is not older than that session's newest."""
+    day = _second(event.occurred_at) // DAY
+    baseline.events += event.count
+    baseline.newest_at = max(baseline.newest_at or event.occurred_at, event.occurred_at)
+    baseline.oldest_at = min(baseline.oldest_at or event.occurred_at, event.occurred_at)
+    _add_day(baseline.days, day)
+    before = before if in_order else None
+    if before is not None:
+        baseline.pairs += 1
+        _add_day(baseline.pair_days, day)
+        if before.system and event.system:
+            baseline.moves += 1
+            _add_day(baseline.move_days, day)
+    for name, window in baseline.windows.items():
+        _count(window, WINDOWS[name], event)
+    for habit in habits_of(event, before):
+        _gain(baseline, habit, event)
+
+
+def facts_of(baseline: Baseline, event: Event, before: StepFacts | None) -> BaselineFacts:
+    """What the baseline says of an event that it has not learned."""
+    systems = before is not None and before.system and event.system and before.system != event.system
+    return BaselineFacts(
+        of=baseline.of,
+        events=baseline.events,
+        days=len(baseline.days),
+        resource_known=Habit(RESOURCE, event.resource_kind, event.resource) in baseline.known if event.resource else None,
+        rates=tuple(rate for name in WINDOWS if (rate := _rate(name, baseline.windows[name], event)) is not None),
+        pair_known=pair(before, step_of(event)) in baseline.known if before is not None else None,
+        pairs=baseline.pairs,
+        pair_days=len(baseline.pair_days),
+        systems_joined=move(before.system, event.system) in baseline.known if before is not None and systems else None,
+        moves=baseline.moves,
+        move_days=len(baseline.move_days),
+    )
+
+
+def chosen(exact: Baseline | None, own: Baseline | None, *, enough: float) -> Baseline | None:
+    """The baseline of this role, workflow and tenant once it knows enough events, until then the identity's own."""
+    if exact is not None and exact.events >= enough:
+        return exact
+    return own or exact
+
+
+def overflow(baseline: Baseline) -> dict[str, int]:
+    """How many habits of a sort have to go, the longest unused first. A tenth goes at once, so that a full baseline rarely has to look."""
+    return {about: kept - MOST[about] * 9 // 10 for about, kept in baseline.kept.items() if kept > MOST[about]}
+
+
+def written(baseline: Baseline) -> dict[str, Any]:
+    """Everything but its name, its three columns and its habits, as plain JSON."""
+    return {
+        "days": baseline.days,
+        "pairs": baseline.pairs,
+        "pair_days": baseline.pair_days,
+        "moves": baseline.moves,
+        "move_days": baseline.move_days,
+        "kept": baseline.kept,
+        "windows": {
+            name: [
+                *(window.index, window.count, window.closed),
+                *(round(value, 6) for value in (window.weight, window.total, window.squares, window.peak)),
+                window.days,
+            ]
+            for name, window in baseline.windows.items()
+        },
+    }
+
+
+def restored(learned: Mapping[str, Any], **columns: Any) -> Baseline:
+    """The reverse of `written`. A member that was not written yet begins empty."""
+    made = Baseline(**columns)
+    for name in ("days", "pair_days", "move_days"):
+        setattr(made, name, list(learned.get(name, [])))
+    made.pairs, made.moves = learned.get("pairs", 0), learned.get("moves", 0)
+    made.kept |= {about: kept for about, kept in learned.get("kept", {}).items() if about in MOST}
+    made.windows |= {name: Window(*values) for name, values in learned.get("windows", {}).items() if name in WINDOWS}
+    return made
+
+
+def in_order(events: Iterable[Event]) -> list[Event]:
+    """By when they happened; at the same moment as they were told."""
+    return sorted(events, key=lambda event: event.occurred_at)
+
+
+# -- rates -------------------------------------------------------------------------------------------------------------------------------
+
+
+def _count(window: Window, length: int, event: Event) -> None:
+    index = _second(event.occurred_at) // length
+    if window.index < 0:
+        window.index = index
+    if index < window.index:
+        return  # late: the window that it belongs to is over
+    if index > window.index:
+        _close(window, length, index)
+    window.count += event.count
+
+
+def _close(window: Window, length: int, index: int) -> None:
+    """The running window joins the band, which fades by the time that passed. Windows without activity are no windows."""
+    fades = _faded((index - window.index) * length, FORGETS_S)
+    window.weight = (window.weight + 1.0) * fades
+    window.total = (window.total + window.count) * fades
+    window.squares = (window.squares + float(window.count) ** 2) * fades
+    window.peak = max(window.peak, float(window.count)) * _faded((index - window.index) * length, PEAK_FORGETS_S)
+    window.closed += 1
+    _add_day(window.days, window.index * length // DAY)
+    window.index, window.count = index, 0
+
+
+def _rate(name: str, window: Window, event: Event) -> RateFacts | None:
+    """What this event makes of the window it falls into, beside the band of those before. None while no window is over, or for a late
+    event."""
+    index = _second(event.occurred_at) // WINDOWS[name]
+    if index < window.index or window.index < 0:
+        return None
+    band = window
+    if index > window.index:
+        band = Window(
+            window.index, window.count, window.closed, window.weight, window.total, window.squares, window.peak, list(window.days)
+        )
+        _close(band, WINDOWS[name], index)
+    if band.weight <= 0:
+        return None
+    usual = band.total / band.weight
+    deviation = math.sqrt(max(0.0, band.squares / band.weight - usual * usual))
+    upper = max(usual + DEVIATIONS * deviation, usual + AT_LEAST_MORE, ABOVE_PEAK * band.peak)
+    return RateFacts(
+        window=name,
+        count=float(band.count + event.count),
+        usual=round(usual, 2),
+        upper=round(upper, 2),
+        observations=band.closed,
+        days=len(band.days),
+    )
+
+
+def _faded(seconds: float, half_life: float) -> float:
+    return math.pow(2.0, -seconds / half_life)
+
+
+# -- habits and days ---------------------------------------------------------------------------------------------------------------------
+
+
+def _gain(baseline: Baseline, habit: Habit, event: Event) -> None:
+    use = baseline.gained.get(habit)
+    if use is None:
+        baseline.gained[habit] = Use(event.count, event.occurred_at, event.occurred_at)
+    else:
+        use.count += event.count
+        use.first_at, use.last_at = min(use.first_at, event.occurred_at), max(use.last_at, event.occurred_at)
+    if habit not in baseline.known:
+        baseline.known.add(habit)
+        baseline.kept[habit.about] += 1
+
+
+def _add_day(days: list[int], day: int) -> None:
+    if day in days:
+        return
+    days.append(day)
+    days.sort()
+    del days[:-MOST_DAYS]
+
+
+def _second(moment: datetime) -> int:
+    return int(moment.astimezone(UTC).timestamp())
