@@ -6,15 +6,18 @@ Who may approve a version, and which one is in force, is the business of contain
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
+from containment.domain import scope_rules
 from containment.domain.facts import BusinessClass, Drive, Kind, Reach, Sensitivity, Severity, SourceFacts
 from containment.domain.families import FAMILIES
+from containment.domain.scope_rules import Scope
 from containment.domain.yaml_reader import Reader, read
-from core import digest
+from core import digest as digests
 
 OTHER = "other"
 SHIPPED = Path(__file__).with_name("policy_v1.yaml")
@@ -123,8 +126,23 @@ class Minimum:
         return observations is None or (observations >= self.events and (days is None or days >= self.days))
 
 
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """What must be so before a kind of identity is enforced in an environment, beside what has no number: a backtest over so many days was
+    seen, the protected list was confirmed so many days ago at most, connectors were tried so many hours ago at most, and so many people
+    may approve its holds.
+    """
+
+    backtest_days: int = 14
+    protected_days: int = 90
+    preflight_hours: int = 24
+    approvers: int = 2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskPolicy:
+    """`digest` covers every member; one that was added since, and holds its default, leaves it as it was."""
+
     version: int
     name: str
     default_mode: Mode
@@ -150,10 +168,13 @@ class RiskPolicy:
     budget: Budget | None
     patience: Mapping[HoldReason, timedelta]
     exposed_patience: timedelta
+    scope: Scope = field(default_factory=Scope)
+    ramp: Ramp = field(default_factory=Ramp)
+    digest: str = field(init=False, compare=False)
 
-    @property
-    def digest(self) -> str:
-        return digest.digest(self)
+    def __post_init__(self) -> None:
+        covered = {one.name: getattr(self, one.name) for one in fields(self) if _covered(self, one)}
+        object.__setattr__(self, "digest", digests.digest(covered))
 
     def mode(self, kind: Kind, environment: str) -> Mode:
         """The most exact rule that fits; a rule with a kind is more exact than one with an environment."""
@@ -184,6 +205,12 @@ class RiskPolicy:
         return replace(self, default_mode=mode, mode_rules=())
 
 
+def _covered(policy: RiskPolicy, one: Field[Any]) -> bool:
+    if one.default_factory is not MISSING:
+        return bool(getattr(policy, one.name) != one.default_factory())
+    return one.init
+
+
 def shipped_text(mode: Mode = Mode.ENFORCE) -> str:
     """The shipped document; the trial enforces, a fresh installation observes."""
     return SHIPPED.read_text(encoding="utf-8").replace("\n  default: enforce\n", f"\n  default: {mode}\n", 1)
@@ -201,7 +228,7 @@ def _policy(document: Reader) -> RiskPolicy:
             *("severities", "trust", "consequences", "sensitivities", "unknown_sensitivity", "reach", "unknown_reach", "thresholds"),
             *("conclusive", "cool_off_minutes", "discovered_soft_hours", "patience_minutes", "exposed_patience_minutes"),
         },
-        {"chains", "budget"},
+        {"chains", "budget", "scope", "ramp"},
     )
     modes = has["modes"].members({"default"}, {"rules"})
     return RiskPolicy(
@@ -230,6 +257,19 @@ def _policy(document: Reader) -> RiskPolicy:
         budget=_budget(has["budget"]) if "budget" in has else None,
         patience=has["patience_minutes"].table(HoldReason, _minutes, whole=True),
         exposed_patience=_minutes(has["exposed_patience_minutes"]),
+        scope=scope_rules.scope(has["scope"]) if "scope" in has else Scope(),
+        ramp=_ramp(has["ramp"]) if "ramp" in has else Ramp(),
+    )
+
+
+def _ramp(ramp: Reader) -> Ramp:
+    usual = Ramp()
+    has = ramp.members(set(), {"backtest_days", "protected_days", "preflight_hours", "approvers"})
+    return Ramp(
+        backtest_days=has["backtest_days"].whole(0) if "backtest_days" in has else usual.backtest_days,
+        protected_days=has["protected_days"].whole(1) if "protected_days" in has else usual.protected_days,
+        preflight_hours=has["preflight_hours"].whole(1) if "preflight_hours" in has else usual.preflight_hours,
+        approvers=has["approvers"].whole(2) if "approvers" in has else usual.approvers,
     )
 
 

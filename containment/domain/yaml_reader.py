@@ -17,6 +17,7 @@ from core.refusals import BadInput, Fault
 
 MOST = 256 * 1024
 DEEPEST = 20
+Plain = str | float | bool
 T = TypeVar("T")
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -113,6 +114,29 @@ class Reader:
         if not isinstance(self._node, yaml.ScalarNode) or not self._node.value.strip():
             self.fault("wrong_type", "a text stands here")
             return ""
+        return str(self._node.value)
+
+    def texts(self) -> tuple[str, ...]:
+        """One text, or a list of them."""
+        return tuple(one.text() for one in self.items()) if self.is_list else (self.text(),)
+
+    @property
+    def is_list(self) -> bool:
+        return isinstance(self._node, yaml.SequenceNode)
+
+    def values(self) -> tuple[Plain, ...]:
+        """One text, number or yes-or-no, or a list of them."""
+        return tuple(one._plain() for one in self.items()) if self.is_list else (self._plain(),)
+
+    def _plain(self) -> Plain:
+        if not isinstance(self._node, yaml.ScalarNode):
+            self.fault("wrong_type", "a text, a number, true or false stands here")
+            return ""
+        match self._tag():
+            case "bool":
+                return str(self._node.value).lower() in ("true", "yes", "on")
+            case "int" | "float":
+                return self.number(-1e15, 1e15)
         return str(self._node.value)
 
     def word(self, words: type[Word]) -> Word:

@@ -23,6 +23,7 @@ from containment.domain.signals.identity_violation import identity_violation
 from containment.domain.signals.privilege_change import privilege_change
 from containment.domain.signals.role_confusion import role_confusion
 from containment.domain.signals.scope import by_rule
+from containment.domain.signals.scope import by_rule
 from containment.domain.signals.session_ttl import session_ttl
 from containment.domain.signals.source_claim import source_claim
 from containment.domain.signals.token_mint import token_mint

@@ -1,0 +1,309 @@
+"""Static scope rules: who may, or may not, do what on which resources, as part of the risk policy. The first rule that fits is the answer.
+
+A rule names subjects, actions and resources by kind, by id (patterns) and by properties, and may compare properties of one with the other's
+(`resource.properties.owner == subject.id`). What nobody knows fits no rule, so that whatever must stay shut ends with a `may_not` for all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any
+
+from containment.domain.yaml_reader import Plain, Reader
+
+MOST = 1000
+TOOL = "tool:"  # an action pattern that begins so is compared with the tool of a call
+
+
+class Answer(StrEnum):
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    SILENT = "silent"  # no rule says anything about it
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """A subject, an action (its id is its name) or a resource, as rules see it."""
+
+    id: str
+    kind: str = ""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Whom or what a rule is about. An empty member fits anything; each property has one of the values that stand there."""
+
+    kinds: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    properties: Mapping[str, tuple[Plain, ...]] = field(default_factory=dict)
+
+    def fits(self, thing: Thing) -> bool:
+        if self.kinds and thing.kind not in self.kinds:
+            return False
+        if self.ids and not any(fnmatchcase(thing.id, pattern) for pattern in self.ids):
+            return False
+        return all(_has(thing.properties, name, wanted) for name, wanted in self.properties.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """Either a path (`("resource", "properties", "owner")`) or a value as it stands."""
+
+    path: tuple[str, ...] = ()
+    value: Plain = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    left: Operand
+    operator: str
+    right: Operand
+
+    def holds(self, scene: Mapping[str, Any]) -> bool:
+        """False where either side is not known, whatever the operator."""
+        left, right = _value(self.left, scene), _value(self.right, scene)
+        return left is not None and right is not None and _OPERATORS[self.operator](left, right)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    name: str
+    may: bool
+    actions: tuple[str, ...]
+    who: Match = field(default_factory=Match)
+    on: Match = field(default_factory=Match)
+    how: Mapping[str, tuple[Plain, ...]] = field(default_factory=dict)
+    where: tuple[Comparison, ...] = ()
+    because: str = ""
+
+    def fits(self, subject: Thing, action: Thing, resource: Thing, scene: Mapping[str, Any]) -> bool:
+        return (
+            any(_is_action(action, pattern) for pattern in self.actions)
+            and self.who.fits(subject)
+            and self.on.fits(resource)
+            and all(_has(action.properties, name, wanted) for name, wanted in self.how.items())
+            and all(comparison.holds(scene) for comparison in self.where)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known about one subject or resource, whatever a message says of it."""
+
+    id: str
+    kind: str = ""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    rules: tuple[Rule, ...] = ()
+    subjects: tuple[Known, ...] = ()
+    resources: tuple[Known, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """What the rules say, the name of the one that said it, and a sentence."""
+
+    answer: Answer
+    rule: str
+    because: str
+
+    @property
+    def allowed(self) -> bool:
+        return self.answer is Answer.ALLOWED
+
+    @property
+    def denied(self) -> bool:
+        return self.answer is Answer.DENIED
+
+
+def permits(scope: Scope, subject: Thing, action: Thing, resource: Thing, context: Mapping[str, Any] | None = None) -> Permit:
+    """The first rule that fits says whether `subject` may do `action` on `resource`."""
+    subject, resource = _completed(subject, scope.subjects), _completed(resource, scope.resources)
+    scene = {"subject": _plain(subject), "action": _plain(action), "resource": _plain(resource), "context": context or {}}
+    for rule in scope.rules:
+        if rule.fits(subject, action, resource, scene):
+            said = f"{subject.id or 'it'} {'may' if rule.may else 'may not'} {action.id} on {resource.id or 'an unnamed resource'}"
+            because = f"Rule “{rule.name}”: {rule.because or said}."
+            return Permit(Answer.ALLOWED if rule.may else Answer.DENIED, rule.name, because)
+    return Permit(Answer.SILENT, "", "No scope rule says anything about it.")
+
+
+def _completed(thing: Thing, known: tuple[Known, ...]) -> Thing:
+    """With what the policy knows of it, which stands above what a message says."""
+    for one in known:
+        if one.id == thing.id and one.kind in ("", thing.kind):
+            return Thing(thing.id, thing.kind, {**thing.properties, **one.properties})
+    return thing
+
+
+def _plain(thing: Thing) -> Mapping[str, Any]:
+    return {"id": thing.id, "name": thing.id, "kind": thing.kind, "type": thing.kind, "properties": thing.properties}
+
+
+def _is_action(action: Thing, pattern: str) -> bool:
+    if pattern.startswith(TOOL):
+        tool = action.properties.get("tool")
+        return isinstance(tool, str) and fnmatchcase(tool, pattern.removeprefix(TOOL))
+    return fnmatchcase(action.id, pattern)
+
+
+def _has(properties: Mapping[str, Any], name: str, wanted: tuple[Plain, ...]) -> bool:
+    """Whether the property is one of `wanted`; of a list, whether any of its items is."""
+    found = properties.get(name)
+    if found is None:
+        return False
+    items = found if isinstance(found, list | tuple | set | frozenset) else [found]
+    return any(_is(item, one) for item in items for one in wanted)
+
+
+def _is(found: Any, wanted: Plain) -> bool:
+    if isinstance(wanted, str):
+        return isinstance(found, str) and fnmatchcase(found, wanted)
+    return isinstance(found, bool) == isinstance(wanted, bool) and bool(found == wanted)
+
+
+# -- comparisons ---------------------------------------------------------------------------------------------------------------------------
+
+
+def _same(left: Any, right: Any) -> bool:
+    return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
+
+
+def _within(left: Any, right: Any) -> bool:
+    return isinstance(right, list | tuple | set | frozenset) and any(_same(left, one) for one in right)
+
+
+def _ordered(compare: Callable[[float, float], bool]) -> Callable[[Any, Any], bool]:
+    def holds(left: Any, right: Any) -> bool:
+        numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (left, right))
+        return numbers and compare(left, right)
+
+    return holds
+
+
+_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "==": _same,
+    "!=": lambda left, right: not _same(left, right),
+    "in": _within,
+    "not in": lambda left, right: isinstance(right, list | tuple | set | frozenset) and not _within(left, right),
+    "<=": _ordered(lambda left, right: left <= right),
+    ">=": _ordered(lambda left, right: left >= right),
+    "<": _ordered(lambda left, right: left < right),
+    ">": _ordered(lambda left, right: left > right),
+}
+_SIDE = r"""('[^']*'|"[^"]*"|[A-Za-z0-9_.:@/-]+)"""
+_COMPARISON = re.compile(rf"\s*{_SIDE}\s*(==|!=|<=|>=|<|>|\bnot\s+in\b|\bin\b)\s*{_SIDE}\s*")
+_PATH = re.compile(r"(subject|resource)\.(id|kind|type|properties(\.[\w-]+)+)|action\.(name|properties(\.[\w-]+)+)|context(\.[\w-]+)+")
+
+
+def _value(operand: Operand, scene: Mapping[str, Any]) -> Any:
+    if not operand.path:
+        return operand.value
+    found: Any = scene
+    for name in operand.path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return None if found == "" else found
+
+
+# -- reading ------------------------------------------------------------------------------------------------------------------------------
+
+
+def scope(section: Reader) -> Scope:
+    """The section `scope` of a policy."""
+    has = section.members({"rules"}, {"known"})
+    known = has["known"].members(set(), {"subjects", "resources"}) if "known" in has else {}
+    return Scope(
+        rules=_rules(has["rules"]),
+        subjects=tuple(_known(one) for one in known["subjects"].items()) if "subjects" in known else (),
+        resources=tuple(_known(one) for one in known["resources"].items()) if "resources" in known else (),
+    )
+
+
+def _rules(rules: Reader) -> tuple[Rule, ...]:
+    found: list[Rule] = []
+    items = rules.items()
+    if len(items) > MOST:
+        rules.fault("too_many", f"at most {MOST} rules")
+    for number, one in enumerate(items[:MOST], 1):
+        rule = _rule(one, number)
+        if any(other.name == rule.name for other in found):
+            one.fault("twice", f"another rule is called {rule.name!r}")
+        found.append(rule)
+    return tuple(found)
+
+
+def _rule(rule: Reader, number: int) -> Rule:
+    has = rule.members(set(), {"name", "who", "may", "may_not", "with", "on", "where", "because"})
+    if ("may" in has) == ("may_not" in has):
+        rule.fault("may_or_may_not", "a rule says either `may` or `may_not`, with the actions it is about")
+    word = has.get("may") or has.get("may_not")
+    return Rule(
+        name=has["name"].text() if "name" in has else f"rule {number}",
+        may="may" in has,
+        actions=word.texts() if word else (),
+        who=_match(has["who"]) if "who" in has else Match(),
+        on=_match(has["on"]) if "on" in has else Match(),
+        how=_properties(has["with"]) if "with" in has else {},
+        where=tuple(_comparison(one) for one in has["where"].items()) if "where" in has else (),
+        because=has["because"].text().rstrip(".") if "because" in has else "",
+    )
+
+
+def _match(match: Reader) -> Match:
+    has = match.members(set(), {"kind", "id", "properties"})
+    if not has:
+        match.fault("empty", "at least one of `kind`, `id` and `properties` stands here")
+    return Match(
+        kinds=has["kind"].texts() if "kind" in has else (),
+        ids=has["id"].texts() if "id" in has else (),
+        properties=_properties(has["properties"]) if "properties" in has else {},
+    )
+
+
+def _properties(properties: Reader) -> Mapping[str, tuple[Plain, ...]]:
+    return {name: one.values() for name, one in properties.pairs()}
+
+
+def _known(one: Reader) -> Known:
+    has = one.members({"id", "properties"}, {"kind"})
+    properties = {name: _single(value.values(), value.is_list) for name, value in has["properties"].pairs()}
+    return Known(has["id"].text(), has["kind"].text() if "kind" in has else "", properties)
+
+
+def _single(values: tuple[Plain, ...], is_list: bool) -> Any:
+    return list(values) if is_list or not values else values[0]
+
+
+def _comparison(one: Reader) -> Comparison:
+    said = _COMPARISON.fullmatch(one.text())
+    if said is None:
+        one.fault("no_comparison", "a comparison stands here, such as resource.properties.owner == subject.id")
+        return Comparison(Operand(), "==", Operand())
+    left, operator, right = said.groups()
+    sides = []
+    for side in (left, right):
+        operand = _operand(side)
+        if operand is None:
+            one.fault(
+                "unknown_path", "known are subject.id, subject.kind, subject.properties.…, the same of resource, action.name, context.…"
+            )
+        sides.append(operand or Operand())
+    return Comparison(sides[0], " ".join(operator.split()), sides[1])
+
+
+def _operand(side: str) -> Operand | None:
+    if side[0] in "'\"":
+        return Operand(value=side[1:-1])
+    if side in ("true", "false"):
+        return Operand(value=side == "true")
+    if re.fullmatch(r"-?\d+(\.\d+)?", side):
+        return Operand(value=float(side))
+    return Operand(path=tuple(side.split("."))) if _PATH.fullmatch(side) else None

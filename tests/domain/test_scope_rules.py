@@ -1,0 +1,246 @@
+"""Static scope rules: the published authorization fixtures written as a policy, what fits and what does not, and what a fault says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from containment.domain.facts import ActionFacts, CallFacts, ResourceFacts, Sensitivity
+from containment.domain.policy import RiskPolicy, parse, shipped_text
+from containment.domain.scope_rules import Answer, Permit, Scope, Thing, permits
+from containment.domain.signals import Standing, fired
+from core.refusals import BadInput
+from tests.domain.facts_of import SHIPPED
+from tests.domain.facts_of import sample as etl
+
+VECTORS = Path(__file__).parent.parent / "vectors" / "authzen"
+
+TODO = """
+scope:
+  known:
+    subjects:
+      - id: CiRmZDA2MTRkMy1jMzlhLTQ3ODEtYjdiZC04Yjk2ZjVhNTEwMGQSBWxvY2Fs
+        properties: {email: rick@the-citadel.com, roles: [admin, evil_genius]}
+      - id: CiRmZDM2MTRkMy1jMzlhLTQ3ODEtYjdiZC04Yjk2ZjVhNTEwMGQSBWxvY2Fs
+        properties: {email: beth@the-smiths.com, roles: [viewer]}
+      - id: CiRmZDE2MTRkMy1jMzlhLTQ3ODEtYjdiZC04Yjk2ZjVhNTEwMGQSBWxvY2Fs
+        properties: {email: morty@the-citadel.com, roles: [editor]}
+      - id: CiRmZDI2MTRkMy1jMzlhLTQ3ODEtYjdiZC04Yjk2ZjVhNTEwMGQSBWxvY2Fs
+        properties: {email: summer@the-smiths.com, roles: [editor]}
+      - id: CiRmZDQ2MTRkMy1jMzlhLTQ3ODEtYjdiZC04Yjk2ZjVhNTEwMGQSBWxvY2Fs
+        properties: {email: jerry@the-smiths.com, roles: [viewer]}
+  rules:
+    - {name: everybody reads, may: [can_read_user, can_read_todos]}
+    - {name: who writes creates, who: {properties: {roles: [editor, admin, evil_genius]}}, may: can_create_todo}
+    - {name: a genius changes any, who: {properties: {roles: evil_genius}}, may: can_update_todo}
+    - {name: an admin deletes any, who: {properties: {roles: admin}}, may: can_delete_todo}
+    - name: one's own
+      who: {properties: {roles: [editor, admin]}}
+      may: [can_update_todo, can_delete_todo]
+      where: [resource.properties.ownerID == subject.properties.email]
+    - {name: everybody looks, may: GET, on: {kind: route}}
+    - {name: who writes, who: {properties: {roles: [editor, admin]}}, may: [POST, PUT, DELETE], on: {kind: route, id: "/todos*"}}
+    - {name: nothing else, may_not: "*"}
+"""
+CERTIFICATION = """
+scope:
+  known:
+    subjects: [{kind: user, id: bob, properties: {role: admin}}]
+    resources:
+      - {kind: record, id: record-1, properties: {status: active}}
+      - {kind: record, id: record-2, properties: {status: archived}}
+  rules:
+    - {who: {id: alice}, may: [read, write], on: {id: record-1}}
+    - {who: {id: bob}, may: read, on: {id: record-1}}
+    - {who: {id: bob}, may_not: write, on: {id: record-1}}
+    - {who: {id: alice}, may_not: write, on: {properties: {status: archived}}}
+    - {who: {properties: {role: admin}}, may: write, on: {properties: {status: archived}}}
+    - {who: {id: alice}, may: delete, with: {soft: true}, on: {id: record-1}}
+    - {name: nothing else, may_not: "*"}
+"""
+
+
+def policy(section: str) -> RiskPolicy:
+    return parse(shipped_text() + section)
+
+
+def scope(*rules: str) -> Scope:
+    return policy("\nscope:\n  rules:\n" + "".join(f"    - {rule}\n" for rule in rules)).scope
+
+
+def asked(scope: Scope, request: dict) -> Permit:
+    subject, action, resource = request["subject"], request["action"], request["resource"]
+    return permits(
+        scope,
+        Thing(subject["id"], subject["type"], subject.get("properties", {})),
+        Thing(action["name"], properties=action.get("properties", {})),
+        Thing(resource["id"], resource["type"], resource.get("properties", {})),
+        request.get("context", {}),
+    )
+
+
+def vectors(name: str) -> dict:
+    return json.loads((VECTORS / name).read_text())
+
+
+TODO_CASES = vectors("todo-decisions-authorization-api-1_0-02.json")
+BASIC_CASES = [case for case in vectors("certification-basic.json")["cases"] if "decision" in case["expect"]]
+
+
+@pytest.mark.parametrize(
+    "case", TODO_CASES["evaluation"], ids=lambda case: f"{case['request']['subject']['id'][4:10]} {case['request']['action']['name']}"
+)
+def test_the_todo_scenario_is_a_policy(case):
+    assert asked(policy(TODO).scope, case["request"]).allowed is case["expected"]
+
+
+def test_the_todo_scenario_answers_many_at_once_alike():
+    for case in TODO_CASES["evaluations"]:
+        request = case["request"]
+        found = [asked(policy(TODO).scope, request | one).allowed for one in request["evaluations"]]
+        assert found == [one["decision"] for one in case["expected"]]
+
+
+def test_the_gateway_scenario_is_the_same_policy():
+    cases = vectors("api-gateway-decisions.json")["evaluation"]
+    found = [asked(policy(TODO).scope, case["request"]).allowed for case in cases]
+    assert found == [case["expected"] for case in cases]
+    assert {True, False} == set(found)
+
+
+@pytest.mark.parametrize("case", BASIC_CASES, ids=lambda case: case["id"])
+def test_the_certification_fixture_is_a_policy(case):
+    assert asked(policy(CERTIFICATION).scope, case["request"]).allowed is case["expect"]["decision"]
+
+
+ALICE, RECORD = Thing("alice", "user", {"role": "clerk", "tenant": "acme"}), Thing("r-1", "record", {"owner": "alice", "size": 3})
+READ = Thing("read")
+
+
+@pytest.mark.parametrize(
+    ("rule", "fits"),
+    [
+        ("{may: read}", True),
+        ("{may: 're*'}", True),
+        ("{may: write}", False),
+        ("{who: {kind: user}, may: read}", True),
+        ("{who: {kind: [robot, user]}, may: read}", True),
+        ("{who: {kind: robot}, may: read}", False),
+        ("{who: {id: 'al*'}, may: read}", True),
+        ("{who: {id: 'AL*'}, may: read}", False),
+        ("{who: {properties: {role: clerk}}, may: read}", True),
+        ("{who: {properties: {role: [boss, 'cl*']}}, may: read}", True),
+        ("{who: {properties: {team: '*'}}, may: read}", False),
+        ("{on: {properties: {size: 3}}, may: read}", True),
+        ("{on: {properties: {size: true}}, may: read}", False),
+        ("{on: {properties: {size: '3'}}, may: read}", False),
+        ("{may: read, where: [resource.properties.owner == subject.id]}", True),
+        ("{may: read, where: [resource.properties.owner != subject.id]}", False),
+        ("{may: read, where: [resource.properties.size <= 3, resource.properties.size > 2.5]}", True),
+        ("{may: read, where: ['resource.properties.owner < 4']}", False),
+        ("{may: read, where: [resource.properties.nobody == subject.id]}", False),
+        ("{may: read, where: [resource.properties.nobody != subject.id]}", False),
+        ("{may: read, where: ['subject.properties.tenant == \"acme\"']}", True),
+        ("{may: read, where: [context.ip in context.trusted]}", True),
+        ("{may: read, where: [context.ip not in context.trusted]}", False),
+        ("{may: read, where: [context.ip in resource.properties.owner]}", False),
+        ("{may: read, with: {soft: true}}", False),
+    ],
+)
+def test_a_rule_fits_where_all_that_it_names_does(rule, fits):
+    context = {"ip": "10.0.0.1", "trusted": ["10.0.0.1"]}
+    assert permits(scope(rule), ALICE, READ, RECORD, context).allowed is fits
+
+
+def test_the_first_rule_that_fits_is_the_answer_and_says_so():
+    both = scope("{name: clerks read, who: {properties: {role: clerk}}, may: read}", "{name: shut, may_not: '*', because: closed for good}")
+    assert permits(both, ALICE, READ, RECORD) == Permit(Answer.ALLOWED, "clerks read", "Rule “clerks read”: alice may read on r-1.")
+    assert permits(both, Thing("bob"), READ, RECORD) == Permit(Answer.DENIED, "shut", "Rule “shut”: closed for good.")
+    assert permits(Scope(), ALICE, READ, RECORD).answer is Answer.SILENT
+
+
+def test_what_the_policy_knows_stands_above_what_a_message_says():
+    known = policy(CERTIFICATION).scope
+    lying = Thing("record-2", "record", {"status": "active"})
+    assert permits(known, Thing("alice", "user"), Thing("write"), lying).denied
+    robot = Thing("bob", "robot")
+    assert permits(known, robot, Thing("write"), Thing("record-2", "record")).rule == "nothing else"
+
+
+@pytest.mark.parametrize(
+    ("section", "path", "code"),
+    [
+        ("scope: {rules: [{who: {id: a}}]}", "scope.rules[0]", "may_or_may_not"),
+        ("scope: {rules: [{may: a, may_not: b}]}", "scope.rules[0]", "may_or_may_not"),
+        ("scope: {rules: [{may: a, who: {}}]}", "scope.rules[0].who", "empty"),
+        ("scope: {rules: [{may: a, whom: {id: a}}]}", "scope.rules[0].whom", "unknown"),
+        ("scope: {rules: [{may: a, where: [owner is me]}]}", "scope.rules[0].where[0]", "no_comparison"),
+        ("scope: {rules: [{may: a, where: [owner == subject.id]}]}", "scope.rules[0].where[0]", "unknown_path"),
+        ("scope: {rules: [{name: x, may: a}, {name: x, may: b}]}", "scope.rules[1]", "twice"),
+        ("scope: {rules: [{may: a, on: {properties: {p: {q: 1}}}}]}", "scope.rules[0].on.properties.p", "wrong_type"),
+        ("scope: {known: {subjects: [{id: a}]}, rules: []}", "scope.known.subjects[0].properties", "missing"),
+        ("scope: {}", "scope.rules", "missing"),
+        ("ramp: {approvers: 1}", "ramp.approvers", "not_a_number_between"),
+        ("ramp: {backtest_weeks: 1}", "ramp.backtest_weeks", "unknown"),
+    ],
+)
+def test_a_fault_of_a_rule_names_its_path_and_line(section, path, code):
+    with pytest.raises(BadInput) as refused:
+        policy(section)
+    assert [(fault.path, fault.code) for fault in refused.value.faults] == [(path, code)]
+    assert refused.value.faults[0].detail.startswith(f"line {len(shipped_text().splitlines()) + 1}:")
+
+
+def test_a_policy_without_rules_keeps_its_digest_and_one_with_rules_has_another():
+    assert replace(SHIPPED, scope=Scope()).digest == SHIPPED.digest
+    assert policy(CERTIFICATION).digest not in (SHIPPED.digest, policy(TODO).digest)
+    assert policy(CERTIFICATION).digest == policy(CERTIFICATION).digest
+
+
+# -- in the judgement ----------------------------------------------------------------------------------------------------------------------
+
+
+def codes(facts, rules: Scope) -> dict[str, tuple[float, Standing]]:
+    return {one.code: (one.strength, one.standing) for one in fired(facts, replace(SHIPPED, scope=rules)) if one.code != "source_claim"}
+
+
+def test_an_allowed_secret_is_no_unexpected_one_and_the_claim_of_it_is_contradicted():
+    assert codes(etl(), Scope())["unexpected_secret_read"] == (1.0, Standing.CONFIRMED)
+    allowed = scope("{who: {kind: service_account, id: etl_reader}, may: secret.read, on: {id: 'vault.*'}}")
+    assert codes(etl(), allowed)["unexpected_secret_read"] == (0.0, Standing.CONTRADICTED)
+
+
+def test_a_session_that_nobody_vouches_for_is_excused_by_no_rule():
+    stranger = replace(etl(), session="", sessions=tuple(replace(one, discovered=True) for one in etl().sessions))
+    allowed = scope("{may: secret.read}")
+    assert codes(stranger, allowed)["unexpected_secret_read"][1] is Standing.CLAIMED
+
+
+def test_a_rule_denies_what_a_workflow_allows():
+    inside = replace(etl(), resource=ResourceFacts(id="vault.ingest_key", kind="table", sensitivity=Sensitivity.CRITICAL))
+    assert codes(inside, Scope())["unexpected_secret_read"][1] is Standing.CONTRADICTED
+    denied = scope("{name: no secrets, may_not: secret.read, on: {properties: {sensitivity: critical}}}")
+    assert codes(inside, denied)["unexpected_secret_read"] == (1.0, Standing.CONFIRMED)
+
+
+@pytest.mark.parametrize(
+    ("action", "code"),
+    [
+        ("token.mint", "token_mint"),
+        ("privilege.change", "privilege_change"),
+        ("data.export", "role_confusion"),
+        ("anything", "role_confusion"),
+    ],
+)
+def test_every_denied_action_is_a_finding_of_our_own(action, code):
+    facts = replace(etl(), action=ActionFacts(name=action))
+    assert codes(facts, scope("{may_not: '*'}"))[code] == (1.0, Standing.OWN)
+
+
+def test_a_tool_is_denied_by_its_name():
+    facts = replace(etl(), action=ActionFacts(name="tool.call"), call=CallFacts(tool="send_money"))
+    assert "role_confusion" in codes(facts, scope("{may_not: 'tool:send_*'}"))
+    assert "role_confusion" not in codes(facts, scope("{may_not: 'tool:read_*'}"))
