@@ -91,6 +91,23 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Trail",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("newest_at", models.DateTimeField()),
+                ("kept", models.JSONField(default=dict)),
+                ("identity", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="containment.identity")),
+                (
+                    "session",
+                    models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="containment.session"),
+                ),
+            ],
+            options={
+                "db_table": "trail",
+                "ordering": ["-newest_at"],
+            },
+        ),
+        migrations.CreateModel(
             name="Activity",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
@@ -161,5 +178,13 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("about__in", ["resource", "action", "pair", "move"])), name="habit_is_about_something_known"
             ),
+        ),
+        migrations.AddIndex(
+            model_name="trail",
+            index=models.Index(fields=["newest_at"], name="trail_by_age"),
+        ),
+        migrations.AddConstraint(
+            model_name="trail",
+            constraint=models.UniqueConstraint(fields=("identity", "session"), name="one_trail_per_session", nulls_distinct=False),
         ),
     ]

@@ -49,6 +49,26 @@ class Activity(models.Model):
         return f"{self.action} at {self.occurred_at:%Y-%m-%d %H:%M:%S}"
 
 
+class Trail(models.Model):
+    """The last steps of one session, and when it first and last took each action. Without a session: of what an identity did outside of
+    any that was named. `kept` is what containment.domain.trail writes."""
+
+    id = models.BigAutoField(primary_key=True)
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+")
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, null=True, related_name="+")
+    newest_at = models.DateTimeField()
+    kept = models.JSONField(default=dict)
+
+    class Meta:
+        db_table = "trail"
+        ordering = ["-newest_at"]
+        constraints = [models.UniqueConstraint(fields=["identity", "session"], nulls_distinct=False, name="one_trail_per_session")]
+        indexes = [models.Index(fields=["newest_at"], name="trail_by_age")]
+
+    def __str__(self) -> str:
+        return f"trail of {self.session_id or self.identity_id}"
+
+
 class Baseline(models.Model):
     """What one identity usually does in one role, workflow and tenant. `learned` is the compact rest: days, counts and rate windows, as
     containment.domain.baseline writes it."""
