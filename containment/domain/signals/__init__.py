@@ -23,7 +23,6 @@ from containment.domain.signals.identity_violation import identity_violation
 from containment.domain.signals.privilege_change import privilege_change
 from containment.domain.signals.role_confusion import role_confusion
 from containment.domain.signals.scope import by_rule
-from containment.domain.signals.scope import by_rule
 from containment.domain.signals.session_ttl import session_ttl
 from containment.domain.signals.source_claim import source_claim
 from containment.domain.signals.token_mint import token_mint
@@ -92,20 +91,25 @@ def fired(facts: Facts, policy: RiskPolicy) -> tuple[Fired, ...]:
     return tuple(one for one in counted if one is not None)
 
 
-def _own(facts: Facts, policy: RiskPolicy) -> dict[str, Finding]:
-    found: dict[str, Finding] = {}
+def candidates(facts: Facts, policy: RiskPolicy) -> list[Finding]:
+    """Everything found, by ourselves or for us; of one code there may be several, of which the one that counts most is taken."""
     ours = [signal(facts) for signal in SIGNALS.values()] + [signal(facts, policy) for signal in POLICY_SIGNALS.values()]
-    for finding in (*facts.observed, *ours):
-        if finding is None:
-            continue
+    found = [finding for finding in (*facts.observed, *ours) if finding is not None]
+    for finding in found:
         if finding.code not in FAMILIES or finding.code == SOURCE_CLAIM:
             raise ValueError(f"{finding.code!r} is no signal that can be observed")
+    if (ruling := by_rule(facts, policy.scope)) is not None:  # the policy's own word stands above what workflows and roles say
+        found = [finding for finding in found if finding.code != ruling.code]
+        if ruling.finding is not None:
+            found.append(ruling.finding)
+    return found
+
+
+def _own(facts: Facts, policy: RiskPolicy) -> dict[str, Finding]:
+    found: dict[str, Finding] = {}
+    for finding in candidates(facts, policy):
         if finding.code not in found or _counts(finding, policy) > _counts(found[finding.code], policy):
             found[finding.code] = finding
-    if (ruling := by_rule(facts, policy.scope)) is not None:  # the policy's own word stands above what workflows and roles say
-        found.pop(ruling.code, None)
-        if ruling.finding is not None:
-            found[ruling.code] = ruling.finding
     return found
 
 
