@@ -19,7 +19,7 @@ from approvals.models import ExceptionGrant, Hold
 from approvals.refusals import AlreadyEnded
 from audit import clock, nudges
 from audit.record import record, story
-from containment import gather, inventory, plans, policies, reviewers, targets
+from containment import gather, gists, inventory, plans, policies, reviewers, targets
 from containment.domain.decide import Verdict
 from containment.domain.facts import Facts
 from containment.domain.families import Pattern
@@ -120,6 +120,7 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
         case Verdict.EXEMPT:
             decision.grant = ExceptionGrant.objects.get(pk=UUID(judgement.choice.grant))
     decision.save(force_insert=True)
+    gists.keep(decision, facts, policy)
     detection.state, detection.next_at, detection.crash_count = "decided", None, 0
     detection.save(update_fields=["identity", "state", "next_at", "crash_count"])
     return decision
