@@ -78,7 +78,9 @@ DETECTION_SCHEMA: dict[str, Any] = _object(
     session=_object(["id"], id=_text(200), role=_text(200), workflow=_text(200)),
     credential=_object(["kind", "id"], kind=_text(50), id=_text(500)),
     action=_object(["name"], name=_text(100), count={"type": "integer", "minimum": 1, "maximum": 1_000_000}),
-    resource=_object(["kind", "id"], kind=_text(50), id=_text(500)),
+    resource=_object(
+        ["kind", "id"], kind=_text(50), id=_text(500), system=_text(200, description="where it lives: a database, a mail service")
+    ),
     workload=_object(
         [], **{name: {"type": "string"} for name in ("attestation", "image", "issuer", "subject", "audience", "network", "environment")}
     ),

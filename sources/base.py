@@ -31,6 +31,7 @@ class Reading:
     credential_id: str = ""
     resource_kind: str = ""
     resource_id: str = ""
+    resource_system: str = ""
     workload: Mapping[str, Any] = field(default_factory=dict)
     context: Mapping[str, Any] = field(default_factory=dict)
 

@@ -25,21 +25,25 @@ _PARTS: dict[str, tuple[set[str], set[str]]] = {  # member -> (needed, optional)
     "session": ({"id"}, {"role", "workflow"}),
     "credential": ({"kind", "id"}, set()),
     "action": ({"name"}, {"count"}),
-    "resource": ({"kind", "id"}, set()),
+    "resource": ({"kind", "id"}, {"system"}),
 }
 _WORKLOAD = {"attestation", "image", "issuer", "subject", "audience", "network", "environment"}
 
 
 def read(message: Any) -> Reading:
     """BadInput when the message is not a detection; it then carries all faults, not the first."""
-    reader = _Reader()
+    reader = Reader()
     reading = reader.reading(message)
     if reading is None:
         raise BadInput(reader.faults)
     return reading
 
 
-class _Reader:
+class Reader:
+    """Collects faults while it reads. `parts`: the members that are objects, with what each needs and may have."""
+
+    parts = _PARTS
+
     def __init__(self) -> None:
         self.faults: list[Fault] = []
 
@@ -53,54 +57,65 @@ class _Reader:
         for name in raw:
             if name not in MEMBERS:
                 self.fault(str(name), "unknown_member", "There is no such member. Free facts go into context.")
-        parts = {name: self._part(raw, name) for name in _PARTS}
+        parts = {name: self.part(raw, name) for name in _PARTS}
         for name in ("identity", "action"):
             if name not in raw:
                 self.fault(name, "missing", "This member is needed.")
         identity, session, credential, action, resource = (parts[name] for name in _PARTS)
-        count = action.get("count", 1)
-        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 1_000_000:
-            self.fault("action.count", "out_of_range", "A whole number from 1 to 1,000,000.")
-            count = 1
-        name = self._text(action, "name", "action.name", 100) if "name" in action else ""
-        if name and not _CODE.match(name):
-            self.fault("action.name", "wrong_form", "Lower-case words joined by dots, such as secret.read.")
-        kind = identity.get("kind")
-        if "kind" in identity and kind not in KINDS:
-            self.fault("identity.kind", "unknown_value", f"Must be one of {', '.join(KINDS)}.")
+        name, count, kind = self.action(action), self.count(action), self.kind(identity)
         made: dict[str, Any] = {
-            "external_id": self._text(raw, "external_id", "external_id", 200),
-            "title": self._text(raw, "title", "title", 300),
+            "external_id": self.text(raw, "external_id", "external_id", 200),
+            "title": self.text(raw, "title", "title", 300),
             "severity": self._choice(raw, "severity", SEVERITIES),
             "confidence": self._share(raw, "confidence"),
-            "occurred_at": self._moment(raw, "occurred_at"),
-            "identity_kind": str(kind),
-            "identity_provider": self._text(identity, "provider", "identity.provider", 100) if identity else "",
-            "identity_subject": self._text(identity, "subject", "identity.subject", 500) if identity else "",
+            "occurred_at": self.moment(raw, "occurred_at"),
+            "identity_kind": kind,
+            "identity_provider": self.text(identity, "provider", "identity.provider", 100) if identity else "",
+            "identity_subject": self.text(identity, "subject", "identity.subject", 500) if identity else "",
             "action": name,
             "action_count": count,
             "claims": self._claims(raw),
-            "source": self._text(raw, "source", "source", 100) if "source" in raw else "",
-            "session": self._text(session, "id", "session.id", 200) if session else "",
-            "session_role": self._text(session, "role", "session.role", 200) if "role" in session else "",
-            "session_workflow": self._text(session, "workflow", "session.workflow", 200) if "workflow" in session else "",
-            "credential_kind": self._text(credential, "kind", "credential.kind", 50) if credential else "",
-            "credential_id": self._text(credential, "id", "credential.id", 500) if credential else "",
-            "resource_kind": self._text(resource, "kind", "resource.kind", 50) if resource else "",
-            "resource_id": self._text(resource, "id", "resource.id", 500) if resource else "",
+            "source": self.text(raw, "source", "source", 100) if "source" in raw else "",
+            "session": self.text(session, "id", "session.id", 200) if session else "",
+            "session_role": self.text(session, "role", "session.role", 200) if "role" in session else "",
+            "session_workflow": self.text(session, "workflow", "session.workflow", 200) if "workflow" in session else "",
+            "credential_kind": self.text(credential, "kind", "credential.kind", 50) if credential else "",
+            "credential_id": self.text(credential, "id", "credential.id", 500) if credential else "",
+            "resource_kind": self.text(resource, "kind", "resource.kind", 50) if resource else "",
+            "resource_id": self.text(resource, "id", "resource.id", 500) if resource else "",
+            "resource_system": self.text(resource, "system", "resource.system", 200) if "system" in resource else "",
             "workload": self._workload(raw),
-            "context": self._context(raw),
+            "context": self.context(raw),
         }
         return None if self.faults else Reading(**made)
 
-    def _part(self, raw: Mapping[str, Any], name: str) -> dict[str, Any]:
+    def action(self, action: Mapping[str, Any]) -> str:
+        name = self.text(action, "name", "action.name", 100) if "name" in action else ""
+        if name and not _CODE.match(name):
+            self.fault("action.name", "wrong_form", "Lower-case words joined by dots, such as secret.read.")
+        return name
+
+    def count(self, action: Mapping[str, Any]) -> int:
+        count = action.get("count", 1)
+        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 1_000_000:
+            self.fault("action.count", "out_of_range", "A whole number from 1 to 1,000,000.")
+            return 1
+        return count
+
+    def kind(self, identity: Mapping[str, Any]) -> str:
+        kind = identity.get("kind")
+        if "kind" in identity and kind not in KINDS:
+            self.fault("identity.kind", "unknown_value", f"Must be one of {', '.join(KINDS)}.")
+        return str(kind)
+
+    def part(self, raw: Mapping[str, Any], name: str) -> dict[str, Any]:
         if name not in raw or raw[name] is None:
             return {}
         part = raw[name]
         if not isinstance(part, dict):
             self.fault(name, "wrong_type", "An object is needed here.")
             return {}
-        needed, optional = _PARTS[name]
+        needed, optional = self.parts[name]
         for member in part:
             if member not in needed | optional:
                 self.fault(f"{name}.{member}", "unknown_member", f"Known are {', '.join(sorted(needed | optional))}.")
@@ -108,7 +123,7 @@ class _Reader:
             self.fault(f"{name}.{member}", "missing", "This member is needed.")
         return part
 
-    def _text(self, raw: Mapping[str, Any], member: str, path: str, longest: int) -> str:
+    def text(self, raw: Mapping[str, Any], member: str, path: str, longest: int) -> str:
         if member not in raw:
             if "." not in path:
                 self.fault(path, "missing", "This member is needed.")
@@ -140,7 +155,7 @@ class _Reader:
             return float(value)
         return 0.0
 
-    def _moment(self, raw: Mapping[str, Any], member: str) -> datetime | None:
+    def moment(self, raw: Mapping[str, Any], member: str) -> datetime | None:
         value = raw.get(member)
         if member not in raw:
             self.fault(member, "missing", "This member is needed.")
@@ -179,7 +194,7 @@ class _Reader:
                 self.fault(f"workload.{member}", "wrong_type", "A text of at most 500 characters.")
         return value
 
-    def _context(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    def context(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
         value = {} if raw.get("context") is None else raw["context"]
         if not isinstance(value, dict):
             self.fault("context", "wrong_type", "An object is needed here.")

@@ -154,9 +154,11 @@ def chosen(exact: Baseline | None, own: Baseline | None, *, enough: float) -> Ba
     return own or exact
 
 
-def overflow(baseline: Baseline) -> dict[str, int]:
+def let_go(baseline: Baseline) -> dict[str, int]:
     """How many habits of a sort have to go, the longest unused first. A tenth goes at once, so that a full baseline rarely has to look."""
-    return {about: kept - MOST[about] * 9 // 10 for about, kept in baseline.kept.items() if kept > MOST[about]}
+    gone = {about: kept - MOST[about] * 9 // 10 for about, kept in baseline.kept.items() if kept > MOST[about]}
+    baseline.kept |= {about: baseline.kept[about] - count for about, count in gone.items()}
+    return gone
 
 
 def written(baseline: Baseline) -> dict[str, Any]:

@@ -76,6 +76,10 @@ def add(trail: Trail, event: Event, step: StepFacts) -> None:
         trail.firsts[step.action] = made
 
 
+def copied(trail: Trail) -> Trail:
+    return Trail(trail.loose, trail.newest_at, trail.number, list(trail.latest), dict(trail.firsts), dict(trail.lasts))
+
+
 def written(trail: Trail) -> dict[str, Any]:
     return {
         "number": trail.number,
