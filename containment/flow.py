@@ -19,7 +19,7 @@ from approvals.models import ExceptionGrant, Hold
 from approvals.refusals import AlreadyEnded
 from audit import clock, nudges
 from audit.record import record, story
-from containment import gather, gists, inventory, plans, policies, reviewers, targets
+from containment import gather, gists, inventory, limits, plans, policies, reviewers, targets
 from containment.domain.decide import Verdict
 from containment.domain.facts import Facts
 from containment.domain.families import Pattern
@@ -165,6 +165,8 @@ def _judge(detection: Detection, policy: RiskPolicy, now: datetime, generation: 
         facts, judgement, pattern = _under_the_fitting_plan(detection, gather.without_grant(facts, judgement.choice.grant), policy)
     if judgement.choice.spends or judgement.choice.raises:
         left = _budget_left(detection, policy)
+        if judgement.choice.spends and (why := _over_its_budget(detection, policy)):
+            return _under_the_fitting_plan(detection, gather.from_observed_source(facts, why), policy)
         if left != facts.budget_left:
             facts, judgement, pattern = _under_the_fitting_plan(detection, gather.with_budget(facts, left), policy)
         if judgement.verdict is Verdict.HOLD and judgement.choice.grouped:
@@ -176,6 +178,12 @@ def _budget_left(detection: Detection, policy: RiskPolicy) -> int:
     """Counted under its lock, so that no two spend the same last one."""
     BudgetLock.objects.select_for_update().get_or_create(name="containment")
     return gather.budget_left(detection, policy, now=clock.now())
+
+
+def _over_its_budget(detection: Detection, policy: RiskPolicy) -> str:
+    """Counted under the budget's lock as well. A source that is over its own budget observes from now on."""
+    allows = policy.budget.per_source_hour if policy.budget else 0
+    return limits.over_budget(detection.source, detection.identity, policy_allows=allows, now=clock.now())
 
 
 def _spared(detection: Detection, judgement: Judgement) -> bool:

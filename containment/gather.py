@@ -16,6 +16,7 @@ from accounts.models import Team
 from approvals import grants
 from approvals.domain.coverage import Seen, covers
 from approvals.models import ExceptionGrant, Hold
+from containment import limits
 from containment.domain.facts import (
     BOTH_STAGES,
     ActionFacts,
@@ -86,7 +87,7 @@ def facts_of(detection: Detection, policy: RiskPolicy, *, now: datetime, generat
     return Facts(
         now=now,
         identity=_identity(identity, sessions, uses, documents),
-        detection=_detection(detection),
+        detection=_detection(detection, now),
         action=ActionFacts(name=detection.action, count=detection.action_count),
         resource=_resource(detection.resource) if detection.resource else None,
         credential=_credential(credential, users) if credential else None,
@@ -103,18 +104,20 @@ def facts_of(detection: Detection, policy: RiskPolicy, *, now: datetime, generat
 
 
 def budget_left(detection: Detection, policy: RiskPolicy, *, now: datetime) -> int:
-    """How many automatic containments the policy still allows, the smallest of its limits. Distinct identities, not runs."""
+    """How many automatic containments the policy and the source's own budget still allow, the smallest limit. Distinct identities, not
+    runs."""
     if policy.budget is None:
         return 0
     spent = ContainmentSpend.objects.filter(at__gt=now - _DAY)
     kind = detection.identity.kind
     contained = Run.objects.filter(state__in=LIVE - {"waiting", "prepared"}, target__kind=kind)
-    return policy.budget.left(
+    by_policy = policy.budget.left(
         source_hour=spent.filter(source=detection.source, at__gt=now - _HOUR).values("identity").distinct().count(),
         day=spent.values("identity").distinct().count(),
         of_kind=contained.values("identity_ref").distinct().count(),
         size_of_kind=Identity.objects.filter(kind=kind, merged_into__isnull=True).count(),
     )
+    return min(by_policy, limits.budget_left(detection.source, detection.identity, now=now))
 
 
 def sparing(facts: Facts, stage_cuts: Mapping[str, frozenset[Stage]]) -> Facts:
@@ -131,6 +134,13 @@ def under_no_run(facts: Facts) -> Facts:
 def without_credential_measure(facts: Facts) -> Facts:
     """The same facts under a plan that cannot cut the credential alone."""
     return replace(facts, credential_alone=False)
+
+
+def from_observed_source(facts: Facts, because: str) -> Facts:
+    """The same facts, now that the source is only observed."""
+    assert facts.detection is not None  # noqa: S101 - only a detection has a source
+    source = replace(facts.detection.source, observes_because=because)
+    return replace(facts, detection=replace(facts.detection, source=source))
 
 
 def with_budget(facts: Facts, left: int) -> Facts:
@@ -210,11 +220,18 @@ def _attested(attested: Mapping[str, Any]) -> WorkloadFacts:
     )
 
 
-def _detection(detection: Detection) -> DetectionFacts:
+def _detection(detection: Detection, now: datetime) -> DetectionFacts:
     context, source = detection.context, detection.source
     return DetectionFacts(
         id=str(detection.pk),
-        source=SourceFacts(name=source.name, trust=source.trust, ceiling=Ceiling(source.ceiling)),
+        source=SourceFacts(
+            name=source.name,
+            trust=source.trust,
+            ceiling=Ceiling(source.ceiling),
+            max_age_seconds=source.max_age_seconds,
+            observes_because=detection.observed_because or limits.observed_because(source, at=now),
+        ),
+        received_at=detection.received_at,
         occurred_at=detection.occurred_at,
         severity=Severity(detection.severity),
         confidence=detection.confidence,

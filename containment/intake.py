@@ -15,7 +15,7 @@ from django.db import IntegrityError
 
 from audit import clock
 from audit.record import attempt, record, story
-from containment import fingerprints
+from containment import fingerprints, limits
 from containment.models import Credential, CredentialUse, Detection, DetectionBody, Identity, IdentityAlias, Resource, Session, Source
 from containment.refusals import OutOfSource
 from core import masking
@@ -33,16 +33,35 @@ class Received:
     differs: bool
 
 
-@story
-def receive(reading: Reading, message: Mapping[str, Any], *, actor: Actor) -> Received:
-    """Store a detection, or find the one that the same (source, external id) made before. OutOfSource where the token may not say this."""
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Messages were counted against their source's rate. `observed_because`: it is only observed."""
+
+    observed_because: str
+
+
+def receive(reading: Reading, message: Mapping[str, Any], *, actor: Actor, admitted: Admitted | None = None) -> Received:
+    """Store a detection, or find the one that the same (source, external id) made before. OutOfSource where the token may not say this.
+    Inside a story, it was `admitted` before that began.
+    """
     source = source_of(reading, actor)
+    return _receive(reading, message, source, admitted or Admitted(limits.admit(source)), actor)
+
+
+def admit(actor: Actor, count: int) -> Admitted:
+    """Count messages that are about to be stored, whatever becomes of each."""
+    source = Source.objects.filter(name=actor.source).first()
+    return Admitted(limits.admit(source, count) if source else "")
+
+
+@story
+def _receive(reading: Reading, message: Mapping[str, Any], source: Source, admitted: Admitted, actor: Actor) -> Received:
     fingerprint = digest(masking.in_message(_masked(message, fingerprints.of), _fingerprint_of_text))
     earlier = Detection.objects.filter(source=source, external_id=reading.external_id).first()
     if earlier is None:
         try:
             with attempt():
-                return Received(_store(reading, message, fingerprint, source, actor), duplicate=False, differs=False)
+                return Received(_store(reading, message, fingerprint, source, admitted, actor), duplicate=False, differs=False)
         except IntegrityError:
             earlier = Detection.objects.get(source=source, external_id=reading.external_id)  # another delivery was faster
     return Received(earlier, duplicate=True, differs=earlier.body_digest != fingerprint)
@@ -77,7 +96,7 @@ def find_identity(provider: str, subject: str) -> Identity | None:
     return identity
 
 
-def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, source: Source, actor: Actor) -> Detection:
+def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, source: Source, admitted: Admitted, actor: Actor) -> Detection:
     now = clock.now()
     identity = _identity(reading, now)
     _may_speak_about(source, identity.kind)  # of a known identity the inventory's word counts, not the message's
@@ -103,6 +122,7 @@ def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, sourc
         workload=dict(reading.workload),
         claimed_kind=reading.identity_kind if reading.identity_kind != identity.kind else "",
         posted_by=actor.principal,
+        observed_because=admitted.observed_because,
         occurred_at=reading.occurred_at,
         received_at=now,
         next_at=now + DECIDE_WITHIN,

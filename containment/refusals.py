@@ -11,6 +11,18 @@ class OutOfSource(Forbidden):
     code = "out_of_source"
 
 
+class NoSuchSource(Missing):
+    code = "no_such_source"
+
+
+class ObservesAlready(Refusal):
+    code = "observes_already"
+
+
+class NotObserving(Refusal):
+    code = "not_observing"
+
+
 class NoPolicy(Refusal):
     """No risk policy is in force; nothing can be decided, and what arrives is kept until one is."""
 

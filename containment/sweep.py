@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 
 from approvals import grants, holds
 from audit import clock, nudges
-from containment import flow
+from containment import flow, limits
 from containment.models import Detection, Heartbeat
 from core.refusals import Refusal
 from playbooks import engine
@@ -64,7 +64,7 @@ class Sweeper:
 
 def sweep_once() -> bool:
     """One round. True when there was something to do."""
-    rounds: list[Callable[[], int]] = [_holds, _grants, _detections, _runs]
+    rounds: list[Callable[[], int]] = [_holds, _grants, _sources, _detections, _runs]
     return sum(_safely(one) for one in rounds) > 0
 
 
@@ -98,6 +98,10 @@ def _holds() -> int:
 
 def _grants() -> int:
     return len(grants.end_due(BATCH)) + len(grants.remind_due(BATCH))
+
+
+def _sources() -> int:
+    return limits.restore_due(BATCH)
 
 
 def _tried(work: Callable[[], object]) -> int:

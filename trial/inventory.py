@@ -185,7 +185,7 @@ CRITICAL = (
 @story
 def allow_the_detector() -> None:
     """The source that the trial's detections come from. It may speak about anybody."""
-    Source.objects.get_or_create(name=DETECTOR)
+    Source.objects.get_or_create(name=DETECTOR, defaults={"rate_per_minute": 60_000})
 
 
 @story

@@ -22,7 +22,7 @@ from api.v1.reads import DETECTIONS
 from audit import nudges
 from audit.record import story
 from containment import flow, intake
-from containment.intake import Received
+from containment.intake import Admitted, Received
 from containment.models import Decision
 from core.actor import Actor
 from core.refusals import BadInput, Refusal
@@ -100,7 +100,8 @@ class Batch(Endpoint):
         actor = self.actor(request)
         results: list[dict[str, Any]] = []
         for start in range(0, len(items), AT_A_TIME):
-            results += _take(items[start : start + AT_A_TIME], start, actor)
+            part = items[start : start + AT_A_TIME]
+            results += _take(part, start, intake.admit(actor, len(part)), actor)
         told = [result["status"] for result in results]
         counts = {"accepted": told.count(202), "duplicates": told.count(200)}
         return Response({**counts, "refused": len(told) - sum(counts.values()), "results": results}, status=202)
@@ -132,14 +133,14 @@ def _answer(received: Received, decision: Decision | None) -> dict[str, Any]:
 
 
 @story
-def _take(items: Sequence[gate.Item], start: int, actor: Actor) -> list[dict[str, Any]]:
-    return list(_results(items, start, actor))
+def _take(items: Sequence[gate.Item], start: int, admitted: Admitted, actor: Actor) -> list[dict[str, Any]]:
+    return list(_results(items, start, admitted, actor))
 
 
-def _results(items: Sequence[gate.Item], start: int, actor: Actor) -> Iterator[dict[str, Any]]:
+def _results(items: Sequence[gate.Item], start: int, admitted: Admitted, actor: Actor) -> Iterator[dict[str, Any]]:
     for index, item in enumerate(items, start):
         try:
-            received = _received(item, actor)
+            received = _received(item, admitted, actor)
         except Refusal as refusal:
             yield {"index": index, **_refused(refusal, f"[{index}]")}
         else:
@@ -149,10 +150,10 @@ def _results(items: Sequence[gate.Item], start: int, actor: Actor) -> Iterator[d
             yield told | {"duplicate": received.duplicate} | ({"differs": received.differs} if received.duplicate else {})
 
 
-def _received(item: gate.Item, actor: Actor) -> Received:
+def _received(item: gate.Item, admitted: Admitted, actor: Actor) -> Received:
     if item.faults:
         raise gate.Malformed(list(item.faults))
-    return intake.receive(native.read(item.value), item.value, actor=actor)
+    return intake.receive(native.read(item.value), item.value, actor=actor, admitted=admitted)
 
 
 def _refused(refusal: Refusal, at: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Decide: ten sentences, of which the first that is true wins, and two caps that may only lower what it said.
+"""Decide: ten sentences, of which the first that is true wins, and caps that may only lower what it said.
 
 Read SENTENCES from top to bottom: the order is the policy. What the verdict sets in motion is the business of containment.flow.
 """
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from containment.domain.bystanders import Bystander, inside
 from containment.domain.conclusive import Against, Conclusive
-from containment.domain.facts import Ceiling, CredentialUser, Facts, GrantFacts, Stage
+from containment.domain.facts import Ceiling, CredentialUser, DetectionFacts, Facts, GrantFacts, Stage
 from containment.domain.families import SOURCE_CLAIM
 from containment.domain.policy import HoldReason, Mode, RiskPolicy
 from containment.domain.risk import Waterfall
@@ -27,8 +27,15 @@ class Verdict(StrEnum):
 
 
 class Cap(StrEnum):
+    """What lowered the winning sentence: the source's ceiling, the date of the event, a source over its limits, observe mode."""
+
     CEILING = "ceiling"
+    AGE = "age"
+    SOURCE = "source"
     OBSERVE = "observe"
+
+
+AHEAD = timedelta(minutes=5)  # how far a sender's clock may run before ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +133,8 @@ Sentence = Callable[[Question], Choice | None]
 
 
 def decide(question: Question) -> Choice:
-    """The first sentence that is true, lowered by the source's ceiling and by observe mode."""
-    return _observed(question, _under_ceiling(question, _first(question, SENTENCES)))
+    """The first sentence that is true, lowered by the source's ceiling and limits and by observe mode."""
+    return _observed(question, _from_observed_source(question, _under_ceiling(question, _first(question, SENTENCES))))
 
 
 def _first(question: Question, sentences: Sequence[Sentence]) -> Choice:
@@ -211,7 +218,9 @@ def cooling_off(question: Question) -> Choice | None:
     said = f"A person {no.word} this at {no.at:%H:%M}"
     new = sorted(question.codes - no.codes)
     if not new and not question.conclusive:
-        return Choice(verdict=Verdict.WATCH, sentence=4, because=f"Seen again. {said}, and no new signal has come.", seen_again=True)
+        until = f"It cools off until {no.at + question.policy.cool_off:%H:%M} UTC."
+        because = f"Seen again. {said}, and no new signal has come. {until}"
+        return Choice(verdict=Verdict.WATCH, sentence=4, because=because, seen_again=True)
     return _hold(question, 4, HoldReason.COOL_OFF, f"{said}, but this is new: {', '.join(new) or question.why}.")
 
 
@@ -320,20 +329,62 @@ def _hold(
 
 def _under_ceiling(question: Question, choice: Choice) -> Choice:
     """Lowered to the most that the source may bring about: contain, hold, watch. Below contain nothing happens by itself."""
-    ceiling = question.facts.detection.source.ceiling if question.facts.detection else Ceiling.CONTAIN
+    ceiling, cap, why = _ceiling(question)
     if ceiling is Ceiling.CONTAIN or choice.verdict in (Verdict.WATCH, Verdict.EXEMPT):
         return choice
-    said = f"{choice.because} Its source may bring about no more than {ceiling}."
+    said = f"{choice.because} {why}"
     if choice.verdict is Verdict.COVERED:
-        return _unraised(question, choice, Cap.CEILING, said) if choice.raises or choice.releases else choice
+        return _unraised(question, choice, cap, said) if choice.raises or choice.releases else choice
     if ceiling is Ceiling.WATCH:
-        return _watched(choice, Cap.CEILING, said)
+        return _watched(choice, cap, said)
     if choice.verdict is Verdict.CONTAIN:
         hold = _hold(question, choice.sentence, HoldReason.CEILING, said)
-        return replace(hold, would_have=choice.verdict, would_have_stage=choice.stage, capped_by=(Cap.CEILING,))
+        return replace(hold, would_have=choice.verdict, would_have_stage=choice.stage, capped_by=(cap,))
     if choice.spends:
-        return replace(choice, because=said, interim=False, at_once=(), capped_by=(Cap.CEILING,))
+        return replace(choice, because=said, interim=False, at_once=(), capped_by=(cap,))
     return choice
+
+
+def _ceiling(question: Question) -> tuple[Ceiling, Cap, str]:
+    """The source's own; an event that it dates too far back, or ahead of our clock, is held at most."""
+    detection = question.facts.detection
+    if detection is None:
+        return Ceiling.CONTAIN, Cap.CEILING, ""
+    source = detection.source
+    if source.ceiling is Ceiling.CONTAIN and (why := _misdated(question.facts, detection)):
+        return Ceiling.HOLD, Cap.AGE, why
+    return source.ceiling, Cap.CEILING, f"Its source may bring about no more than {source.ceiling}."
+
+
+def _misdated(facts: Facts, detection: DetectionFacts) -> str:
+    received, oldest = detection.received_at or facts.now, detection.source.max_age_seconds
+    age = received - detection.occurred_at
+    if age < -AHEAD:
+        return f"It is dated {_span(-age)} ahead of the moment it arrived, so a person decides."
+    if oldest is not None and age > timedelta(seconds=oldest):
+        fresh = _span(timedelta(seconds=oldest))
+        return f"It was {_span(age)} old when it arrived; from {detection.source.name}, what is over {fresh} old is for a person to decide."
+    return ""
+
+
+def _span(length: timedelta) -> str:
+    """As people say it: 90 s, 12 min, 5 h, 3 days."""
+    seconds = int(length.total_seconds())
+    for unit, name in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds // unit} {name}"
+    return f"{seconds} s"
+
+
+def _from_observed_source(question: Question, choice: Choice) -> Choice:
+    """From a source that went over its rate or budget: recorded as would-have, while the other sources go on."""
+    why = question.facts.detection.source.observes_because if question.facts.detection else ""
+    if not why or choice.verdict is Verdict.WATCH:
+        return choice
+    said = f"{choice.because} Only observed: {why}"
+    if choice.verdict is Verdict.COVERED:
+        return _unraised(question, choice, Cap.SOURCE, said) if choice.raises or choice.releases else choice
+    return _watched(choice, Cap.SOURCE, said)
 
 
 def _observed(question: Question, choice: Choice) -> Choice:

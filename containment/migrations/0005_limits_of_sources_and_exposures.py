@@ -62,6 +62,7 @@ class Migration(migrations.Migration):
                 ("raised_at", models.DateTimeField()),
                 ("ended_at", models.DateTimeField(null=True)),
                 ("ended_because", models.TextField(blank=True, default="")),
+                ("pardoned", models.BooleanField(default=False)),
             ],
             options={
                 "db_table": "source_alarm",

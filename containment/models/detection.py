@@ -71,7 +71,8 @@ class SourceMeter(models.Model):
 
 
 class SourceAlarm(models.Model):
-    """A source went over a limit and observes since. At most one is open per source; `limit` is the allowed number then."""
+    """A source went over a limit and observes since. At most one is open per source; `limit` is the allowed number then.
+    `pardoned`: a person let it act again, with a fresh budget."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="alarms")
@@ -81,6 +82,7 @@ class SourceAlarm(models.Model):
     raised_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     ended_because = models.TextField(blank=True, default="")
+    pardoned = models.BooleanField(default=False)
 
     class Meta:
         db_table = "source_alarm"

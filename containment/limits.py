@@ -1,0 +1,220 @@
+"""Limits of sources: how much one may post, and how many identities it may bring to containment in an hour.
+
+Over either, a source observes: what it reports is stored and judged, and recorded as what would have been done. The others go on. It acts
+again by itself once it has kept to its rate for CALM, or once its budget has room; a person may say so at once.
+
+A message is counted in a transaction of its own, before it is stored: the counter of a source is locked for as long as one statement takes,
+and never while something waits for the audit trail, so that a flood makes no other source wait, nor its own messages for each other.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Max
+
+from audit import clock
+from audit.record import record, story
+from containment.models import ContainmentSpend, Identity, Source, SourceAlarm, SourceMeter
+from containment.refusals import NoSuchSource, NotObserving, ObservesAlready
+from core import masking
+from core.actor import CLOCK, SYSTEM, Actor
+from core.refusals import BadInput, Fault, Forbidden
+
+CALM = timedelta(minutes=10)
+LONGEST_REASON = 2000
+_HOUR, _MINUTE = timedelta(hours=1), timedelta(minutes=1)
+_STEP = timedelta(seconds=20)  # a flood that goes on moves the end of the calm this often, not with every message
+
+# A bucket that each message fills by one and time empties at the allowed rate. It holds the messages of one minute; the one that does not
+# fit any more is over, and fills it no further.
+_COUNT = """
+    INSERT INTO source_meter AS meter (source_id, level, minute, in_minute, minute_before, at)
+    VALUES (%(source)s, least(%(count)s, %(rate)s + 1), date_trunc('minute', clock_timestamp()), %(count)s, 0, clock_timestamp())
+    ON CONFLICT (source_id) DO UPDATE SET
+        level = least(%(rate)s + 1, %(count)s + greatest(
+            0, meter.level - extract(epoch FROM greatest(clock_timestamp() - meter.at, interval '0')) * %(rate)s / 60.0)),
+        in_minute = excluded.in_minute + CASE WHEN meter.minute = excluded.minute THEN meter.in_minute ELSE 0 END,
+        minute_before = CASE WHEN meter.minute = excluded.minute THEN meter.minute_before
+                             WHEN meter.minute = excluded.minute - interval '1 minute' THEN meter.in_minute ELSE 0 END,
+        minute = excluded.minute,
+        at = greatest(meter.at, clock_timestamp())
+    RETURNING level
+"""
+
+
+def admit(source: Source, count: int = 1) -> str:
+    """Count messages of a source. Says why it is only observed; empty where it may act."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT, {"source": source.pk, "count": count, "rate": source.rate_per_minute})
+        (level,) = cursor.fetchone() or (0.0,)
+    if level > source.rate_per_minute:
+        return _over_rate(source)
+    return observed_because(source)
+
+
+def observed_because(source: Source, *, at: datetime | None = None) -> str:
+    """Why the source is only observed at this moment (now, where none is given); empty where it acts."""
+    if source.state != "observing":
+        return ""
+    over = source.observes_until is not None and source.observes_until <= (at or clock.now())
+    return "" if over else source.observes_because
+
+
+def over_budget(source: Source, identity: Identity, *, policy_allows: int, now: datetime) -> str:
+    """Why this source may bring no further identity to containment, after which it observes; empty where it may. The caller holds the
+    budget's lock. Where the policy allows a source less than its own budget, people are asked instead: that limit is the policy's.
+    """
+    allowed = source.budget_per_hour
+    if allowed >= policy_allows:
+        return ""
+    brought = _brought(source, since=now - _HOUR)
+    if identity.pk in brought or len(brought) < allowed:
+        return ""
+    freed = ContainmentSpend.objects.filter(source=source, identity__in=brought).aggregate(at=Max("at"))["at"]
+    if allowed:
+        freed = sorted(brought.values())[len(brought) - allowed]
+    because = f"{source.name} brought {_many(allowed, 'identity', 'identities')} to containment within an hour, which is its budget."
+    return drop(source.pk, "budget", because, limit=allowed, until=max(now + CALM, (freed or now) + _HOUR)).observes_because
+
+
+def budget_left(source: Source, identity: Identity, *, now: datetime) -> int:
+    """How many identities the source may still bring to containment in this hour, this one among them."""
+    brought = _brought(source, since=now - _HOUR)
+    return max(0, source.budget_per_hour - len(brought.keys() - {identity.pk}))
+
+
+def _brought(source: Source, *, since: datetime) -> dict[UUID, datetime]:
+    """Identity -> when it was last contained because of this source. A person who lets the source act gives it a fresh budget."""
+    pardoned = source.alarms.filter(over="budget", pardoned=True).aggregate(at=Max("ended_at"))["at"]
+    spent = ContainmentSpend.objects.filter(source=source, at__gt=max(since, pardoned) if pardoned else since)
+    return dict(spent.values_list("identity").annotate(last=Max("at")))
+
+
+# -- dropping and coming back ----------------------------------------------------------------------------------------------------------
+
+
+def _over_rate(source: Source) -> str:
+    until = clock.now() + CALM
+    if source.state == "observing" and (source.observes_until is None or source.observes_until > until - _STEP):
+        return source.observes_because
+    because = f"{source.name} went over its rate of {_many(source.rate_per_minute, 'message')} a minute."
+    return drop(source.pk, "rate", because, limit=source.rate_per_minute, until=until).observes_because
+
+
+@story
+def drop(source_id: UUID, over: str, because: str, *, limit: int | None, until: datetime | None, actor: Actor = SYSTEM) -> Source:
+    """From now on it observes, and an alarm stands until it acts again. One that observes already does so for longer, if anything."""
+    source = _locked(source_id)
+    if source.state == "observing":
+        if source.observes_until is not None and (until is None or until > source.observes_until):
+            source.observes_until = until
+            source.save(update_fields=["observes_until"])
+        return source
+    source.state, source.observes_because, source.observes_until = "observing", because, until
+    source.save(update_fields=["state", "observes_because", "observes_until"])
+    alarm = SourceAlarm.objects.create(source=source, over=over, limit=limit, because=because, raised_at=clock.now())
+    record("source.dropped", source.ref, actor=actor, about=[alarm.ref], source=source.name, because=because, over=over, limit=limit)
+    return source
+
+
+@story
+def observe(source_id: UUID, reason: str, *, actor: Actor) -> Source:
+    """A person has it observe, until a person lets it act again."""
+    _must(actor)
+    said = _reason(reason)
+    if _locked(source_id).state == "observing":
+        raise ObservesAlready("This source observes already.")
+    return drop(source_id, "person", f"{actor.name} has it observe: {said}", limit=None, until=None, actor=actor)
+
+
+@story
+def let_act(source_id: UUID, reason: str, *, actor: Actor) -> Source:
+    """A person lets it act again at once, with a fresh rate and budget. A flood that goes on drops it again."""
+    _must(actor)
+    said = _reason(reason)
+    source = _locked(source_id)
+    if source.state != "observing":
+        raise NotObserving("This source acts already.")
+    SourceMeter.objects.filter(source=source).update(level=0)
+    return _restored(source, said, actor=actor, pardoned=True)
+
+
+def restore_due(most: int) -> int:
+    """Sources whose time is over act again. Returns how many."""
+    due = Source.objects.filter(state="observing", observes_until__lte=clock.now()).order_by("observes_until")
+    return sum(_restore(key) for key in list(due.values_list("pk", flat=True)[:most]))
+
+
+@story
+def _restore(source_id: UUID) -> bool:
+    source = Source.objects.select_for_update(no_key=True, skip_locked=True, of=("self",)).filter(pk=source_id, state="observing").first()
+    if source is None or source.observes_until is None or source.observes_until > clock.now():
+        return False  # another sweeper was faster, or the flood went on
+    _restored(source, "it has kept to its limits since", actor=CLOCK, pardoned=False)
+    return True
+
+
+def _restored(source: Source, because: str, *, actor: Actor, pardoned: bool) -> Source:
+    source.state, source.observes_because, source.observes_until = "active", "", None
+    source.save(update_fields=["state", "observes_because", "observes_until"])
+    source.alarms.filter(ended_at__isnull=True).update(ended_at=clock.now(), ended_because=because, pardoned=pardoned)
+    record("source.restored", source.ref, actor=actor, source=source.name, because=because)
+    return source
+
+
+# -- setting them -----------------------------------------------------------------------------------------------------------------------
+
+
+@story
+def add(name: str, wanted: dict[str, Any], *, actor: Actor) -> Source:
+    _must(actor)
+    if not name.strip() or len(name) > 100:
+        raise BadInput([Fault("name", "wrong_form", "A name of at most 100 characters.")])
+    source, made = Source.objects.get_or_create(name=name.strip(), defaults=wanted)
+    if not made:
+        raise BadInput([Fault("name", "taken", "There is a source of this name already.")])
+    record("source.added", source.ref, actor=actor, source=source.name, **wanted)
+    return source
+
+
+@story
+def change(source_id: UUID, wanted: dict[str, Any], *, actor: Actor) -> Source:
+    """Its trust, ceiling, kinds, providers, rate, budget or the age up to which its events count as fresh."""
+    _must(actor)
+    source = _locked(source_id)
+    differing = {name: value for name, value in wanted.items() if getattr(source, name) != value}
+    if differing:
+        was = {name: getattr(source, name) for name in differing}
+        for name, value in differing.items():
+            setattr(source, name, value)
+        source.save(update_fields=list(differing))
+        names = ", ".join(sorted(differing)).replace("_", " ")
+        record("source.changed", source.ref, actor=actor, source=source.name, changes=names, was=was, now=differing)
+    return source
+
+
+def _locked(source_id: UUID) -> Source:
+    """Without keeping detections from naming it."""
+    source = Source.objects.select_for_update(no_key=True, of=("self",)).filter(pk=source_id).first()
+    if source is None:
+        raise NoSuchSource("There is no such source.")
+    return source
+
+
+def _must(actor: Actor) -> None:
+    if not actor.may("connector.edit"):
+        raise Forbidden("Setting up sources takes the right “connector.edit”, which engineers have.")
+
+
+def _reason(reason: str) -> str:
+    if not reason.strip() or len(reason) > LONGEST_REASON:
+        raise BadInput([Fault("reason", "required", f"Say why, in at most {LONGEST_REASON} characters.")])
+    return masking.in_text(reason.strip())
+
+
+def _many(count: int, one: str, several: str = "") -> str:
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
