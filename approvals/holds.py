@@ -19,7 +19,7 @@ from approvals.domain import lapse as lapses
 from approvals.domain import quorum
 from approvals.domain.moves import HOLD, Ending, OnLapse, Word
 from approvals.domain.quorum import Terms
-from approvals.models import Answer, Hold
+from approvals.models import Answer, GroupMember, Hold
 from approvals.refusals import AlreadyAnswered, AlreadyEnded, AlreadyOpen, NoMoreTime, NotDue, NotYours, PlanChanged, TooLate
 from audit import clock
 from audit.record import record, story
@@ -286,8 +286,10 @@ def _close(hold_id: UUID, move: str, *, because: str, actor: Actor) -> Hold:
 
 def _end(hold: Hold, move: str, *, because: str, actor: Actor, now: datetime, **facts: Any) -> Hold:
     was, hold.state = hold.state, HOLD.after(hold.state, move)
-    hold.closed_at, hold.closed_because, hold.closed_by = now, because, actor.name
-    hold.save(update_fields=["state", "closed_at", "closed_because", "closed_by", "lapsed_to"])
+    hold.closed_at, hold.closed_because, hold.closed_by, hold.gathers = now, because, actor.name, False
+    hold.save(update_fields=["state", "closed_at", "closed_because", "closed_by", "lapsed_to", "gathers"])
+    if hold.grouped:  # what follows for each member is due work: hundreds of runs do not fit into one transaction
+        GroupMember.objects.filter(hold=hold, state="waiting").update(next_at=now)
     record(f"hold.{hold.state}", hold.ref, actor=actor, about=hold.about, was=was, because=because, plan_digest=hold.plan_digest, **facts)
     return hold
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from approvals.models import Answer, Hold
+from django.db.models import Q, QuerySet
+
+from approvals.models import Answer, GroupMember, Hold
 from audit import clock, nudges
 from audit.record import record, story
 from containment.flow import DECIDE
@@ -78,7 +80,7 @@ def close(case_id: UUID, *, actor: Actor) -> Case:
 def open_items(case: Case) -> list[str]:
     """What keeps the case open, in words; empty when it may be closed."""
     left = [] if case.verdict else ["it has no verdict"]
-    if Hold.objects.filter(case_ref=str(case.ref), state="open").exists():
+    if Hold.objects.filter(case_ref=str(case.ref), state="open").exists() or _in_a_group(case, state="waiting").exists():
         left.append("a hold waits for an answer")
     unsettled = Run.objects.filter(case_ref=str(case.ref)).exclude(state__in=AT_REST).values_list("state", flat=True)
     return left + [f"a run is {state.replace('_', ' ')}" for state in unsettled.order_by("state").distinct()]
@@ -86,7 +88,13 @@ def open_items(case: Case) -> list[str]:
 
 def approvers(case: Case) -> set[str]:
     """The principals who said “contain now” in this case."""
-    return set(Answer.objects.filter(hold__case_ref=str(case.ref), word="approve").values_list("principal", flat=True))
+    groups = _in_a_group(case, state="followed").values_list("hold", flat=True)
+    about = Q(hold__case_ref=str(case.ref)) | Q(hold__in=groups)
+    return set(Answer.objects.filter(about, word="approve").values_list("principal", flat=True))
+
+
+def _in_a_group(case: Case, *, state: str) -> QuerySet[GroupMember]:
+    return GroupMember.objects.filter(case_ref=str(case.ref), state=state)
 
 
 def _open(case_id: UUID) -> Case:

@@ -10,22 +10,19 @@ import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Q
-
-from approvals import grants, holds
+from approvals import grants, groups, holds
 from approvals.domain.moves import Word
 from approvals.holds import Answered
 from approvals.models import ExceptionGrant, Hold
-from approvals.refusals import AlreadyEnded
 from audit import clock, nudges
 from audit.record import record, story
-from containment import gather, gists, inventory, limits, plans, policies, reviewers, targets
+from containment import gather, gists, grouped, inventory, limits, outcomes, plans, policies, reviewers, targets
 from containment.domain.decide import Verdict
 from containment.domain.facts import Facts
 from containment.domain.families import Pattern
 from containment.domain.judge import Judgement, judge
 from containment.domain.policy import RiskPolicy
-from containment.models import BudgetLock, Case, ContainmentSpend, Credential, Decision, Detection, RiskPolicyVersion
+from containment.models import BudgetLock, Case, ContainmentSpend, Decision, Detection, RiskPolicyVersion
 from containment.refusals import BeingUndone, NoSuchDetection
 from core.actor import CLOCK, SYSTEM, Actor
 from core.digest import plain
@@ -33,7 +30,6 @@ from core.refs import Ref
 from core.refusals import Missing, Refusal
 from playbooks import runs
 from playbooks.domain.moves import LIVE
-from playbooks.domain.plan import cuts
 from playbooks.library import Binding
 from playbooks.models import Run
 
@@ -107,7 +103,7 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
             decision.run = _start(decision, detection, facts, judgement, binding, pattern)
             _spend(detection, now)
         case Verdict.HOLD:
-            decision.run, decision.hold = _ask(decision, detection, facts, judgement, binding, pattern)
+            decision.run, decision.hold = _ask(decision, detection, facts, judgement, binding, pattern, policy)
             if judgement.choice.spends:
                 _spend(detection, now)
         case Verdict.COVERED:
@@ -137,7 +133,7 @@ def _covering(judgement: Judgement) -> Run:
 
 def _release(run: Run, judgement: Judgement) -> None:
     """People need not answer any more: what came by itself calls for what they were asked about."""
-    holds.supersede(_open_hold(run.pk), judgement.because, actor=SYSTEM)
+    grouped.stop_asking(run, judgement.because)
     runs.release(run.pk, actor=SYSTEM, because=judgement.because, stage=str(judgement.stage))
 
 
@@ -145,16 +141,8 @@ def _make_way(detection: Detection, judgement: Judgement) -> None:
     """The run that waits would act on another plan: it is withdrawn, and the detection decided as if it had never been."""
     Case.objects.select_for_update().filter(identity=detection.identity).exclude(state="closed").first()
     run = runs.lock(UUID(judgement.choice.run))
-    holds.supersede(_open_hold(run.pk), judgement.because, actor=SYSTEM)
+    grouped.stop_asking(run, judgement.because)
     runs.stand_down(run.pk, actor=SYSTEM, because=judgement.because)
-
-
-def _open_hold(run_id: UUID) -> UUID:
-    """AlreadyEnded where people were faster: the detection stays due, and is decided under what they said."""
-    key = Hold.objects.filter(run_ref=str(Ref.to("run", run_id)), state="open").values_list("pk", flat=True).first()
-    if key is None:
-        raise AlreadyEnded("The hold was answered just now. It is decided in a moment.")
-    return key
 
 
 def _judge(detection: Detection, policy: RiskPolicy, now: datetime, generation: int) -> tuple[Facts, Judgement, Pattern]:
@@ -273,7 +261,13 @@ def _start(decision: Decision, detection: Detection, facts: Facts, judgement: Ju
 
 
 def _ask(
-    decision: Decision, detection: Detection, facts: Facts, judgement: Judgement, binding: Binding, pattern: Pattern
+    decision: Decision,
+    detection: Detection,
+    facts: Facts,
+    judgement: Judgement,
+    binding: Binding,
+    pattern: Pattern,
+    policy: RiskPolicy,
 ) -> tuple[Run, Hold]:
     choice = judgement.choice
     plan = plans.plan_for(detection, facts, judgement, binding, pattern)
@@ -289,8 +283,11 @@ def _ask(
         stage=str(judgement.stage),
         interim=choice.interim or choice.evidence_only,
     )
+    if choice.grouped and (group := grouped.ask(run, detection, judgement, plan, policy)) is not None:
+        return run, group
     reason = str(choice.hold_reason)
     terms = binding.document.hold_for(reason)
+    quorum = max(terms.quorum, groups.QUORUM) if choice.grouped else terms.quorum
     hold = holds.open(
         run_ref=str(run.ref),
         case_ref=run.case_ref,
@@ -300,10 +297,10 @@ def _ask(
         reason_class=reason,
         plan=plan.shown,
         plan_digest=plan.digest,
-        terms=reviewers.terms_for(detection, facts, choice.bystanders, binding.version, quorum=terms.quorum),
+        terms=reviewers.terms_for(detection, choice.bystanders, binding.version, quorum=quorum),
         patience=_patience(judgement),
-        on_lapse=terms.on_lapse,
-        in_the_end=terms.then,
+        on_lapse="escalate" if choice.grouped else terms.on_lapse,
+        in_the_end="release" if choice.grouped else terms.then,
         keep_interim=terms.keep_interim,
         actor=SYSTEM,
     )
@@ -325,9 +322,12 @@ def _spend(detection: Detection, now: datetime) -> None:
 @story
 def answer_hold(hold_id: UUID, word: Word, *, actor: Actor, seen_digest: str, reason: str = "") -> Answered:
     """A person says "contain now" (approve) or "leave it running" (reject), with the digest of the plan on their screen."""
-    _lock_run_of(hold_id)
+    if _lock_run_of(hold_id) is None:
+        grouped.close_list(hold_id, seen_digest)
     answered = holds.answer(hold_id, word, actor=actor, seen_digest=seen_digest, reason=reason)
-    if answered.settled:
+    if answered.settled and answered.hold.grouped:
+        grouped.ended(answered.hold)
+    elif answered.settled:
         _follow(answered.hold, "contain" if answered.hold.state == "approved" else "release", actor=actor)
     return answered
 
@@ -343,12 +343,14 @@ def lapse_hold(hold_id: UUID) -> Hold:
     """Nobody answered in time: what the page said would follow, follows; but silence never contains an identity that is protected by
     now, nor more identities than the budget allows.
     """
+    if Hold.objects.filter(pk=hold_id, grouped=True).exists():
+        return _lapse_group(hold_id)
     identity_ref = Hold.objects.filter(pk=hold_id).values_list("identity_ref", flat=True).first() or ""
     identity = inventory.lock(UUID(Ref.parse(identity_ref).id)) if identity_ref else None
     unspent = _contains_unspent(hold_id)
     budget_spent = unspent is not None and _budget_left(unspent, policies.document(policies.in_force().text)) < 1
     run = _lock_run_of(hold_id)
-    protected = (identity is not None and identity.protected) or _cuts_into_the_protected(run)
+    protected = (identity is not None and identity.protected) or (run is not None and outcomes.cuts_into_the_protected(run))
     hold = holds.lapse(hold_id, protected=protected, budget_spent=budget_spent)
     if hold.state == "lapsed":
         _follow(hold, hold.lapsed_to, actor=CLOCK)
@@ -357,14 +359,12 @@ def lapse_hold(hold_id: UUID) -> Hold:
     return hold
 
 
-def _cuts_into_the_protected(run: Run) -> bool:
-    """Whether the credential that the plan cuts, or another user of it, is protected by now."""
-    facts = run.decisions.order_by("decided_at").values_list("facts", flat=True).first() or {}
-    credential = facts.get("credential")
-    if not credential or facts.get("scoped"):
-        return False
-    guarded = Q(protected=True) | Q(uses__identity__protected=True)
-    return Credential.objects.filter(guarded, pk=UUID(credential["id"])).exists()
+def _lapse_group(hold_id: UUID) -> Hold:
+    """More than the budget allows is never contained because nobody answered."""
+    hold = holds.lapse(hold_id, budget_spent=True)
+    if hold.state == "lapsed":
+        grouped.ended(hold)
+    return hold
 
 
 def _contains_unspent(hold_id: UUID) -> Detection | None:
@@ -397,24 +397,21 @@ def revoke_grant(grant_id: UUID, reason: str, *, actor: Actor) -> ExceptionGrant
     return grant
 
 
-def _lock_run_of(hold_id: UUID) -> Run:
-    """Run first, hold second: the order of the house."""
+def _lock_run_of(hold_id: UUID) -> Run | None:
+    """Run first, hold second: the order of the house. A group has many runs, and locks none before it ends."""
     run_ref = Hold.objects.filter(pk=hold_id).values_list("run_ref", flat=True).first()
     if run_ref is None:
         raise Missing("There is no such hold.")
-    return runs.lock(UUID(Ref.parse(run_ref).id))
+    return None if not run_ref else runs.lock(UUID(Ref.parse(run_ref).id))
 
 
 def _follow(hold: Hold, to: str, *, actor: Actor) -> None:
     run_id = UUID(Ref.parse(hold.run_ref).id)
     if to == "contain":
-        run = runs.release(run_id, actor=actor, because=hold.closed_because or "approved")
-        if not cuts(run.plan, run.stage):
-            missing = "The plan cuts nothing by itself." if run.plan.get(run.stage) else "No connector can carry this plan out."
-            runs.set_aside(run_id, because=f"{missing} A person has to.")
+        outcomes.contain(run_id, actor=actor, because=hold.closed_because or "approved")
         return
-    keep = hold.keep_interim if hold.state == "lapsed" else None
-    runs.stand_down(run_id, actor=actor, because=hold.closed_because or "released", **({"keep": keep} if keep else {}))
+    keep = hold.keep_interim if hold.state == "lapsed" else timedelta(0)
+    outcomes.leave_running(run_id, actor=actor, because=hold.closed_because or "released", keep=keep)
 
 
 # -- what is due -------------------------------------------------------------------------------------------------------------------------

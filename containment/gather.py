@@ -13,9 +13,9 @@ from typing import Any
 from django.db.models import Q
 
 from accounts.models import Team
-from approvals import grants
+from approvals import grants, groups
 from approvals.domain.coverage import Seen, covers
-from approvals.models import ExceptionGrant, Hold
+from approvals.models import ExceptionGrant, GroupMember, Hold
 from containment import limits
 from containment.domain.facts import (
     BOTH_STAGES,
@@ -375,9 +375,17 @@ def _run(identity: Identity) -> RunFacts | None:
         stage=Stage(run.stage),
         waiting=run.state in {"prepared", "waiting"},
         state=run.state,
-        asks=Hold.objects.filter(run_ref=str(run.ref), state="open").values_list("reason_class", flat=True).first() or "",
+        asks=_asks(run) if run.state == "waiting" else "",
         credential_alone=bool(cuts(run.plan, "hard")) and cuts(narrowed(run.plan), "hard") == cuts(run.plan, "hard"),
     )
+
+
+def _asks(run: Run) -> str:
+    """Why people are asked about it, by itself or in a group."""
+    alone = Hold.objects.filter(run_ref=str(run.ref), state="open").values_list("reason_class", flat=True).first()
+    if alone is None and (member := groups.of_run(str(run.ref))) is not None:
+        return member.hold.reason_class
+    return alone or ""
 
 
 def _history(detection: Detection, now: datetime, policy: RiskPolicy) -> HistoryFacts:
@@ -405,21 +413,18 @@ def _history(detection: Detection, now: datetime, policy: RiskPolicy) -> History
 
 
 def _cool_off(identity: Identity, now: datetime, span: timedelta) -> CoolOffFacts | None:
-    """The last time a person rejected a hold or undid a run of this identity, if that was within the span."""
-    refused = Hold.objects.filter(identity_ref=str(identity.ref), state="rejected", closed_at__gt=now - span).order_by("-closed_at").first()
-    undone = (
-        Run.objects.filter(identity_ref=str(identity.ref), undo_by__startswith="person:", undo_at__gt=now - span)
-        .order_by("-undo_at")
-        .first()
-    )
-    found: list[tuple[datetime, str, Any]] = []
-    if refused is not None and refused.closed_at is not None:
-        found.append((refused.closed_at, "rejected", refused.decisions.all()))
+    """The last time a person said no to a hold about this identity, by itself or in a group, or undid a run of it, within the span."""
+    ref, since = str(identity.ref), now - span
+    refused = list(Hold.objects.filter(identity_ref=ref, state="rejected", closed_at__gt=since).order_by("-closed_at")[:1])
+    members = GroupMember.objects.filter(identity_ref=ref, hold__state="rejected", hold__closed_at__gt=since).exclude(state="left")
+    refused += [member.hold for member in members.select_related("hold").order_by("-hold__closed_at")[:1]]
+    undone = Run.objects.filter(identity_ref=ref, undo_by__startswith="person:", undo_at__gt=since).order_by("-undo_at").first()
+    found: list[tuple[datetime, str, Any]] = [(one.closed_at, "rejected", one.decisions) for one in refused if one.closed_at is not None]
     if undone is not None and undone.undo_at is not None:
-        found.append((undone.undo_at, "undid", undone.decisions.all()))
+        found.append((undone.undo_at, "undid", undone.decisions))
     if not found:
         return None
     at, word, decisions = max(found, key=lambda one: one[0])
-    rows = list(decisions.values_list("signals", "generation"))
+    rows = list(decisions.filter(detection__identity=identity).values_list("signals", "generation"))
     codes = frozenset(signal["code"] for signals, _ in rows for signal in signals)
     return CoolOffFacts(at=at, word=word, codes=codes, generation=max((generation for _, generation in rows), default=0))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from accounts.models import Person, Team
+from approvals import groups
 from approvals.domain.quorum import Reviewers, Terms
 from containment import gather
 from containment.domain.bystanders import Bystander
-from containment.domain.facts import Facts
 from containment.models import Designation, Detection
 from playbooks.models import PlaybookVersion
 
+ANYBODY = Reviewers(name="anybody who answers holds", anyone=True)
+MANAGERS = Reviewers(name="any manager", anyone=True, permission="exception.grant")
 
-def terms_for(detection: Detection, facts: Facts, bystanders: Iterable[Bystander], playbook: PlaybookVersion, *, quorum: int) -> Terms:
+
+def terms_for(detection: Detection, bystanders: Iterable[Bystander], playbook: PlaybookVersion, *, quorum: int) -> Terms:
     """The teams that own what would be stopped and the identity's own team, beside the group that answers for the environment; then every
     manager. Never: who asked for it, who wrote the playbook, the identity itself, and the owner of an agent for their own agent."""
     identity = detection.identity
@@ -21,18 +24,28 @@ def terms_for(detection: Detection, facts: Facts, bystanders: Iterable[Bystander
     teams = {one.owner_team for one in Designation.objects.filter(pk__in=[one.designation for one in bystanders if one.designation])}
     teams |= {identity.owner_team, fallback.name if fallback else ""}
     known = sorted(Team.objects.filter(name__in=teams - {""}).values_list("name", flat=True))
-    groups = [Reviewers(name=_called(known), teams=known)] if known else []
-    groups.append(Reviewers(name="any manager", anyone=True, permission="exception.grant"))
-    if not known:
-        groups.insert(0, Reviewers(name="anybody who answers holds", anyone=True))
-    return Terms(quorum=quorum, reviewers=tuple(groups), never=_never(detection, playbook))
+    first = Reviewers(name=_called(known), teams=known) if known else ANYBODY
+    return Terms(quorum=quorum, reviewers=(first, MANAGERS), never=never_of(detection, playbook))
+
+
+def for_group(environment: str, quorum: int, never: Mapping[str, str]) -> Terms:
+    """Who is asked about many at once: the group that answers for the environment, with the managers as well where that group is too small
+    to answer, and with everybody who answers holds where even they are too few."""
+    fallback = gather.fallback_team(environment)
+    first = Reviewers(name=_called([fallback.name]), teams=[fallback.name]) if fallback else ANYBODY
+    asked = [first, MANAGERS] if first is ANYBODY else [first, MANAGERS, ANYBODY]
+    for step in range(len(asked)):
+        terms = Terms(quorum=quorum, reviewers=tuple(asked[: max(step + 1, 2)]), never=dict(never), step=step)
+        if groups.enough(terms):
+            return terms
+    return terms
 
 
 def _called(teams: list[str]) -> str:
     return "the team " + teams[0] if len(teams) == 1 else "the teams " + ", ".join(teams[:-1]) + " and " + teams[-1]
 
 
-def _never(detection: Detection, playbook: PlaybookVersion) -> dict[str, str]:
+def never_of(detection: Detection, playbook: PlaybookVersion) -> dict[str, str]:
     identity = detection.identity
     never: dict[str, str] = {}
     if identity.kind == "ai_agent" and identity.owner_id:

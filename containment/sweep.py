@@ -1,6 +1,6 @@
 """Sweep: find what is due and was not done, and do it. The truth behind every nudge.
 
-Each round asks four short questions, deadlines first: a slow target must not make a hold lapse late. Work that became due a moment ago is
+Each round asks five short questions, deadlines first: a slow target must not make a hold lapse late. Work that became due a moment ago is
 left to the workers, who were nudged; what is overdue is done here. Run two of these on different hosts; they share rows with SKIP LOCKED
 and need no leader.
 """
@@ -18,9 +18,9 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from approvals import grants, holds
+from approvals import grants, groups, holds
 from audit import clock, nudges
-from containment import flow, limits
+from containment import flow, grouped, limits
 from containment.models import Detection, Heartbeat
 from core.refusals import Refusal
 from playbooks import engine
@@ -64,7 +64,7 @@ class Sweeper:
 
 def sweep_once() -> bool:
     """One round. True when there was something to do."""
-    rounds: list[Callable[[], int]] = [_holds, _grants, _sources, _detections, _runs]
+    rounds: list[Callable[[], int]] = [_holds, _members, _grants, _sources, _detections, _runs]
     return sum(_safely(one) for one in rounds) > 0
 
 
@@ -94,6 +94,11 @@ def _detections() -> int:
 
 def _holds() -> int:
     return sum(_tried(lambda key=key: flow.lapse_hold(key)) for key, _ in holds.due(BATCH))  # type: ignore[misc]
+
+
+def _members() -> int:
+    """What is left to do for the members of grouped holds that have ended."""
+    return sum(_tried(lambda key=key: grouped.follow_due(key)) for key in groups.due(BATCH))  # type: ignore[misc]
 
 
 def _grants() -> int:
@@ -136,6 +141,7 @@ def _next_due_s() -> float:
             """
             SELECT extract(epoch FROM min(at) - clock_timestamp()) FROM (
                 SELECT min(deadline) AS at FROM hold WHERE state = 'open'
+                UNION ALL SELECT min(next_at) FROM hold_member WHERE next_at IS NOT NULL
                 UNION ALL SELECT min(next_at) FROM run WHERE next_at IS NOT NULL AND next_at > clock_timestamp()
                 UNION ALL SELECT min(next_at) FROM detection WHERE next_at IS NOT NULL
             ) AS due

@@ -1,4 +1,4 @@
-"""Celery's way in. A task carries an id; a detection that is decided already makes it a no-op."""
+"""Celery's way in. A task carries an id; what is done already makes it a no-op."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import UUID
 from celery import shared_task
 from django.db import OperationalError
 
-from containment import flow
+from containment import flow, grouped
 from core.refusals import Refusal
 
 
@@ -21,3 +21,15 @@ def decide(detection_id: str) -> None:
         flow.decide_due(key)
     except (OperationalError, Refusal):
         return  # it is still due; a sweeper tries again
+
+
+@shared_task(name=grouped.FOLLOW)
+def follow(hold_id: str) -> None:
+    try:
+        key = UUID(hold_id)
+    except ValueError:
+        return
+    try:
+        grouped.follow_some(key)
+    except OperationalError:
+        return
