@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -22,16 +22,17 @@ from embedded.postgres import write_private
 
 STRUCTURE = Path(__file__).with_name("estate.sql")
 PASSWORDS = "estate-roles.json"
-VERSION = 1
+VERSION = 2
 ONE_BUILDER = 0x686F6C6466617374  # the advisory lock under which two starts at once build one estate
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role that workloads log in with, and all it may do: (rights, table)."""
+    """A role that workloads log in with, and all it may do: (rights, table). `since`: the version of the estate that has it first."""
 
     name: str
     rights: tuple[tuple[str, str], ...]
+    since: int = 1
 
     @property
     def schemas(self) -> list[str]:
@@ -52,6 +53,11 @@ ROLES = (
         ),
     ),
     Role("invoice_agent", (("SELECT, UPDATE", "agents.inbox"), ("SELECT, INSERT", "agents.calls"))),
+    # For the scenarios that show one signal each; nobody works with these.
+    Role("stock_sync", (("SELECT", "ingest.batches"), ("SELECT", "vault.signing_keys")), since=2),
+    Role("partner_export", (("SELECT", "reports.sales"),), since=2),
+    Role("night_batch", (("SELECT", "ingest.batches"),), since=2),
+    Role("backup_operator", (), since=2),  # the decoy: it opens the door to an empty room, and nobody has business with it
 )
 
 
@@ -92,32 +98,42 @@ def build(dsn: str, home: Path) -> Estate:
     """The estate behind `dsn` (its administrator's), made now if it is not there. Passwords rest in `home`, readable by its owner alone."""
     with psycopg.connect(dsn, application_name="trial") as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [ONE_BUILDER])
-        if _is_built(connection):
-            passwords = _kept_passwords(home)
-            if missing := sorted({role.name for role in ROLES} - passwords.keys()):
-                raise OutOfStep(
-                    f"The estate has the role {missing[0]}, and {home / PASSWORDS} does not know its password. Put the file back, or start "
-                    f"over with another --home."
-                )
-            return Estate(dsn, passwords)
-        passwords = _kept_passwords(home)
-        passwords |= {role.name: secrets.token_urlsafe(24) for role in ROLES if role.name not in passwords}
-        keep_private(home / PASSWORDS, passwords)  # before the roles: a kill in between leaves a file that the next start uses
-        _make(connection, passwords)
+        built, passwords = _built(connection), _kept_passwords(home)
+        if missing := sorted({role.name for role in ROLES if role.since <= built} - passwords.keys()):
+            raise OutOfStep(
+                f"The estate has the role {missing[0]}, and {home / PASSWORDS} does not know its password. Put the file back, or start "
+                f"over with another --home."
+            )
+        if built < VERSION:
+            passwords |= {role.name: secrets.token_urlsafe(24) for role in ROLES if role.name not in passwords}
+            keep_private(home / PASSWORDS, passwords)  # before the roles: a kill in between leaves a file that the next start uses
+            _bring_up(connection, built, passwords)
     return Estate(dsn, passwords)
 
 
-def _is_built(connection: psycopg.Connection) -> bool:
+def _built(connection: psycopg.Connection) -> int:
+    """The version of the estate that stands there; 0 for none."""
     row = connection.execute("SELECT to_regclass('ops.built') IS NOT NULL").fetchone()
-    return bool(row and row[0])
+    if not row or not row[0]:
+        return 0
+    newest = connection.execute("SELECT max(version) FROM ops.built").fetchone()
+    return int(newest[0]) if newest else 0
 
 
-def _make(connection: psycopg.Connection, passwords: Mapping[str, str]) -> None:
-    """All of it in the caller's transaction, so that a half-built estate never exists."""
-    connection.execute(STRUCTURE.read_bytes())
+def _bring_up(connection: psycopg.Connection, built: int, passwords: Mapping[str, str]) -> None:
+    """All of it, or what an older estate lacks, in the caller's transaction, so that a half-built estate never exists."""
+    if not built:
+        connection.execute(STRUCTURE.read_bytes())
+        _close_to_the_public(connection)
+        connection.execute("CREATE SCHEMA ops")
+        connection.execute("CREATE TABLE ops.built (version integer NOT NULL, at timestamptz NOT NULL DEFAULT now())")
+    _make_roles(connection, [role for role in ROLES if role.since > built], passwords)
+    connection.execute("INSERT INTO ops.built (version) VALUES (%s)", [VERSION])
+
+
+def _make_roles(connection: psycopg.Connection, roles: Sequence[Role], passwords: Mapping[str, str]) -> None:
     database = sql.Identifier(connection.info.dbname)
-    _close_to_the_public(connection)
-    for role in ROLES:
+    for role in roles:
         name = sql.Identifier(role.name)
         verifier = connection.pgconn.encrypt_password(passwords[role.name].encode(), role.name.encode(), b"scram-sha-256").decode()
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(verifier)))
@@ -127,9 +143,6 @@ def _make(connection: psycopg.Connection, passwords: Mapping[str, str]) -> None:
         for rights, table in role.rights:
             where = sql.Identifier(*table.split("."))
             connection.execute(sql.SQL("GRANT {} ON TABLE {} TO {}").format(sql.SQL(rights), where, name))
-    connection.execute("CREATE SCHEMA ops")
-    connection.execute("CREATE TABLE ops.built (version integer NOT NULL, at timestamptz NOT NULL DEFAULT now())")
-    connection.execute("INSERT INTO ops.built (version) VALUES (%s)", [VERSION])
 
 
 def _close_to_the_public(connection: psycopg.Connection) -> None:

@@ -6,7 +6,7 @@ Written once. Whatever people change afterwards in Holdfast stays as they left i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,25 +32,42 @@ from core.actor import SYSTEM
 from core.digest import digest
 
 ENVIRONMENT, TENANT = "prod", "acme"
+SYSTEMS = {"table": "postgres"}  # kind of resource -> where it lives
 HERE = "127.0.0.1"  # where the estate's own workloads come from
 DETECTOR = "edr-prod"
 REVIEW_AFTER = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
+class Key:
+    """A credential: by its name, or by the secret itself. `planted`: a decoy. `ends_in`: when it ends, from the day it is listed."""
+
+    kind: str
+    secret: str = field(repr=False)
+    planted: bool = False
+    ends_in: timedelta | None = None
+
+
+OWN_ROLE = Key("db_role", "")  # a database role of the identity's own name
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
-    """An identity, its one credential, and its sessions: (name, workflow, role)."""
+    """An identity, its one credential, its sessions: (name, workflow, role), and workflows that it is approved for without a session."""
 
     subject: str
     name: str
     owner_team: str
     reach: str
-    sessions: tuple[tuple[str, str, str], ...]
+    sessions: tuple[tuple[str, str, str], ...] = ()
+    workflows: tuple[str, ...] = ()
     kind: str = "service_account"
     provider: str = "postgres"
     drive: str = "script"
     networks: tuple[str, ...] = ()
     aliases: tuple[tuple[str, str], ...] = ()
+    credential: Key | None = OWN_ROLE
+    attested: Mapping[str, Any] = field(default_factory=dict)
 
 
 IDENTITIES = (
@@ -198,20 +215,28 @@ def list_everything(*, author: Person, approver: Person, estate_dsn: str, agent_
         Resource.objects.update_or_create(
             kind=kind,
             key=key,
-            defaults={"sensitivity": sensitivity, "environment": ENVIRONMENT, "tenant": TENANT, "discovered_at": None},
+            defaults={
+                "sensitivity": sensitivity,
+                "environment": ENVIRONMENT,
+                "tenant": TENANT,
+                "system": SYSTEMS.get(kind, ""),
+                "discovered_at": None,
+            },
         )
     for work in WORK:
-        _approve(work, author=author, approver=approver, now=now)
+        approve(work, author=author, approver=approver, now=now)
     for listed in IDENTITIES:
-        secret = ("api_key", agent_token) if listed.kind == "ai_agent" else ("db_role", listed.subject)
-        _list(listed, *secret, owner=author if listed.kind == "ai_agent" else None, now=now)
+        if listed.kind == "ai_agent":
+            list_one(replace(listed, credential=Key("api_key", agent_token)), owner=author, now=now)
+        else:
+            list_one(listed, owner=None, now=now)
     for critical in CRITICAL:
         _designate(critical, requester=author, granter=approver, now=now)
     _protect_ourselves(estate_dsn, now)
     return True
 
 
-def _approve(work: Work, *, author: Person, approver: Person, now: datetime) -> None:
+def approve(work: Work, *, author: Person, approver: Person, now: datetime) -> None:
     document = WorkDocument.objects.create(
         kind=work.kind,
         name=work.name,
@@ -229,7 +254,7 @@ def _approve(work: Work, *, author: Person, approver: Person, now: datetime) -> 
     record("document.approved", document.ref, actor=actors.of_person(approver), **facts)
 
 
-def _list(listed: Listed, credential_kind: str, secret: str, *, owner: Person | None, now: datetime) -> None:
+def list_one(listed: Listed, *, owner: Person | None, now: datetime) -> None:
     known = {
         "kind": listed.kind,
         "name": listed.name,
@@ -242,6 +267,7 @@ def _list(listed: Listed, credential_kind: str, secret: str, *, owner: Person | 
         "reach_at": now,
         "drive": listed.drive,
         "known_networks": list(listed.networks),
+        "attested": dict(listed.attested),
         "discovered_at": None,
         "last_seen_at": now,
     }
@@ -251,21 +277,37 @@ def _list(listed: Listed, credential_kind: str, secret: str, *, owner: Person | 
     for provider, subject in listed.aliases:
         IdentityAlias.objects.get_or_create(provider=provider, subject=subject, defaults={"identity": identity})
     record("identity.imported", identity.ref, actor=SYSTEM, subject=str(identity))
-    credential, _ = Credential.objects.update_or_create(
-        provider=listed.provider,
-        kind=credential_kind,
-        fingerprint=fingerprints.of(credential_kind, secret),
-        defaults={"name": fingerprints.label(credential_kind, secret), "discovered_at": None},
-        create_defaults={"name": fingerprints.label(credential_kind, secret), "created_at": now},
-    )
-    credential.uses.filter(identity=identity, workflow="").delete()  # what a detection guessed before this was known
+    credential = _credential(listed, listed.credential, now) if listed.credential else None
+    if credential is not None:
+        credential.uses.filter(identity=identity, workflow="").delete()  # what a detection guessed before this was known
+        for workflow in (*listed.workflows, *(workflow for _, workflow, _ in listed.sessions)):
+            CredentialUse.objects.get_or_create(credential=credential, identity=identity, workflow=workflow, defaults={"last_used_at": now})
     for name, workflow, role in listed.sessions:
-        CredentialUse.objects.get_or_create(credential=credential, identity=identity, workflow=workflow, defaults={"last_used_at": now})
         _register(identity, credential, listed, name, workflow, role, owner, now)
 
 
+def _credential(listed: Listed, key: Key, now: datetime) -> Credential:
+    secret = key.secret or listed.subject
+    known = {"name": fingerprints.label(key.kind, secret), "planted": key.planted, "expires_at": now + key.ends_in if key.ends_in else None}
+    credential, _ = Credential.objects.update_or_create(
+        provider=listed.provider,
+        kind=key.kind,
+        fingerprint=fingerprints.of(key.kind, secret),
+        defaults=known | {"discovered_at": None},
+        create_defaults=known | {"created_at": now},
+    )
+    return credential
+
+
 def _register(
-    identity: Identity, credential: Credential, listed: Listed, name: str, workflow: str, role: str, owner: Person | None, now: datetime
+    identity: Identity,
+    credential: Credential | None,
+    listed: Listed,
+    name: str,
+    workflow: str,
+    role: str,
+    owner: Person | None,
+    now: datetime,
 ) -> None:
     session, _ = Session.objects.update_or_create(
         identity=identity,

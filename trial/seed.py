@@ -20,7 +20,7 @@ from containment import policies
 from containment.domain.policy import Mode
 from core.actor import SYSTEM
 from playbooks import library
-from trial import inventory
+from trial import inventory, supporting
 from trial.estate import Estate, keep_private
 from trial.workloads.agent import TOKEN
 
@@ -97,6 +97,7 @@ def seed(home: Path, *, url: str, estate: Estate | None) -> Person:
         inventory.list_everything(
             author=everybody["engineer"], approver=everybody["manager"], estate_dsn=estate.dsn, agent_token=agent_token
         )
+        supporting.list_them(author=everybody["engineer"], approver=everybody["manager"])
     access.write(home, url=url, estate=estate)
     return everybody[GUIDE]
 
