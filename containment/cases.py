@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 from approvals.models import Answer, GroupMember, Hold
 from audit import clock, nudges
 from audit.record import record, story
+from containment import verdicts
 from containment.flow import DECIDE
 from containment.models import Case, Detection
 from containment.refusals import CaseClosed, NoSuchDetection, NotSetAside, NotYetSettled, OnlyApprover
@@ -43,7 +44,8 @@ def judge(case_id: UUID, verdict: str, reason: str, *, actor: Actor) -> Case:
     if faults:
         raise BadInput(faults, sentence=" ".join(fault.detail for fault in faults))
     case.verdict, case.verdict_reason = verdict, masking.in_text(reason.strip())
-    case.save(update_fields=["verdict", "verdict_reason"])
+    verdicts.count(case)
+    case.save(update_fields=["verdict", "verdict_reason", "counted"])
     record("case.judged", case.ref, actor=actor, about=[case.identity.ref], verdict=verdict.replace("_", " "), reason=case.verdict_reason)
     return case
 
@@ -72,7 +74,8 @@ def close(case_id: UUID, *, actor: Actor) -> Case:
     if approvers(case) == {actor.principal}:
         raise OnlyApprover("You alone approved what was done here. Somebody else has to look before it is closed.")
     case.state, case.closed_at = "closed", clock.now()
-    case.save(update_fields=["state", "closed_at"])
+    verdicts.count(case)
+    case.save(update_fields=["state", "closed_at", "counted"])
     record("case.moved", case.ref, actor=actor, about=[case.identity.ref], was="open", state="closed", verdict=case.verdict)
     return case
 

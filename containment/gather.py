@@ -15,14 +15,13 @@ from django.db.models import Q
 from accounts.models import Team
 from approvals import grants, groups
 from approvals.domain.coverage import Seen, covers
-from approvals.models import ExceptionGrant, GroupMember, Hold
-from containment import limits
+from approvals.models import ExceptionGrant, Hold
+from containment import cooling, limits
 from containment.domain.facts import (
     BOTH_STAGES,
     ActionFacts,
     BusinessClass,
     Ceiling,
-    CoolOffFacts,
     CredentialFacts,
     CredentialUser,
     DesignationFacts,
@@ -406,25 +405,7 @@ def _history(detection: Detection, now: datetime, policy: RiskPolicy) -> History
     if detection.action == "privilege.change":
         steps = Detection.objects.filter(identity=identity, action="privilege.change", received_at__gt=now - _HOUR).count()
     return HistoryFacts(
-        cool_off=_cool_off(identity, now, policy.cool_off),
+        cool_off=cooling.cool_off(identity, now, policy.cool_off),
         privilege_steps=steps,
         suspicious=tuple(dict.fromkeys(events)),
     )
-
-
-def _cool_off(identity: Identity, now: datetime, span: timedelta) -> CoolOffFacts | None:
-    """The last time a person said no to a hold about this identity, by itself or in a group, or undid a run of it, within the span."""
-    ref, since = str(identity.ref), now - span
-    refused = list(Hold.objects.filter(identity_ref=ref, state="rejected", closed_at__gt=since).order_by("-closed_at")[:1])
-    members = GroupMember.objects.filter(identity_ref=ref, hold__state="rejected", hold__closed_at__gt=since).exclude(state="left")
-    refused += [member.hold for member in members.select_related("hold").order_by("-hold__closed_at")[:1]]
-    undone = Run.objects.filter(identity_ref=ref, undo_by__startswith="person:", undo_at__gt=since).order_by("-undo_at").first()
-    found: list[tuple[datetime, str, Any]] = [(one.closed_at, "rejected", one.decisions) for one in refused if one.closed_at is not None]
-    if undone is not None and undone.undo_at is not None:
-        found.append((undone.undo_at, "undid", undone.decisions))
-    if not found:
-        return None
-    at, word, decisions = max(found, key=lambda one: one[0])
-    rows = list(decisions.filter(detection__identity=identity).values_list("signals", "generation"))
-    codes = frozenset(signal["code"] for signals, _ in rows for signal in signals)
-    return CoolOffFacts(at=at, word=word, codes=codes, generation=max((generation for _, generation in rows), default=0))

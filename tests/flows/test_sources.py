@@ -53,7 +53,8 @@ def test_within_its_rate_a_source_contains_and_beyond_it_only_observes():
     assert made[2].would_have == "contain"
     assert _capped_by(made[2]) == ["source"]
     assert "2 messages a minute" in made[2].because
-    assert made[2].run is None and made[2].hold is None
+    assert made[2].run is None
+    assert made[2].hold is None
     assert _source().state == "observing"
     assert _verbs("source.") == ["source.dropped"]
     assert SourceAlarm.objects.get().over == "rate"
@@ -86,7 +87,8 @@ def test_it_acts_again_by_itself_once_it_was_calm_and_that_is_on_record():
     until = _source().observes_until
     assert until is not None
     assert timedelta(minutes=9) < until - clock.now() <= limits.CALM
-    assert sweep.sweep_once() is not None and _source().state == "observing"
+    assert sweep.sweep_once() is not None
+    assert _source().state == "observing"
     _as_if_over()
     with connection.cursor() as cursor:
         cursor.execute("UPDATE source_meter SET at = at - interval '10 min'")
@@ -104,7 +106,8 @@ def test_a_flood_that_goes_on_moves_the_end_of_the_calm():
         cursor.execute("UPDATE source SET observes_until = observes_until - interval '9 min'")
     make.detected("role_2")
     until = _source().observes_until
-    assert until is not None and until > clock.now() + timedelta(minutes=9)
+    assert until is not None
+    assert until > clock.now() + timedelta(minutes=9)
     assert SourceAlarm.objects.count() == 1
 
 
