@@ -1,19 +1,36 @@
-"""Risk policy versions: shipping, drafting, approving, and the one that is in force."""
+"""Risk policy versions: shipping, drafting, and the one that is in force. A version never changes its text.
+
+Its state changes here, for policy_approvals.py (whose word it takes) and shadow.py (judging beside the one in force).
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from uuid import UUID
 
+from django.db import connection
+
 from audit import clock
 from audit.record import record, story
 from containment.domain import policy as documents
 from containment.domain.policy import Mode, RiskPolicy
 from containment.models import RiskPolicyVersion
-from containment.refusals import NoPolicy, OwnApproval
+from containment.refusals import NoPolicy, NotThePerson
 from core.actor import SYSTEM, Actor
 from core.digest import digest_of_bytes
-from core.refusals import Missing, Refusal
+from core.lifecycle import Lifecycle
+from core.refusals import BadInput, Fault, Missing
+
+POLICY = Lifecycle(
+    "policy version",
+    {
+        ("draft", "approve"): "in_force",
+        ("draft", "shadow"): "shadow",  # judges beside the one in force, without effect
+        ("shadow", "stop"): "draft",
+        ("shadow", "approve"): "in_force",
+        ("in_force", "supersede"): "superseded",
+    },
+)
 
 
 def in_force() -> RiskPolicyVersion:
@@ -29,13 +46,22 @@ def document(text: str) -> RiskPolicy:
     return documents.parse(text)
 
 
+def check(text: str) -> list[Fault]:
+    """Everything that is wrong with a text, each fault with its path and line; an empty list for a good one."""
+    try:
+        documents.parse(text)
+    except BadInput as refusal:
+        return refusal.faults
+    return []
+
+
 @story
 def ship(*, mode: Mode) -> RiskPolicyVersion | None:
     """Put the shipped policy in force where there is none yet. Safe to call at every start."""
     if RiskPolicyVersion.objects.exists():
         return None
-    version = _draft(documents.shipped_text(mode), actor=SYSTEM, author_id=None, shipped=True)
-    _put_in_force(version)
+    version = write(documents.shipped_text(mode), actor=SYSTEM, author_id=None, shipped=True)
+    put_in_force(version, None, needed=1)
     record("policy.approved", version.ref, actor=SYSTEM, version=version.version, digest=version.digest, shipped=True)
     return version
 
@@ -43,29 +69,42 @@ def ship(*, mode: Mode) -> RiskPolicyVersion | None:
 @story
 def draft(text: str, *, actor: Actor) -> RiskPolicyVersion:
     """A new version, checked. BadInput names every fault with its line and path."""
-    return _draft(text, actor=actor, author_id=UUID(actor.principal), shipped=False)
+    must(actor, "policy.author", "Policies are written by people with the right to do so.")
+    return write(text, actor=actor, author_id=UUID(actor.principal), shipped=False)
 
 
-@story
-def approve(version_id: UUID, *, actor: Actor, seen_digest: str) -> RiskPolicyVersion:
-    """Put a draft in force, provided it is the text the approver read, and not its author."""
+def locked(version_id: UUID) -> RiskPolicyVersion:
+    """The version, while nothing else happens to any version."""
+    one_at_a_time()
     version = RiskPolicyVersion.objects.select_for_update(of=("self",)).filter(pk=version_id).first()
     if version is None:
         raise Missing("There is no such policy version.")
-    if str(version.author_id) == actor.principal:
-        raise OwnApproval(f"You wrote {version}. Somebody else has to approve it.")
-    if version.state != "draft":
-        raise Refusal(f"{version} is {version.state.replace('_', ' ')} already.")
-    if version.digest != seen_digest:
-        raise Refusal(f"{version} is not the text you read. Read it again, then approve.")
-    version.approver_id = UUID(actor.principal)
-    _put_in_force(version)
-    record("policy.approved", version.ref, actor=actor, version=version.version, digest=version.digest)
     return version
 
 
-def _draft(text: str, *, actor: Actor, author_id: UUID | None, shipped: bool) -> RiskPolicyVersion:
+def put_in_force(version: RiskPolicyVersion, base: RiskPolicyVersion | None, *, needed: int) -> None:
+    """It is in force and `base`, the one that was, no longer. The database refuses it on fewer words than `needed`."""
+    if base is not None:
+        base.state = POLICY.after(base.state, "supersede")
+        base.save(update_fields=["state"])
+    now = clock.now()
+    if version.state == "shadow":
+        version.shadow_until = now
+    version.state, version.in_force_at = POLICY.after(version.state, "approve"), now
+    version.supersedes, version.approvals_needed = base, needed
+    version.save(update_fields=["state", "in_force_at", "approver", "loosens_only", "shadow_until", "supersedes", "approvals_needed"])
+
+
+def must(actor: Actor, permission: str, otherwise: str) -> None:
+    """Only people do this, and only those with the permission."""
+    if not (actor.is_person and actor.may(permission)):
+        raise NotThePerson(otherwise)
+
+
+def write(text: str, *, actor: Actor, author_id: UUID | None, shipped: bool) -> RiskPolicyVersion:
+    """A draft with the next number. BadInput names every fault."""
     documents.parse(text)
+    one_at_a_time()
     last = RiskPolicyVersion.objects.order_by("-version").values_list("version", flat=True).first() or 0
     version = RiskPolicyVersion.objects.create(
         version=last + 1,
@@ -79,7 +118,7 @@ def _draft(text: str, *, actor: Actor, author_id: UUID | None, shipped: bool) ->
     return version
 
 
-def _put_in_force(version: RiskPolicyVersion) -> None:
-    RiskPolicyVersion.objects.filter(state="in_force").update(state="superseded")
-    version.state, version.in_force_at = "in_force", clock.now()
-    version.save(update_fields=["state", "in_force_at", "approver"])
+def one_at_a_time() -> None:
+    """Versions are numbered and put in force one after the other, so that of two at once each finds the other's outcome."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('risk policy', 8))")

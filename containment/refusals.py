@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.refusals import Forbidden, Missing, Refusal
+from core.refusals import BadInput, Forbidden, Missing, Refusal
 
 
 class OutOfSource(Forbidden):
@@ -91,3 +91,40 @@ class OnlyApprover(Forbidden):
     """Somebody other than the one who approved alone looks last."""
 
     code = "only_approver"
+
+
+class NotThePerson(Forbidden):
+    """Only people with a certain right do this, and not by a program."""
+
+    code = "not_the_person"
+
+
+class NotAsShown(Refusal):
+    """The text, or what it is compared with, is not what was on screen."""
+
+    code = "not_as_shown"
+
+
+class NotTested(Refusal):
+    """Whoever approves a policy has seen what it would have done."""
+
+    code = "backtest_not_seen"
+
+
+class NotAcknowledged(Refusal):
+    code = "not_acknowledged"
+
+
+class ApprovedAlready(Refusal):
+    code = "approved_already"
+
+
+class NotGreen(BadInput):
+    """Enforcing waits until each point is green; `faults` names those that are not."""
+
+    code = "not_green"
+    kind = "conflict"
+
+
+class ShadowTaken(Refusal):
+    code = "shadow_taken"

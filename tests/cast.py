@@ -1,4 +1,4 @@
-"""The people of the tests, named by what they may do: Ines analyses, Mara manages, Enzo engineers, Wren audits, Ada administers."""
+"""The people of the tests, named by what they may do: Ines analyses, Mara and Mia manage, Enzo engineers, Wren audits, Ada administers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ ROLES = {
     "ines": (("analyst",), ("soc",)),
     "omar": (("analyst",), ("soc", "payments-team")),
     "mara": (("manager",), ("soc",)),
+    "mia": (("manager",), ()),
     "enzo": (("engineer",), ()),
     "wren": (("auditor",), ()),
     "ada": (("admin",), ()),

@@ -18,7 +18,7 @@ from console.deeds import faults_of, tried
 from console.refusals import of_form
 from console.views_of import policies as shown
 from console.views_of.things import is_id
-from containment import policies
+from containment import policies, policy_approvals
 from containment.domain.facts import Kind
 from containment.models import RiskPolicyVersion
 from core.refusals import Refusal
@@ -82,7 +82,7 @@ def approve(request: ActorRequest, version_id: UUID) -> HttpResponse:
     if not form.is_valid():
         raise of_form(form)
     seen = form.cleaned_data["digest"]
-    tried(request, lambda: policies.approve(version_id, actor=request.actor, seen_digest=seen), said="Approved. It is in force.")
+    tried(request, lambda: policy_approvals.approve(version_id, actor=request.actor, seen_digest=seen, acknowledged=True), said="Approved. It is in force.")
     return redirect("policy_version", version_id)
 
 

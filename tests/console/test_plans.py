@@ -109,20 +109,6 @@ def test_each_kind_has_its_own_table_of_what_cannot_be_reached():
     assert [cell.stage for cell in reads] == ["none", "soft", "soft", "soft"]
 
 
-def test_approving_a_policy_takes_another_person_the_text_they_saw_and_their_word_about_the_table():
-    signed_in("enzo").post("/policy/draft/", {"text": next_policy()})
-    drafted = RiskPolicyVersion.objects.get(state="draft")
-    mara = signed_in("mara")
-    address = f"/policy/{drafted.pk}/approve/"
-    assert "Say that you have read what this policy can never reach." in words(mara.post(address, {"digest": drafted.digest}))
-    mara.post(address, {"digest": "sha256:other", "acknowledged": "yes"})
-    drafted.refresh_from_db()
-    assert drafted.state == "draft"
-    mara.post(address, {"digest": drafted.digest, "acknowledged": "yes"})
-    drafted.refresh_from_db()
-    assert (drafted.state, str(drafted.approver)) == ("in_force", "Mara")
-
-
 def test_every_fault_of_a_policy_is_named_with_its_line():
     text = next_policy().replace("honeytoken: 40", "honeytoken: much")
     response = signed_in("enzo").post("/policy/draft/", {"text": text})
