@@ -93,6 +93,7 @@ class Finding:
 
     `confirms`: whether a claim of the same code counts as confirmed by this. `observations` and `days`: how many observations, on how many
     distinct days, the baseline behind it rests on; None for a finding that rests on no baseline (a chain the policy names is one).
+    `circumstantial`: it weighs in full, and people are asked before anything is done for its sake alone.
     `evidence` holds plain JSON values and no secret.
     """
 
@@ -103,6 +104,7 @@ class Finding:
     confirms: bool = True
     observations: int | None = None
     days: int | None = None
+    circumstantial: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strength", float(self.strength))
@@ -333,40 +335,50 @@ class ActionFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArgumentFacts:
-    """One argument of a call. `value` is masked where it may be a secret. Where else the value stood: in the task, in results of tools
-    that the approved profile marks trusted, in other results (content fetched from outside is never trusted)."""
+    """One value in the arguments of a call. `value` is masked where it may be a secret, and left out of free text. `kind`: address,
+    credential, path, name or amount, empty for what says nothing about where something goes. `inside`: it was read out of a longer text.
+
+    Where else it stood: in the task, in results of tools that the approved profile marks trusted, in content that the task itself points
+    at (`in_named`), in other results. Content fetched from outside is never trusted."""
 
     name: str
-    value: str
+    value: str = ""
+    kind: str = ""
+    inside: bool = False
     in_task: bool = False
     in_trusted: bool = False
+    in_named: bool = False
     in_untrusted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFacts:
     """A call of a tool, asked about or reported. `writes` None: neither the approved profile nor the caller says whether it changes
-    anything. `bytes` and `money` are what this call would move."""
+    anything. `bytes` and `money` are what this call would move, `new_targets` how many places its session has not touched before."""
 
     tool: str
     writes: bool | None = None
     arguments: tuple[ArgumentFacts, ...] = ()
     bytes: int = 0
     money: float = 0.0
+    new_targets: int = 0
+    environment: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolRule:
-    """An approved tool, by name or pattern. `trusted`: what it returns may be acted on (never content fetched from outside)."""
+    """An approved tool, by name or pattern. `trusted`: what it returns may be acted on (never content fetched from outside). `kinds`: what
+    its arguments are, where the profile says so: (argument, kind)."""
 
     name: str
     writes: bool = False
     trusted: bool = False
+    kinds: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundRule:
-    """What one argument of one tool may be."""
+    """What one argument of one tool may be. `approved`: people approved these values, so that none of them needs another reason."""
 
     tool: str
     argument: str
@@ -374,11 +386,13 @@ class BoundRule:
     at_most: float | None = None
     one_of: tuple[str, ...] = ()
     like: str = ""
+    approved: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetRule:
-    """How much of something a session may use: `calls`, `writes`, `bytes`, `money` or `targets`, per minute, hour, day or session."""
+    """How much of something a session may use: `calls`, `writes`, `bytes`, `money` or `targets`, per minute, hour, day or session. `used`
+    is what went before the call that is judged."""
 
     what: str
     per: str
@@ -388,9 +402,10 @@ class BudgetRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntentFacts:
-    """What the session declared, inside the approved profile. Empty tuples: nothing was said about it, so that it is not compared."""
+    """What the session declared, inside the approved profile. Empty tuples: nothing was said about it, so that it is not compared.
+    `has_task`: somebody said what the work is, so that a value which nobody named can be told apart; the text itself is not kept here."""
 
-    task: str = ""
+    has_task: bool = False
     profile: str = ""
     profile_version: int = 0
     tools: tuple[ToolRule, ...] = ()

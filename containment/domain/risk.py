@@ -31,7 +31,8 @@ class PriorPart:
 
 @dataclass(frozen=True, slots=True)
 class WeighedSignal:
-    """A signal with its weight: decibans = weight * strength * thinned_to. `thin`: it rests on too little history, or on none."""
+    """A signal with its weight: decibans = weight * strength * thinned_to. `thin`: it rests on too little history, on
+    none, or on circumstances alone."""
 
     code: str
     family: Family
@@ -45,6 +46,7 @@ class WeighedSignal:
     observations: int | None = None
     days: int | None = None
     thin: bool = False
+    circumstantial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,8 @@ def _weighed(signal: Fired, policy: RiskPolicy) -> WeighedSignal:
         evidence=signal.evidence,
         observations=signal.observations,
         days=signal.days,
-        thin=few or signal.thin_claim,
+        thin=few or signal.thin_claim or signal.circumstantial,
+        circumstantial=signal.circumstantial,
     )
 
 

@@ -11,7 +11,10 @@ import pytest
 from containment.domain.decide import Verdict
 from containment.domain.facts import (
     ActionFacts,
+    ArgumentFacts,
     BaselineFacts,
+    BudgetRule,
+    CallFacts,
     CredentialFacts,
     CredentialUser,
     Drive,
@@ -19,6 +22,7 @@ from containment.domain.facts import (
     Finding,
     HistoryFacts,
     IdentityFacts,
+    IntentFacts,
     Kind,
     RateFacts,
     ResourceFacts,
@@ -27,6 +31,7 @@ from containment.domain.facts import (
     Sensitivity,
     SourceFacts,
     StepFacts,
+    ToolRule,
     WorkloadClaim,
     WorkloadFacts,
     lies_inside,
@@ -136,6 +141,25 @@ TWINS = {
             workflows=(replace(INGEST, joins=(("warehouse", "sales-db"),)),),
         ),
     ),
+}
+MAIL = ToolRule(name="mail.send", writes=True)
+INTENT = IntentFacts(
+    has_task=True, tools=(MAIL,), resources=("sales.*",), environments=("prod",), budgets=(BudgetRule(what="writes", per="hour", most=10),)
+)
+CALL = CallFacts(tool="mail.send", writes=True, arguments=(ArgumentFacts(name="to", value="ines@acme.test", kind="address", in_task=True),))
+
+
+def calling(**changes: Any) -> Facts:
+    """The declared call of an approved tool, of which the test changes what it is about."""
+    intent = replace(INTENT, **{name: changes.pop(name) for name in ("tools", "budgets") if name in changes})
+    return everyday(call=replace(CALL, **changes), intent=intent)
+
+
+TWINS |= {
+    "intent_tool": (calling(tool="mail.forward"), calling()),
+    "intent_resource": (everyday(call=CALL, intent=replace(INTENT, resources=("crm.*",))), calling()),
+    "intent_budget": (calling(budgets=(replace(INTENT.budgets[0], used=10),)), calling(budgets=(replace(INTENT.budgets[0], used=9),))),
+    "intent_environment": (calling(environment="staging"), calling(environment="prod")),
 }
 TWINS["identity_violation"] = (
     replace(TWINS["identity_violation"][0], identity=replace(ETL, workload=KNOWN_WORKLOAD)),

@@ -20,6 +20,10 @@ from containment.domain.signals.drive_mismatch import drive_mismatch
 from containment.domain.signals.first_access import first_access
 from containment.domain.signals.honeytoken import honeytoken
 from containment.domain.signals.identity_violation import identity_violation
+from containment.domain.signals.intent_budget import intent_budget
+from containment.domain.signals.intent_environment import intent_environment
+from containment.domain.signals.intent_resource import intent_resource
+from containment.domain.signals.intent_tool import intent_tool
 from containment.domain.signals.privilege_change import privilege_change
 from containment.domain.signals.role_confusion import role_confusion
 from containment.domain.signals.scope import by_rule
@@ -46,6 +50,10 @@ SIGNALS: Mapping[str, Signal] = {
     "credential_shared": credential_shared,
     "session_ttl": session_ttl,
     "honeytoken": honeytoken,
+    "intent_tool": intent_tool,
+    "intent_resource": intent_resource,
+    "intent_budget": intent_budget,
+    "intent_environment": intent_environment,
 }
 POLICY_SIGNALS: Mapping[str, PolicySignal] = {  # those that ask the policy too: for named chains, consequences, thinning
     "volume": volume,
@@ -64,7 +72,8 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fired:
-    """A signal as it counts. `thin_claim`: somebody else's baseline, of which we know no observation."""
+    """A signal as it counts. `thin_claim`: somebody else's baseline, of which we know no observation. `circumstantial`: by
+    itself it asks people."""
 
     code: str
     family: Family
@@ -75,6 +84,7 @@ class Fired:
     observations: int | None = None
     days: int | None = None
     thin_claim: bool = False
+    circumstantial: bool = False
 
     @property
     def ours(self) -> bool:
@@ -151,4 +161,5 @@ def _as_fired(finding: Finding, standing: Standing) -> Fired:
         observations=finding.observations,
         days=finding.days,
         thin_claim=standing is Standing.CLAIMED and finding.code in BEHAVIOUR,
+        circumstantial=finding.circumstantial,
     )

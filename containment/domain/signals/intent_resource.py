@@ -1,0 +1,181 @@
+"""intent_resource: a call on a resource outside the approved patterns, an argument outside its bounds, or a write to somewhere that neither
+the task nor anything trusted named.
+
+The last rests on circumstances, so it comes in degrees. Full and certain: an address, or a secret to be set, that stands in content from
+outside alone, in a call that nothing ties to the task. Full but circumstantial, so that people are asked: the same where the task points
+at that content or names something else in the call, and an address that stood nowhere at all. Less than that is shown and weighs little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from containment.domain import values
+from containment.domain.facts import ArgumentFacts, BoundRule, CallFacts, Facts, Finding, IntentFacts
+from containment.domain.intent import REACHING, Purpose, within
+from core import masking
+
+SOME = 0.5  # what could well be the work itself
+LITTLE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    strength: float
+    certain: bool
+    said: str
+    argument: str = ""
+
+    @property
+    def weight(self) -> tuple[float, bool]:
+        return self.strength, self.certain
+
+
+def intent_resource(facts: Facts) -> Finding | None:
+    call, intent = facts.call, facts.intent
+    if intent is None or (call is None and facts.resource is None):
+        return None
+    doubts = [*_outside_patterns(facts, intent), *(_of_call(call, intent) if call else ())]
+    if not doubts:
+        return _settled(facts, intent)
+    worst = max(doubts, key=lambda doubt: doubt.weight)
+    return Finding(
+        code="intent_resource",
+        strength=worst.strength,
+        because=worst.said,
+        evidence={
+            "tool": call.tool if call else "",
+            "resource": facts.resource.id if facts.resource else "",
+            "doubts": [{"argument": doubt.argument, "strength": doubt.strength, "said": doubt.said} for doubt in doubts],
+        },
+        circumstantial=not worst.certain,
+    )
+
+
+def _settled(facts: Facts, intent: IntentFacts) -> Finding | None:
+    """Inside, as far as anybody said what inside is."""
+    if facts.resource is None or not intent.resources:
+        return None
+    return Finding(code="intent_resource", strength=0.0, because=f"{facts.resource.id} is among the resources of this session.")
+
+
+def _of_call(call: CallFacts, intent: IntentFacts) -> Iterator[Doubt]:
+    yield from _outside_bounds(call, intent)
+    if call.writes is not False:
+        yield from _unexplained(call, intent)
+
+
+# -- resources and bounds -----------------------------------------------------------------------------------------------------------------
+
+
+def _outside_patterns(facts: Facts, intent: IntentFacts) -> Iterator[Doubt]:
+    """The resource that is named; where none is, the paths among the arguments. One read out of a longer text may be a mere mention."""
+    if not intent.resources:
+        return
+    if facts.resource is not None:
+        if not _approved(facts.resource.id, intent):
+            yield Doubt(1.0, True, f"{facts.resource.id} lies outside the resources that this session was approved for.")
+        return
+    for argument in facts.call.arguments if facts.call else ():
+        if argument.kind == Purpose.PATH and argument.value and not _approved(values.path_of(argument.value), intent):
+            said = f"{argument.value}, in {argument.name}, lies outside the resources that this session was approved for."
+            yield Doubt(1.0, not argument.inside, said, argument.name)
+
+
+def _approved(resource: str, intent: IntentFacts) -> bool:
+    return any(fnmatchcase(resource, pattern) for pattern in intent.resources)
+
+
+def _outside_bounds(call: CallFacts, intent: IntentFacts) -> Iterator[Doubt]:
+    for argument in call.arguments:
+        for bound in _bounds_of(argument, call, intent):
+            if argument.value != masking.MARK and not within(argument.value, bound):
+                said = f"{argument.name} of {call.tool} lies outside what was approved for it ({_in_words(bound)})."
+                yield Doubt(1.0, True, said, argument.name)
+
+
+def _bounds_of(argument: ArgumentFacts, call: CallFacts, intent: IntentFacts) -> list[BoundRule]:
+    if argument.inside:
+        return []
+    return [bound for bound in intent.bounds if bound.argument == argument.name and fnmatchcase(call.tool, bound.tool)]
+
+
+def _in_words(bound: BoundRule) -> str:
+    parts = [
+        f"at least {bound.at_least:g}" if bound.at_least is not None else "",
+        f"at most {bound.at_most:g}" if bound.at_most is not None else "",
+        f"one of {len(bound.one_of)} values" if bound.one_of else "",
+        f"like {bound.like}" if bound.like else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+# -- where a value comes from -------------------------------------------------------------------------------------------------------------
+
+
+def _unexplained(call: CallFacts, intent: IntentFacts) -> Iterator[Doubt]:
+    """What a write names and nobody who may say so named before."""
+    for argument in call.arguments:
+        if argument.kind and not _explained(argument, call, intent):
+            doubt = _doubt(argument, call, intent)
+            if doubt is not None:
+                yield doubt
+
+
+def _explained(argument: ArgumentFacts, call: CallFacts, intent: IntentFacts) -> bool:
+    """By the task, by something trusted, by a bound that people approved, or by the resources of the session. Only what the bound lists
+    or describes is approved by it; a limit on an amount is not."""
+    if argument.in_task or argument.in_trusted:
+        return True
+    if any(
+        bound.approved and (bound.one_of or bound.like) and within(argument.value, bound) for bound in _bounds_of(argument, call, intent)
+    ):
+        return True
+    return argument.kind in (Purpose.PATH, Purpose.ADDRESS) and bool(intent.resources) and _approved(argument.value, intent)
+
+
+def _doubt(argument: ArgumentFacts, call: CallFacts, intent: IntentFacts) -> Doubt | None:
+    name = f"{'An address inside' if argument.inside else 'The'} {argument.name} of {call.tool}"
+    from_outside = argument.in_untrusted or argument.in_named
+    if not from_outside and not intent.has_task:
+        return None  # nobody said what the work is: that a value is new says nothing
+    if argument.kind in REACHING:
+        return _reaching(argument, call, name)
+    if argument.kind == Purpose.PATH:
+        if argument.inside or not argument.in_untrusted:
+            return None
+        strength = SOME if _tied(argument, call) else 1.0
+        return Doubt(strength, False, f"{name} stands only in content from outside.", argument.name)
+    where = "stands only in content from outside" if from_outside else "stands neither in the task nor in any result"
+    return Doubt(LITTLE, False, f"{name} {where}.", argument.name)
+
+
+def _reaching(argument: ArgumentFacts, call: CallFacts, name: str) -> Doubt:
+    """An address or a secret: whoever wrote it receives what is sent, or gets in."""
+    tied = _tied(argument, call)
+    if argument.in_untrusted:
+        said = f"{name} stands only in content from outside, which the task does not point at"
+        if argument.inside:
+            return Doubt(1.0, False, f"{said}; the text may merely quote it.", argument.name)
+        return Doubt(1.0, not tied, f"{said}{', though the call names something that the task does' if tied else ''}.", argument.name)
+    if argument.in_named:
+        said = f"{name} stands only in content from outside that the task points at"
+        quoted = argument.inside or _belongs(argument, call)
+        return Doubt(SOME if quoted else 1.0, False, f"{said}.", argument.name)
+    said = f"{name} stands neither in the task nor in any result"
+    return Doubt(SOME if tied or argument.inside else 1.0, False, f"{said}.", argument.name)
+
+
+def _tied(argument: ArgumentFacts, call: CallFacts) -> bool:
+    """Another argument of the call, of another kind, is what the task names: the call is about the task at least. A second address beside
+    one that the task names is tied to nothing."""
+    return any(one.in_task and one.kind and one.kind not in REACHING and not one.inside for one in call.arguments if one is not argument)
+
+
+def _belongs(argument: ArgumentFacts, call: CallFacts) -> bool:
+    """The address holds the name of somebody in the call whom the task names: dora@… is Dora's."""
+    address = values.plain_form(argument.value)
+    named = [one for one in call.arguments if one.in_task and one.kind == Purpose.NAME and not one.inside]
+    return any(word in address for one in named for word in values.marks_of(one.value) if len(word) > 2)
