@@ -69,6 +69,7 @@ SENTENCES: dict[str, str] = {
     "protected.confirmed": "confirmed the protected list: {count} identities",
     "preflight.checked": "tried what the connector of {provider} can do for {place}: {found}",
     "backtest.asked": "asked what the policy would have decided from {since} to {until}",
+    "backtest.started": "began to try the policy on {events} decisions",
     "backtest.finished": "tried the policy on {events} decisions: {flips} would have been different",
     "backtest.failed": "could not finish the backtest: {because}",
     "backtest.seen": "opened what the backtest found",

@@ -39,6 +39,7 @@ LONGEST = timedelta(days=400)
 MOST_PER_SLICE = 8_000
 AT_ONCE = 200  # facts fetched together
 LEASE = timedelta(seconds=90)  # how long a slice may take
+GRACE = timedelta(seconds=1.2)  # how long a nudged worker has to begin
 STALE = timedelta(seconds=10)  # after so long without progress a sweeper goes on with it
 STRIKES = 3  # workers that may fail on one slice
 TURN_S = 2.0  # a worker's turn, after which others' work comes first
@@ -64,7 +65,7 @@ def ask(text: str, *, since: datetime, until: datetime | None = None, version: R
         since=max(since, until - LONGEST),
         until=until,
         whole=first["first"] is None or (since <= first["first"] and until >= first["last"]),
-        next_at=now,
+        next_at=now + GRACE,
         made_by_id=UUID(actor.principal) if actor.principal else None,
         made_at=now,
     )

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from django.db.models import Q
@@ -20,7 +22,7 @@ from django.db.models.functions import Now
 
 from approvals import grants, groups, holds
 from audit import clock, nudges
-from containment import flow, grouped, limits
+from containment import backtests, flow, grouped, limits
 from containment.models import Detection, Heartbeat
 from core.refusals import Refusal
 from playbooks import engine
@@ -34,6 +36,7 @@ BUSY_S, IDLE_S, AWAY_S = 0.25, 2.0, 1.0
 GRACE = timedelta(seconds=1.2)  # how long a nudged worker has before a sweeper does it
 BATCH = 20
 HEARTBEAT_EVERY_S = 2.0
+BACKTEST_TURN_S = 30.0
 TURN_S = 5.0  # after so much driving a round is over: holds and detections wait too
 
 
@@ -42,6 +45,7 @@ class Sweeper:
     name: str
     stopping: bool = False
     beat_at: float = 0.0
+    aside: threading.Thread | None = None
 
     def run(self) -> None:
         """Until stopped. A database that is away costs a pause, never the process."""
@@ -49,6 +53,7 @@ class Sweeper:
             try:
                 close_old_connections()
                 self._beat()
+                self._backtests()
                 pause = BUSY_S if sweep_once() else min(IDLE_S, _next_due_s())
             except (OperationalError, InterfaceError) as error:
                 log.warning("the database does not answer (%s); trying again", type(error).__name__)
@@ -60,6 +65,23 @@ class Sweeper:
         if time.monotonic() - self.beat_at >= HEARTBEAT_EVERY_S:
             Heartbeat.objects.update_or_create(name=self.name, defaults={"kind": "sweeper", "at": clock.now()})
             self.beat_at = time.monotonic()
+
+    def _backtests(self) -> None:
+        """Go on with a backtest that no worker goes on with, beside the sweep: a slice takes seconds, and no deadline may wait for it."""
+        if self.aside is not None and self.aside.is_alive():
+            return
+        for key in backtests.due(1):
+            self.aside = threading.Thread(target=_backtest, args=(key,), name="backtest", daemon=True)
+            self.aside.start()
+
+
+def _backtest(key: UUID) -> None:
+    try:
+        _safely(lambda: int(backtests.drive(key, turn_s=BACKTEST_TURN_S)))
+    except (OperationalError, InterfaceError) as error:
+        log.warning("the database does not answer (%s); the backtest is still due", type(error).__name__)
+    finally:
+        connection.close()
 
 
 def sweep_once() -> bool:

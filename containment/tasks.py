@@ -7,7 +7,7 @@ from uuid import UUID
 from celery import shared_task
 from django.db import OperationalError
 
-from containment import flow, grouped
+from containment import backtests, flow, grouped
 from core.refusals import Refusal
 
 
@@ -31,5 +31,17 @@ def follow(hold_id: str) -> None:
         return
     try:
         grouped.follow_some(key)
+    except OperationalError:
+        return
+
+
+@shared_task(name=backtests.DRIVE)
+def backtest(backtest_id: str) -> None:
+    try:
+        key = UUID(backtest_id)
+    except ValueError:
+        return
+    try:
+        backtests.carry_on(key)
     except OperationalError:
         return
