@@ -81,8 +81,11 @@ class Book:
     walked: set[Line] = field(default_factory=set)
     used: dict[tuple[str, str, str, str, str], int] = field(default_factory=dict)
 
-    def notice(self, doing: Doing) -> Noticed:
+    def notice(self, doing: Doing, *, told_twice: timedelta | None = None) -> Noticed:
+        """`told_twice`: a step of the trail that is this event itself, told by a feed within that time, is not before it."""
         trail = self.trail_of(doing.line)
+        if told_twice is not None:
+            trail = trails.without(trail, doing.event, within=told_twice)
         before = trails.before(trail, doing.event)
         own = self.baselines.get(doing.own)
         found = usual.chosen(self.baselines.get(doing.exact), own, enough=self.policy.thinning)
@@ -203,12 +206,13 @@ class Book:
         )
 
 
-def opened(doings: Sequence[Doing], policy: RiskPolicy) -> Book:
-    """Three queries, whatever the history: the baselines, the trails, and those of their habits that these events could meet."""
+def opened(doings: Sequence[Doing], policy: RiskPolicy, *, known_before: datetime | None = None) -> Book:
+    """Three queries, whatever the history: the baselines, the trails, and those of their habits that these events could meet.
+    `known_before`: a habit that began later does not count as known."""
     book = Book(policy)
     _read_trails(book, {doing.line for doing in doings})
     _read_baselines(book, {part for doing in doings for part in (doing.own, doing.exact)})
-    _read_habits(book, _candidates(book, doings))
+    _read_habits(book, _candidates(book, doings), known_before)
     return book
 
 
@@ -295,7 +299,7 @@ def _read_trails(book: Book, lines: Iterable[Line]) -> None:
         book.trails[line] = trails.restored(row.kept, newest_at=row.newest_at, loose=row.session_id is None)
 
 
-def _read_habits(book: Book, candidates: Iterable[tuple[Part, Habit]]) -> None:
+def _read_habits(book: Book, candidates: Iterable[tuple[Part, Habit]], known_before: datetime | None) -> None:
     parts = {str(key): part for part, key in book.rows.items()}
     wanted = {(str(book.rows[part]), *habit) for part, habit in candidates if part in book.rows}
     if not wanted:
@@ -305,8 +309,9 @@ def _read_habits(book: Book, candidates: Iterable[tuple[Part, Habit]]) -> None:
         cursor.execute(
             "SELECT h.baseline_id::text, h.about, h.one, h.two FROM jsonb_to_recordset(%s::jsonb)"
             " AS w(b uuid, about text, one text, two text) JOIN habit h"
-            " ON h.baseline_id = w.b AND h.about = w.about AND h.one = w.one AND h.two = w.two",
-            [json.dumps(rows)],
+            " ON h.baseline_id = w.b AND h.about = w.about AND h.one = w.one AND h.two = w.two"
+            " WHERE h.first_at <= coalesce(%s, 'infinity'::timestamptz)",
+            [json.dumps(rows), known_before],
         )
         for baseline, *habit in cursor.fetchall():
             book.baselines[parts[baseline]].known.add(Habit(*habit))

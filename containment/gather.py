@@ -16,11 +16,15 @@ from accounts.models import Team
 from approvals import grants, groups
 from approvals.domain.coverage import Seen, covers
 from approvals.models import ExceptionGrant, Hold
-from containment import cooling, limits
+from containment import baselines, cooling, limits
+from containment.baselines import Doing, Noticed
+from containment.domain.event import Event
 from containment.domain.facts import (
     BOTH_STAGES,
     ActionFacts,
+    BaselineFacts,
     BusinessClass,
+    CallFacts,
     Ceiling,
     CredentialFacts,
     CredentialUser,
@@ -43,11 +47,13 @@ from containment.domain.facts import (
     Severity,
     SourceFacts,
     Stage,
+    StepFacts,
     WorkflowFacts,
     WorkloadClaim,
     WorkloadFacts,
 )
 from containment.domain.policy import RiskPolicy
+from containment.domain.replay import part
 from containment.models import (
     ContainmentSpend,
     Credential,
@@ -68,6 +74,7 @@ MOST_EVENTS = 50
 FALLBACK_TEAM = "soc"
 RETRY_AFTER = timedelta(seconds=15)  # after which an undecided detection is tried again
 STRIKES = 3  # workers that may die on one detection before it is set aside
+SAME_EVENT = timedelta(minutes=5)  # a detection and a feed may tell of one event; what became known so shortly before is that event
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
@@ -80,12 +87,13 @@ def facts_of(detection: Detection, policy: RiskPolicy, *, now: datetime, generat
     users = list(credential.uses.select_related("identity").order_by("id")) if credential else []
     sessions = list(_live_sessions(identity, credential, now))
     named = detection.session if detection.session and detection.session.discovered_at is None else None
+    noticed = _noticed(detection, sessions, policy)
     designations = list(identity.designations.filter(granted_at__isnull=False, ended_at__isnull=True))
     named_in: list[CredentialUse | Session | Designation] = [*uses, *users, *sessions, *designations]
     documents = _documents({one.workflow for one in named_in})
     return Facts(
         now=now,
-        identity=_identity(identity, sessions, uses, documents),
+        identity=_identity(identity, sessions, uses, documents, noticed),
         detection=_detection(detection, now),
         action=ActionFacts(name=detection.action, count=detection.action_count),
         resource=_resource(detection.resource) if detection.resource else None,
@@ -96,10 +104,63 @@ def facts_of(detection: Detection, policy: RiskPolicy, *, now: datetime, generat
         roles=_roles(documents),
         grants=tuple(_grant(grant) for grant in grants.covering(identity=str(identity.pk), at=now) if _fits(grant, detection, credential)),
         run=_run(identity),
-        history=_history(detection, now, policy),
+        history=_history(detection, credential, now, policy),
         budget_left=1 if policy.budget else 0,
         generation=generation,
+        call=call_noticed(detection.noticed),
+        baseline=noticed.baseline,
+        trail=noticed.trail,
     )
+
+
+def doing_of(detection: Detection, sessions: Sequence[Session] = ()) -> Doing:
+    """What the detection says happened, in the words that baselines learn. Role, workflow and tenant come from a session that somebody
+    vouches for: the one it names, or the only one that its identity has."""
+    mine = [session for session in sessions if session.identity_id == detection.identity_id]
+    session = detection.session or (mine[0] if len(mine) == 1 and not detection.named_session else None)
+    vouched = session if session is not None and session.discovered_at is None else None
+    resource = detection.resource
+    event = Event(
+        occurred_at=detection.occurred_at,
+        action=detection.action,
+        count=detection.action_count,
+        resource_kind=resource.kind if resource else "",
+        resource=resource.key if resource else "",
+        system=resource.system if resource else "",
+        session=str(session.pk) if session else "",
+    )
+    credential = detection.credential_id or (vouched.credential_id if vouched else None)
+    return Doing(
+        event=event,
+        identity=detection.identity_id,
+        session=session.pk if session else None,
+        role=vouched.role if vouched else "",
+        workflow=vouched.workflow if vouched else "",
+        tenant=vouched.tenant if vouched else "",
+        credential=credential,
+    )
+
+
+def may_learn(identity: Identity) -> bool:
+    """While something is wrong with an identity, nothing that it does becomes usual."""
+    return not identity.cases.exclude(state="closed").exists()
+
+
+def call_noticed(noticed: Mapping[str, Any]) -> CallFacts | None:
+    return part(noticed["call"], CallFacts) if noticed.get("call") else None
+
+
+def _noticed(detection: Detection, sessions: Sequence[Session], policy: RiskPolicy) -> Noticed:
+    """What baseline and trail said when the event came in, where they were asked then; otherwise what they say now of that moment."""
+    kept = detection.noticed
+    if kept:
+        return Noticed(
+            baseline=part(kept["baseline"], BaselineFacts) if kept.get("baseline") else None,
+            trail=tuple(part(step, StepFacts) for step in kept.get("trail", [])),
+            last_active_at=datetime.fromisoformat(kept["last_active_at"]) if kept.get("last_active_at") else None,
+        )
+    doing = doing_of(detection, sessions)
+    return baselines.opened([doing], policy, known_before=detection.occurred_at - SAME_EVENT).notice(doing, told_twice=SAME_EVENT)
 
 
 def budget_left(detection: Detection, policy: RiskPolicy, *, now: datetime) -> int:
@@ -174,7 +235,11 @@ def _documents(names: set[str]) -> list[WorkDocument]:
 
 
 def _identity(
-    identity: Identity, sessions: Sequence[Session], uses: Sequence[CredentialUse], documents: Sequence[WorkDocument]
+    identity: Identity,
+    sessions: Sequence[Session],
+    uses: Sequence[CredentialUse],
+    documents: Sequence[WorkDocument],
+    noticed: Noticed,
 ) -> IdentityFacts:
     named = {use.workflow for use in uses}
     mine = {session.workflow for session in sessions if session.identity_id == identity.pk and session.discovered_at is None}
@@ -190,7 +255,7 @@ def _identity(
         protected_because=identity.protected_because,
         discovered=identity.discovered_at is not None,
         first_seen_at=identity.created_at,
-        last_active_at=None,
+        last_active_at=noticed.last_active_at,
         known_networks=tuple(identity.known_networks),
         workload=_attested(identity.attested) if identity.attested else None,
         workflows=tuple(sorted((named | mine) & {document.name for document in documents})),
@@ -254,6 +319,7 @@ def _resource(resource: Resource) -> ResourceFacts:
         admin_api=resource.admin_api,
         environment=resource.environment,
         tenant=resource.tenant,
+        system=resource.system,
     )
 
 
@@ -297,6 +363,8 @@ def _session(session: Session, designations: Sequence[Designation]) -> SessionFa
         parent=str(session.parent_id or ""),
         discovered=session.discovered_at is not None,
         designation=_designation(designation) if designation else None,
+        application=str(session.origin.get("application", "")),
+        claimed_drive=Drive(session.claimed["drive"]) if session.claimed.get("drive") in set(Drive) else None,
     )
 
 
@@ -321,6 +389,7 @@ def _workflow(document: WorkDocument, designations: Sequence[Designation]) -> Wo
         version=document.version,
         scope=_scope(body.get("scope", [])),
         drives=frozenset(Drive(drive) for drive in body.get("drives", [])),
+        joins=tuple(tuple(map(str, join)) for join in body.get("joins", [])),
         designation=_designation(designation) if designation else None,
     )
 
@@ -387,7 +456,7 @@ def _asks(run: Run) -> str:
     return alone or ""
 
 
-def _history(detection: Detection, now: datetime, policy: RiskPolicy) -> HistoryFacts:
+def _history(detection: Detection, credential: Credential | None, now: datetime, policy: RiskPolicy) -> HistoryFacts:
     identity = detection.identity
     case = identity.cases.exclude(state="closed").first()
     events: list[EventFacts] = []
@@ -408,4 +477,5 @@ def _history(detection: Detection, now: datetime, policy: RiskPolicy) -> History
         cool_off=cooling.cool_off(identity, now, policy.cool_off),
         privilege_steps=steps,
         suspicious=tuple(dict.fromkeys(events)),
+        use=baselines.use_of(identity.pk, credential.pk if credential else None, now=now),
     )

@@ -74,13 +74,13 @@ def source_of(reading: Reading, actor: Actor) -> Source:
     source = Source.objects.filter(name=actor.source).first()
     if source is None:
         raise OutOfSource("This token speaks for no source that is set up. An engineer can add it.")
-    _may_speak_about(source, reading.identity_kind)
+    may_speak_about(source, reading.identity_kind)
     if source.providers and reading.identity_provider not in source.providers:
         raise OutOfSource(f"The source “{source.name}” may not speak about identities of “{reading.identity_provider}”.")
     return source
 
 
-def _may_speak_about(source: Source, kind: str) -> None:
+def may_speak_about(source: Source, kind: str) -> None:
     if source.kinds and kind not in source.kinds:
         raise OutOfSource(f"The source “{source.name}” may not speak about a {kind.replace('_', ' ')}.")
 
@@ -98,8 +98,8 @@ def find_identity(provider: str, subject: str) -> Identity | None:
 
 def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, source: Source, admitted: Admitted, actor: Actor) -> Detection:
     now = clock.now()
-    identity = _identity(reading, now)
-    _may_speak_about(source, identity.kind)  # of a known identity the inventory's word counts, not the message's
+    identity = identity_for(reading, now)
+    may_speak_about(source, identity.kind)  # of a known identity the inventory's word counts, not the message's
     credential = _credential(reading, identity, now)
     detection = Detection.objects.create(
         source=source,
@@ -110,12 +110,12 @@ def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, sourc
         confidence=reading.confidence,
         claims=list(reading.claims),
         identity=identity,
-        session=_session(reading, identity, credential, now),
+        session=session_for(reading, identity, credential, now),
         named_session=reading.session,
         named_role=reading.session_role,
         named_workflow=reading.session_workflow,
         credential=credential,
-        resource=_resource(reading, now),
+        resource=resource_for(reading, now),
         action=reading.action,
         action_count=reading.action_count,
         context=masking.in_message(dict(reading.context)),
@@ -144,7 +144,7 @@ def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, sourc
     return detection
 
 
-def _identity(reading: Reading, now: datetime) -> Identity:
+def identity_for(reading: Reading, now: datetime) -> Identity:
     identity = find_identity(reading.identity_provider, reading.identity_subject)
     if identity is not None:
         return identity
@@ -178,7 +178,7 @@ def _credential(reading: Reading, identity: Identity, now: datetime) -> Credenti
     return credential
 
 
-def _session(reading: Reading, identity: Identity, credential: Credential | None, now: datetime) -> Session | None:
+def session_for(reading: Reading, identity: Identity, credential: Credential | None, now: datetime) -> Session | None:
     """What the message says of role and workflow is kept as a claim; only the inventory's word counts for the session itself."""
     if not reading.session:
         return None
@@ -199,14 +199,22 @@ def _session(reading: Reading, identity: Identity, credential: Credential | None
     return session
 
 
-def _resource(reading: Reading, now: datetime) -> Resource | None:
+def resource_for(reading: Reading, now: datetime) -> Resource | None:
+    """Where it lives is what the first message says, as long as the inventory does not."""
     if not reading.resource_id:
         return None
     resource, _ = Resource.objects.get_or_create(
         kind=reading.resource_kind,
         key=reading.resource_id,
-        defaults={"discovered_at": now, "environment": str(reading.context.get("environment") or "")},
+        defaults={
+            "discovered_at": now,
+            "environment": str(reading.context.get("environment") or ""),
+            "system": reading.resource_system,
+        },
     )
+    if reading.resource_system and not resource.system:
+        resource.system = reading.resource_system
+        resource.save(update_fields=["system"])
     return resource
 
 

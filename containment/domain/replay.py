@@ -11,10 +11,11 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
 from functools import cache
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from containment.domain.facts import Facts
 
+T = TypeVar("T")
 _Way = Callable[[Any], Any]
 
 
@@ -23,6 +24,14 @@ def restore(stored: Mapping[str, Any]) -> Facts:
     facts = _record(Facts)(stored)
     assert isinstance(facts, Facts)  # noqa: S101 - for the type checker
     return facts
+
+
+def part(stored: Mapping[str, Any], wanted: type[T]) -> T:
+    """One record of the facts, where it is stored by itself."""
+    record: type = wanted
+    made = _record(record)(stored)
+    assert isinstance(made, wanted)  # noqa: S101 - for the type checker
+    return made
 
 
 def _way(wanted: Any) -> _Way | None:

@@ -80,6 +80,20 @@ def copied(trail: Trail) -> Trail:
     return Trail(trail.loose, trail.newest_at, trail.number, list(trail.latest), dict(trail.firsts), dict(trail.lasts))
 
 
+def without(trail: Trail, event: Event, *, within: timedelta) -> Trail:
+    """As it was before this event, where its last step is this very event, told before."""
+    last = trail.latest[-1] if trail.latest else None
+    same = last is not None and (last.step.action, last.step.resource) == (event.action, event.resource)
+    if last is None or not same or abs(last.at - event.occurred_at) > within:
+        return trail
+    made = copied(trail)
+    made.latest.pop()
+    made.firsts = {action: step for action, step in trail.firsts.items() if step.number != last.number}
+    made.lasts = {action: step for action, step in trail.lasts.items() if step.number != last.number}
+    made.newest_at = made.latest[-1].at if made.latest else None
+    return made
+
+
 def written(trail: Trail) -> dict[str, Any]:
     return {
         "number": trail.number,

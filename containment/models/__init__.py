@@ -1,6 +1,6 @@
 """Rows of why and whether: who exists, what was reported, what was decided, and the story of each identity while something is wrong."""
 
-from containment.models.activity import Activity, Baseline, DailyUse, Habit
+from containment.models.activity import Activity, Baseline, DailyUse, Habit, Trail
 from containment.models.backtest import Backtest, BacktestSeen, BacktestSlice, DecisionGist
 from containment.models.case import Case, VerdictCount
 from containment.models.decision import BudgetLock, ContainmentSpend, Decision
@@ -49,6 +49,7 @@ __all__ = [
     "Source",
     "SourceAlarm",
     "SourceMeter",
+    "Trail",
     "VerdictCount",
     "WorkDocument",
 ]
