@@ -145,7 +145,7 @@ def marks_in(text: str) -> frozenset[str]:
     text = plain_form(text)
     marks = set(_words(text))
     marks.update(_EMAIL.findall(text))
-    marks.update(host_of(found) for pattern in (_URL, _BARE) for found in pattern.findall(text))
+    marks.update(host for pattern in (_URL, _BARE) for found in pattern.findall(text) for host in _hosts(host_of(found)))
     marks.update(_IPV4.findall(text))
     marks.update(found.removeprefix("www.") for found in _DOTTED.findall(text))
     marks.update(path_of(found.rstrip(_ENDING)) for found in _PATH.findall(text))
@@ -175,6 +175,12 @@ def paths_in(text: str) -> tuple[str, ...]:
 def _words(text: str) -> list[str]:
     """Whole words, and the pieces of those that are joined by an underscore: snake_case is found as it stands."""
     return _WORD.findall(text)
+
+
+def _hosts(host: str) -> list[str]:
+    """The host, and what it would be if the next sentence had begun without a space: `example.org.They` is example.org as well."""
+    labels = host.split(".")
+    return [".".join(labels[:count]) for count in range(2, len(labels) + 1)] or [host]
 
 
 def _grouped(text: str) -> set[str]:

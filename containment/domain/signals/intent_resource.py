@@ -37,16 +37,28 @@ def intent_resource(facts: Facts) -> Finding | None:
     call, intent = facts.call, facts.intent
     if intent is None or (call is None and facts.resource is None):
         return None
-    doubts = [*_outside_patterns(facts, intent), *(_of_call(call, intent) if call else ())]
-    if not doubts:
-        return _settled(facts, intent)
+    doubts = _limits(facts, intent)
+    if call is not None and call.writes is not False:
+        doubts += _unexplained(call, intent)
+    return _finding(facts, doubts) if doubts else _settled(facts, intent)
+
+
+def beyond_limits(facts: Facts) -> Finding | None:
+    """The part of it that rests on no circumstance: a resource outside the patterns, an argument outside its bounds."""
+    if facts.intent is None:
+        return None
+    hard = [doubt for doubt in _limits(facts, facts.intent) if doubt.certain]
+    return _finding(facts, hard) if hard else None
+
+
+def _finding(facts: Facts, doubts: list[Doubt]) -> Finding:
     worst = max(doubts, key=lambda doubt: doubt.weight)
     return Finding(
         code="intent_resource",
         strength=worst.strength,
         because=worst.said,
         evidence={
-            "tool": call.tool if call else "",
+            "tool": facts.call.tool if facts.call else "",
             "resource": facts.resource.id if facts.resource else "",
             "doubts": [{"argument": doubt.argument, "strength": doubt.strength, "said": doubt.said} for doubt in doubts],
         },
@@ -61,10 +73,8 @@ def _settled(facts: Facts, intent: IntentFacts) -> Finding | None:
     return Finding(code="intent_resource", strength=0.0, because=f"{facts.resource.id} is among the resources of this session.")
 
 
-def _of_call(call: CallFacts, intent: IntentFacts) -> Iterator[Doubt]:
-    yield from _outside_bounds(call, intent)
-    if call.writes is not False:
-        yield from _unexplained(call, intent)
+def _limits(facts: Facts, intent: IntentFacts) -> list[Doubt]:
+    return [*_outside_patterns(facts, intent), *(_outside_bounds(facts.call, intent) if facts.call else ())]
 
 
 # -- resources and bounds -----------------------------------------------------------------------------------------------------------------
