@@ -94,9 +94,12 @@ class Listing(Endpoint):
     key_filter: ClassVar[Filter] = Filter("", _uuid)
 
     def get(self, request: Request) -> Response:
+        return self.listed(request, self.rows.all())
+
+    def listed(self, request: Request, rows: QuerySet[Any]) -> Response:
         asked = _read_query(request, {**self.filters, "limit": Filter("", _count), "cursor": self.key_filter})
         limit = asked.pop("limit", USUAL)
-        rows = self.rows.all().order_by(f"-{self.key}")
+        rows = rows.order_by(f"-{self.key}")
         if cursor := asked.pop("cursor", None):
             rows = rows.filter(**{f"{self.key}__lt": cursor})
         rows = rows.filter(**{self.filters[name].lookup: value for name, value in asked.items()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 from api import docs, health
-from api.v1 import cases, detections, exceptions, holds, reads, runs, sessions
+from api.v1 import cases, detections, exceptions, exposures, holds, reads, runs, sessions, sources
 
 v1 = [
     path("detections", detections.Detections.as_view(), name="api-detections"),
@@ -22,6 +22,8 @@ v1 = [
     path("runs/<uuid:key>/accept", runs.AcceptRun.as_view(), name="api-run-accept"),
     path("holds", reads.Holds.as_view(), name="api-holds"),
     path("holds/<uuid:key>", reads.OneHold.as_view(), name="api-hold"),
+    path("holds/<uuid:key>/members", holds.HoldMembers.as_view(), name="api-hold-members"),
+    path("holds/<uuid:key>/members/<uuid:member>/alone", holds.AskAlone.as_view(), name="api-hold-member-alone"),
     path("holds/<uuid:key>/answer", holds.AnswerHold.as_view(), name="api-hold-answer"),
     path("identities", reads.Identities.as_view(), name="api-identities"),
     path("identities/<uuid:key>", reads.OneIdentity.as_view(), name="api-identity"),
@@ -32,6 +34,11 @@ v1 = [
     path("exceptions/<uuid:key>/revoke", exceptions.RevokeException.as_view(), name="api-exception-revoke"),
     path("sessions", sessions.Sessions.as_view(), name="api-sessions"),
     path("sessions/<str:key>", sessions.OneSession.as_view(), name="api-session"),
+    path("exposures", exposures.Exposures.as_view(), name="api-exposures"),
+    path("exposures/<uuid:key>", exposures.OneExposure.as_view(), name="api-exposure"),
+    path("sources", sources.Sources.as_view(), name="api-sources"),
+    path("sources/<uuid:key>", sources.OneSource.as_view(), name="api-source"),
+    path("verdicts", sources.Verdicts.as_view(), name="api-verdicts"),
     path("audit", reads.AuditTrail.as_view(), name="api-audit"),
 ]
 

@@ -76,7 +76,7 @@ SENTENCES: dict[str, str] = {
     "case.opened": "opened a case about {identity}",
     "case.moved": "moved the case to {state}",
     "case.judged": "called the case {verdict}: {reason}",
-    "budget.refused": "found the containment budget spent ({scope})",
+    "budget.refused": "found the containment budget spent ({scope}): what follows is asked about as one",
     # runs
     "playbook.drafted": "drafted version {version} of {name}",
     "playbook.approved": "approved version {version} of {name}; it is in force",

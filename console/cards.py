@@ -19,7 +19,7 @@ from accounts.models import Person
 from accounts.roles import roles_with
 from approvals.domain import quorum
 from approvals.domain.quorum import Terms
-from approvals.models import Answer, Hold
+from approvals.models import Answer, GroupMember, Hold
 from audit import clock
 from connectors.base import IRREVERSIBLE
 from console import reach, said, timelines, why
@@ -272,6 +272,11 @@ class HoldCard:
     answering: Control
     extending: Control
     reversible: bool
+    is_group: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.subject.name
 
     @property
     def rejecting(self) -> dict[str, str]:
@@ -456,7 +461,7 @@ def hold(hold_id: UUID, viewer: Actor) -> HoldCard:
     terms = found.as_terms()
     interim = [step for step in steps if step.stage == "interim"]
     tone, ended = said.ending(found) if not found.is_open else ("", "")
-    answering = _answering(found, terms, answers, viewer)
+    may_answer_now = answering(found, terms, answers, viewer)
     plan = found.plan["plan"]
     return HoldCard(
         id=found.pk,
@@ -486,8 +491,8 @@ def hold(hold_id: UUID, viewer: Actor) -> HoldCard:
         quorum=terms.quorum,
         missing=max(0, terms.quorum - sum(answer.word == "approve" for answer in answers)),
         waits_for=said.and_join([group.name for group in terms.asked]),
-        answering=answering,
-        extending=_extending(found, answering),
+        answering=may_answer_now,
+        extending=extending(found, may_answer_now),
         reversible=all(step["inverse"] != IRREVERSIBLE for step in plan.get(run.stage, ()) if step["disruptive"]),
     )
 
@@ -503,7 +508,7 @@ def _decision_of(found: Hold) -> Decision | None:
     ).first()
 
 
-def _answering(found: Hold, terms: Terms, answers: Sequence[Answer], viewer: Actor) -> Control:
+def answering(found: Hold, terms: Terms, answers: Sequence[Answer], viewer: Actor) -> Control:
     if not found.is_open:
         return Control(False)
     verdict = quorum.admits(terms, viewer)
@@ -529,9 +534,9 @@ def _named(terms: Terms) -> str:
     return f"{said.and_join(could[:3])} could." if len(could) <= 3 else f"{', '.join(could[:3])} and {len(could) - 3} more could."
 
 
-def _extending(found: Hold, answering: Control) -> Control:
-    if not answering.allowed:
-        return answering
+def extending(found: Hold, may: Control) -> Control:
+    if not may.allowed:
+        return may
     if found.extensions >= found.extensions_max:
         return Control(False, f"The deadline was moved {found.extensions} times, which is all this hold allows.")
     return Control(True)
@@ -567,6 +572,8 @@ def case(case_id: UUID, viewer: Actor) -> CaseCard:
     now = clock.now()
     runs = list(Run.objects.filter(case_ref=ref).select_related("playbook").prefetch_related("steps").order_by("-created_at"))
     holds = {one.run_ref: one for one in Hold.objects.filter(case_ref=ref, state="open")}
+    grouped = GroupMember.objects.filter(case_ref=ref, state="waiting", hold__state="open").select_related("hold")
+    holds |= {one.run_ref: one.hold for one in grouped}
     told = [_run_card(run, holds.get(str(run.ref)), viewer, now) for run in runs]
     decisions = list(found.decisions.select_related("detection__source").order_by("-decided_at")[:50])
     left = tuple(cases.open_items(found)) if found.state != "closed" else ()

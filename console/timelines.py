@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,6 +31,8 @@ TONES = {
     "hold.rejected": "accent",
     "hold.lapsed": "warn",
     "hold.escalated": "warn",
+    "group.closed": "accent",
+    "budget.refused": "warn",
     "step.troubled": "warn",
     "evidence.lost": "warn",
     "evidence.broken": "hot",
@@ -51,14 +53,16 @@ class Moment:
     tone: str
 
 
-def of(refs: Iterable[str], *, identity: str = "", since: datetime | None = None, most: int = MOST) -> tuple[Moment, ...]:
+def of(
+    refs: Iterable[str], *, identity: str = "", since: datetime | None = None, most: int = MOST, without: Sequence[str] = ()
+) -> tuple[Moment, ...]:
     """The newest entries about any of `refs`, oldest first; and since `since`, what happened to the identity beside them."""
     wanted = sorted(set(refs))
     about = Q(subject__in=wanted) | Q(about__overlap=wanted)
     if identity and since:
         about |= Q(subject=identity, verb__in=OF_THE_IDENTITY, at__gte=since)
         about |= Q(about__contains=[identity], verb__in=OF_THE_IDENTITY, at__gte=since)
-    entries = AuditEntry.objects.filter(about).exclude(verb__in=LEFT_OUT).order_by("-seq")[:most]
+    entries = AuditEntry.objects.filter(about).exclude(verb__in=[*LEFT_OUT, *without]).order_by("-seq")[:most]
     moments = [moment_of(entry) for entry in reversed(entries)]
     return tuple(moment for moment in moments if moment is not None)
 

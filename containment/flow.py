@@ -16,13 +16,13 @@ from approvals.holds import Answered
 from approvals.models import ExceptionGrant, Hold
 from audit import clock, nudges
 from audit.record import record, story
-from containment import gather, gists, grouped, inventory, limits, outcomes, plans, policies, reviewers, shadow, targets
+from containment import budget, gather, gists, grouped, inventory, limits, outcomes, plans, policies, reviewers, shadow, targets
 from containment.domain.decide import Verdict
 from containment.domain.facts import Facts
 from containment.domain.families import Pattern
 from containment.domain.judge import Judgement, judge
 from containment.domain.policy import RiskPolicy
-from containment.models import BudgetLock, Case, ContainmentSpend, Decision, Detection, RiskPolicyVersion
+from containment.models import Case, ContainmentSpend, Decision, Detection, RiskPolicyVersion
 from containment.refusals import BeingUndone, NoSuchDetection
 from core.actor import CLOCK, SYSTEM, Actor
 from core.digest import plain
@@ -101,18 +101,18 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
     match judgement.verdict:
         case Verdict.CONTAIN:
             decision.run = _start(decision, detection, facts, judgement, binding, pattern)
-            _spend(detection, now)
+            budget.spend(detection, now)
         case Verdict.HOLD:
             decision.run, decision.hold = _ask(decision, detection, facts, judgement, binding, pattern, policy)
             if judgement.choice.spends:
-                _spend(detection, now)
+                budget.spend(detection, now)
         case Verdict.COVERED:
             decision.run = _covering(judgement)
             if judgement.choice.raises and judgement.stage is not None:
                 runs.raise_stage(decision.run.pk, to=str(judgement.stage), because=judgement.because)
             if judgement.choice.releases:
                 _release(decision.run, judgement)
-                _spend(detection, now)
+                budget.spend(detection, now)
         case Verdict.EXEMPT:
             decision.grant = ExceptionGrant.objects.get(pk=UUID(judgement.choice.grant))
     decision.save(force_insert=True)
@@ -153,20 +153,14 @@ def _judge(detection: Detection, policy: RiskPolicy, now: datetime, generation: 
     while judgement.verdict is Verdict.EXEMPT and not _spared(detection, judgement):  # another spent the grant's last; it covers no more
         facts, judgement, pattern = _under_the_fitting_plan(detection, gather.without_grant(facts, judgement.choice.grant), policy)
     if judgement.choice.spends or judgement.choice.raises:
-        left = _budget_left(detection, policy)
+        left = budget.left(detection, policy)
         if judgement.choice.spends and (why := _over_its_budget(detection, policy)):
             return _under_the_fitting_plan(detection, gather.from_observed_source(facts, why), policy)
-        if left != facts.budget_left:
-            facts, judgement, pattern = _under_the_fitting_plan(detection, gather.with_budget(facts, left), policy)
+        if left.count != facts.budget_left:
+            facts, judgement, pattern = _under_the_fitting_plan(detection, gather.with_budget(facts, left.count), policy)
         if judgement.verdict is Verdict.HOLD and judgement.choice.grouped:
-            record("budget.refused", detection.identity.ref, actor=SYSTEM, scope=detection.source.name)
+            budget.refused(detection, left)
     return facts, judgement, pattern
-
-
-def _budget_left(detection: Detection, policy: RiskPolicy) -> int:
-    """Counted under its lock, so that no two spend the same last one."""
-    BudgetLock.objects.select_for_update().get_or_create(name="containment")
-    return gather.budget_left(detection, policy, now=clock.now())
 
 
 def _over_its_budget(detection: Detection, policy: RiskPolicy) -> str:
@@ -313,10 +307,6 @@ def _patience(judgement: Judgement) -> timedelta:
     return judgement.choice.patience
 
 
-def _spend(detection: Detection, now: datetime) -> None:
-    ContainmentSpend.objects.create(identity=detection.identity, kind=detection.identity.kind, source=detection.source, at=now)
-
-
 # -- people and time ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -349,14 +339,14 @@ def lapse_hold(hold_id: UUID) -> Hold:
     identity_ref = Hold.objects.filter(pk=hold_id).values_list("identity_ref", flat=True).first() or ""
     identity = inventory.lock(UUID(Ref.parse(identity_ref).id)) if identity_ref else None
     unspent = _contains_unspent(hold_id)
-    budget_spent = unspent is not None and _budget_left(unspent, policies.document(policies.in_force().text)) < 1
+    budget_spent = unspent is not None and budget.left(unspent, policies.document(policies.in_force().text)).count < 1
     run = _lock_run_of(hold_id)
     protected = (identity is not None and identity.protected) or (run is not None and outcomes.cuts_into_the_protected(run))
     hold = holds.lapse(hold_id, protected=protected, budget_spent=budget_spent)
     if hold.state == "lapsed":
         _follow(hold, hold.lapsed_to, actor=CLOCK)
         if unspent is not None and hold.lapsed_to == "contain":
-            _spend(unspent, clock.now())
+            budget.spend(unspent, clock.now())
     return hold
 
 

@@ -55,7 +55,6 @@ from containment.domain.facts import (
 from containment.domain.policy import RiskPolicy
 from containment.domain.replay import part
 from containment.models import (
-    ContainmentSpend,
     Credential,
     CredentialUse,
     Designation,
@@ -161,23 +160,6 @@ def _noticed(detection: Detection, sessions: Sequence[Session], policy: RiskPoli
         )
     doing = doing_of(detection, sessions)
     return baselines.opened([doing], policy, known_before=detection.occurred_at - SAME_EVENT).notice(doing, told_twice=SAME_EVENT)
-
-
-def budget_left(detection: Detection, policy: RiskPolicy, *, now: datetime) -> int:
-    """How many automatic containments the policy and the source's own budget still allow, the smallest limit. Distinct identities, not
-    runs."""
-    if policy.budget is None:
-        return 0
-    spent = ContainmentSpend.objects.filter(at__gt=now - _DAY)
-    kind = detection.identity.kind
-    contained = Run.objects.filter(state__in=LIVE - {"waiting", "prepared"}, target__kind=kind)
-    by_policy = policy.budget.left(
-        source_hour=spent.filter(source=detection.source, at__gt=now - _HOUR).values("identity").distinct().count(),
-        day=spent.values("identity").distinct().count(),
-        of_kind=contained.values("identity_ref").distinct().count(),
-        size_of_kind=Identity.objects.filter(kind=kind, merged_into__isnull=True).count(),
-    )
-    return min(by_policy, limits.budget_left(detection.source, detection.identity, now=now))
 
 
 def sparing(facts: Facts, stage_cuts: Mapping[str, frozenset[Stage]]) -> Facts:

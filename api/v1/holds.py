@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.inputs import Moment, Strict, Text, read
-from api.lists import found
+from api.lists import Filter, Listing, by_ref, by_text, found, number
 from api.routes import Endpoint
 from api.v1 import shapes
 from api.v1.reads import HOLDS
-from containment import flow
+from approvals.models import GroupMember
+from containment import flow, grouped
 from core.actor import Actor
 from core.refusals import BadInput, Fault
 
@@ -31,6 +33,37 @@ class Answered(serializers.Serializer[Any]):
     hold = shapes.HoldShape()
     settled = serializers.BooleanField(help_text="this answer ended the hold")
     first = serializers.BooleanField(help_text="false: this person had said the same before")
+
+
+class HoldMembers(Listing):
+    """Whom a grouped hold asks about, the last to join first. The list of a hold that is not grouped is empty."""
+
+    rows, shape = GroupMember.objects.all(), shapes.MemberShape
+    key, key_filter = "seq", Filter("", number, OpenApiTypes.INT)
+    filters = {
+        "state": by_text("state", "waiting, followed or left"),
+        "kind": by_text("kind"),
+        "environment": by_text("environment"),
+        "identity": by_ref("identity_ref", "identity"),
+    }
+
+    def get(self, request: Request, key: UUID) -> Response:  # type: ignore[override]
+        return self.listed(request, self.rows.filter(hold=found(HOLDS, key)))
+
+
+class AskAlone(Endpoint):
+    needs = {"POST": "hold.answer"}
+
+    @extend_schema(
+        request=Strict,
+        responses={201: OpenApiResponse(shapes.HoldShape, "Its own hold.")},
+        summary="Take one out of a grouped hold, and ask about it by itself",
+    )
+    def post(self, request: Request, key: UUID, member: UUID) -> Response:
+        found(GroupMember.objects.filter(hold=key), member)
+        read(Strict, self.body(request))
+        alone = grouped.ask_alone(member, actor=self.actor(request))
+        return Response(shapes.HoldShape(found(HOLDS, alone.pk)).data, status=201, headers={"Location": f"/api/v1/holds/{alone.pk}"})
 
 
 class AnswerHold(Endpoint):

@@ -64,6 +64,7 @@ class Holds(Listing):
         "identity": by_ref("identity_ref", "identity"),
         "case": by_ref("case_ref", "case"),
         "run": by_ref("run_ref", "run"),
+        "grouped": by_flag("grouped", "about many at once"),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from approvals.models import Answer, ExceptionGrant, Hold
+from approvals.models import Answer, ExceptionGrant, GroupMember, Hold
 from audit import verbs
 from audit.models import AuditEntry
 from containment.models import Case, Credential, Decision, Detection, Identity, Session
@@ -24,6 +24,13 @@ class Ref(serializers.CharField):
 
     def to_representation(self, value: str) -> str:
         return str(value).partition(":")[2]
+
+
+class RefOrNull(Ref):
+    """The same; null where there is none."""
+
+    def to_representation(self, value: str) -> str | None:  # type: ignore[override]
+        return super().to_representation(value) or None
 
 
 class IdentityBrief(serializers.ModelSerializer[Identity]):
@@ -224,10 +231,28 @@ class AnswerShape(serializers.ModelSerializer[Answer]):
         fields = named("word person reason plan_digest at")
 
 
-class HoldShape(serializers.ModelSerializer[Hold]):
+class MemberShape(serializers.ModelSerializer[GroupMember]):
     run = Ref(source="run_ref")
     case = Ref(source="case_ref")
     identity = Ref(source="identity_ref")
+    risk = serializers.FloatField()
+
+    class Meta:
+        model = GroupMember
+        fields = named(
+            "id seq name kind environment title because risk state closed_because plan_digest list_digest joined_at closed_at "
+            "run case identity"
+        )
+
+
+class HoldShape(serializers.ModelSerializer[Hold]):
+    """A grouped one is about its members: it has no run, case or identity of its own."""
+
+    run = RefOrNull(source="run_ref", allow_null=True)
+    case = RefOrNull(source="case_ref", allow_null=True)
+    identity = RefOrNull(source="identity_ref", allow_null=True)
+    members = serializers.SerializerMethodField(help_text="how many wait in a grouped hold, or were waiting when it ended; null otherwise")
+    members_url = serializers.SerializerMethodField(help_text="the list of them, in pages; null where it is not grouped")
     quorum = serializers.IntegerField(source="terms.quorum")
     answers = AnswerShape(many=True)
 
@@ -235,8 +260,15 @@ class HoldShape(serializers.ModelSerializer[Hold]):
         model = Hold
         fields = named(
             "id state title reason_class because deadline on_lapse in_the_end lapsed_to plan_digest plan quorum extensions "
-            "extensions_max opened_at closed_at closed_by closed_because run case identity answers"
+            "extensions_max opened_at closed_at closed_by closed_because grouped gathers gathers_until members members_url run case "
+            "identity answers"
         )
+
+    def get_members(self, hold: Hold) -> int | None:
+        return hold.members.exclude(state="left").count() if hold.grouped else None
+
+    def get_members_url(self, hold: Hold) -> str | None:
+        return f"/api/v1/holds/{hold.pk}/members" if hold.grouped else None
 
 
 class CaseShape(serializers.ModelSerializer[Case]):

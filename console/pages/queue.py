@@ -11,22 +11,26 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.actors import ActorRequest
 from accounts.allowed import allowed
-from approvals.models import Hold
+from approvals.models import GroupMember, Hold
 from audit import clock
-from console import cards, refusals
+from console import cards, filters, paging, refusals
 from console.cards import CaseRow, HoldCard, HoldRow, SetAsideRow
 from console.context import rail
 from console.controls import Control, control
-from console.deeds import tried
+from console.deeds import page_or_part, tried
+from console.filters import Filter
 from console.frame import counts, fragment, needing_a_person, set_aside, show
-from containment import cases, flow
-from containment.models import Identity
+from console.views_of import groups
+from console.views_of.groups import STATES, GroupCard
+from containment import budget, cases, flow, grouped
+from containment.models import BudgetAlarm, Identity
+from containment.models.identity import KINDS
 from core.actor import Actor
 from core.refs import Ref
 from core.refusals import Refusal
@@ -34,6 +38,11 @@ from core.refusals import Refusal
 MOST = 200
 SOON = timedelta(minutes=5)
 FILTERS = {"all": "All", "mine": "Mine", "agents": "AI agents", "soon": "Under 5 min"}
+MEMBER_FILTERS = [
+    Filter("q", "About", filters.by("name__icontains"), "search", placeholder="Identity"),
+    Filter("state", "State", filters.by("state"), options=[(state, words) for state, (words, _) in STATES.items()]),
+    Filter("kind", "Kind", filters.by("kind"), options=filters.words(KINDS)),
+]
 ANSWERED = {"approve": "contain now", "reject": "leave it running"}
 
 
@@ -48,6 +57,7 @@ class Queue:
     shown: str
     filters: dict[str, str]
     more: int
+    alarms: list[BudgetAlarm]
 
     @property
     def people_count(self) -> int:
@@ -74,17 +84,41 @@ def queue(request: ActorRequest) -> HttpResponse:
     found = queue_for(request)
     if request.htmx and request.GET.get("part") == "list":
         return fragment(request, "holds/_list.html", {"queue": found})
-    first = cards.hold(found.rows[0].id, request.actor) if found.rows else None
+    first = _card(found.rows[0].id, request.actor) if found.rows else None
     return show(request, "holds/page.html", {"queue": found, "card": first, "asked": request.GET.get("ask"), "showing": "list"})
 
 
 @allowed("read")
 @require_safe
 def hold(request: ActorRequest, hold_id: UUID) -> HttpResponse:
-    card = cards.hold(hold_id, request.actor)
+    card = _card(hold_id, request.actor)
     if request.htmx and request.GET.get("part") == "card":
-        return fragment(request, "holds/_card.html", {"card": card})
+        return fragment(request, _template(card), {"card": card})
     return _page(request, card)
+
+
+@allowed("read")
+@require_safe
+def members(request: ActorRequest, hold_id: UUID) -> HttpResponse:
+    """Everybody whom a grouped hold asks about, in the order in which they joined it."""
+    found = get_object_or_404(Hold, pk=hold_id, grouped=True)
+    rows, bar = filters.narrowed(found.members.all(), MEMBER_FILTERS, request.GET)
+    turned = paging.turn(rows, request.GET, by=("seq",), newest_first=False)
+    facts = {
+        "card": groups.card(found, request.actor),
+        "turned": turned,
+        "bar": bar,
+        "lines": groups.lines(turned.rows, found, request.actor),
+    }
+    return page_or_part(request, "holds/members.html", "holds/_members.html", facts)
+
+
+@allowed("hold.answer")
+@require_POST
+def ask_alone(request: ActorRequest, hold_id: UUID, member_id: UUID) -> HttpResponse:
+    said = "It is asked about by itself now. This is its own plan."
+    alone = tried(request, lambda: grouped.ask_alone(member_id, actor=request.actor), said=said)
+    return redirect("hold", alone.pk) if alone else redirect("hold_members", hold_id)
 
 
 @allowed("hold.answer")
@@ -97,12 +131,12 @@ def answer_hold(request: ActorRequest, hold_id: UUID) -> HttpResponse:
     if refusal is None and not request.htmx:
         messages.success(request, _heard(form.cleaned_data["word"]))
         return redirect("hold", hold_id)
-    card = cards.hold(hold_id, request.actor)
+    card = _card(hold_id, request.actor)
     status = refusals.status_of(refusal)
     if not request.htmx:
         return _page(request, card, refusal=refusal, status=status)
-    answered = fragment(request, "holds/_card.html", {"card": card, "refusal": refusal, "just_now": True}, status=status)
-    return answered if refusal else refusals.notice(answered, f"{card.subject.name}: {_heard(form.cleaned_data['word'])}")
+    answered = fragment(request, _template(card), {"card": card, "refusal": refusal, "just_now": True}, status=status)
+    return answered if refusal else refusals.notice(answered, f"{card.name}: {_heard(form.cleaned_data['word'])}")
 
 
 @allowed("case.judge")
@@ -128,7 +162,8 @@ def queue_for(request: ActorRequest) -> Queue:
     people = cards.people_rows(needing_a_person()) if shown == "all" else []
     aside = cards.set_aside_rows(set_aside()[:MOST]) if shown == "all" else []
     retrying = control(request.actor, "case.judge")
-    return Queue(cards.hold_rows(kept[:MOST]), people, aside, retrying, shown, FILTERS, max(0, len(kept) - MOST))
+    alarms = budget.alarms(clock.now())
+    return Queue(_rows(kept[:MOST]), people, aside, retrying, shown, FILTERS, max(0, len(kept) - MOST), alarms)
 
 
 def _filter(shown: str, viewer: Actor, holds: list[Hold]) -> Callable[[Hold], bool]:
@@ -136,16 +171,32 @@ def _filter(shown: str, viewer: Actor, holds: list[Hold]) -> Callable[[Hold], bo
         case "mine":
             return lambda one: cards.may_answer(one, viewer)
         case "agents":
-            keys = [Ref.parse(one.identity_ref).id for one in holds]
-            agents = {str(key) for key in Identity.objects.filter(pk__in=keys, kind="ai_agent").values_list("pk", flat=True)}
-            return lambda one: Ref.parse(one.identity_ref).id in agents
+            keys = [Ref.parse(one.identity_ref).id for one in holds if one.identity_ref]
+            agents = {f"identity:{key}" for key in Identity.objects.filter(pk__in=keys, kind="ai_agent").values_list("pk", flat=True)}
+            among = set(GroupMember.objects.filter(hold__in=holds, kind="ai_agent", state="waiting").values_list("hold", flat=True))
+            return lambda one: one.identity_ref in agents or one.pk in among
         case "soon":
             soon = clock.now() + SOON
             return lambda one: one.deadline < soon
     return lambda one: True
 
 
-def _page(request: ActorRequest, card: HoldCard, *, refusal: Refusal | None = None, status: int = 200) -> HttpResponse:
+def _card(hold_id: UUID, viewer: Actor) -> HoldCard | GroupCard:
+    found = Hold.objects.filter(pk=hold_id, grouped=True).first()
+    return groups.card(found, viewer) if found is not None else cards.hold(hold_id, viewer)
+
+
+def _template(card: HoldCard | GroupCard) -> str:
+    return "holds/_group.html" if card.is_group else "holds/_card.html"
+
+
+def _rows(holds: list[Hold]) -> list[HoldRow]:
+    """In the order of their deadlines, groups among the others."""
+    told = [*cards.hold_rows([one for one in holds if not one.grouped]), *groups.rows([one for one in holds if one.grouped])]
+    return sorted(told, key=lambda row: row.deadline)
+
+
+def _page(request: ActorRequest, card: HoldCard | GroupCard, *, refusal: Refusal | None = None, status: int = 200) -> HttpResponse:
     facts: dict[str, Any] = {
         "queue": queue_for(request),
         "card": card,
@@ -172,5 +223,7 @@ urlpatterns = [
     path("rail/", rail_again, name="rail"),
     path("holds/<uuid:hold_id>/", hold, name="hold"),
     path("holds/<uuid:hold_id>/answer/", answer_hold, name="answer_hold"),
+    path("holds/<uuid:hold_id>/members/", members, name="hold_members"),
+    path("holds/<uuid:hold_id>/members/<uuid:member_id>/alone/", ask_alone, name="ask_alone"),
     path("detections/<uuid:detection_id>/try-again/", try_again, name="try_detection_again"),
 ]

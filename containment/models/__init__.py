@@ -3,7 +3,7 @@
 from containment.models.activity import Activity, Baseline, DailyUse, Habit, Trail
 from containment.models.backtest import Backtest, BacktestSeen, BacktestSlice, DecisionGist
 from containment.models.case import Case, VerdictCount
-from containment.models.decision import BudgetLock, ContainmentSpend, Decision
+from containment.models.decision import BudgetAlarm, BudgetLock, ContainmentSpend, Decision
 from containment.models.detection import Detection, DetectionBody, Source, SourceAlarm, SourceMeter
 from containment.models.exposure import Exposure, ExposureMember
 from containment.models.heartbeat import Heartbeat
@@ -21,6 +21,7 @@ __all__ = [
     "BacktestSeen",
     "BacktestSlice",
     "Baseline",
+    "BudgetAlarm",
     "BudgetLock",
     "Case",
     "ContainmentSpend",

@@ -83,12 +83,39 @@ class ContainmentSpend(models.Model):
 
 
 class BudgetLock(models.Model):
-    """One row, locked before a provisional contain counts what is left, so that no two spend the same last unit."""
+    """One row, locked before a provisional contain counts what is left, so that no two spend the same last unit. `sizes`: how many
+    identities of a kind there were, and when that was counted.
+    """
 
     name = models.TextField(primary_key=True, default="containment")
+    sizes = models.JSONField(default=dict)
 
     class Meta:
         db_table = "budget_lock"
 
     def __str__(self) -> str:
         return self.name
+
+
+class BudgetAlarm(models.Model):
+    """The budget was spent, for the first time in a window; `refused` counts the identities that it did not cover since."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    limit = models.TextField()  # hour (of a source), day, kind
+    scope = models.TextField()
+    allowed = models.PositiveIntegerField()
+    said = models.TextField()
+    raised_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    refused = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        db_table = "budget_alarm"
+        indexes = [models.Index(fields=["last_at"], name="budget_alarm_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.said}, refused {self.refused}"
+
+    @property
+    def ref(self) -> Ref:
+        return Ref.to("budget", self.id)

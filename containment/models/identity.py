@@ -50,6 +50,7 @@ class Identity(models.Model):
             models.CheckConstraint(condition=Q(kind__in=KINDS), name="identity_kind_is_known"),
             models.CheckConstraint(condition=Q(reach__in=REACHES), name="identity_reach_is_known"),
         ]
+        indexes = [models.Index(fields=["kind"], condition=Q(merged_into__isnull=True), name="identities_of_a_kind")]
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.subject}"
