@@ -15,12 +15,15 @@ from audit import clock
 from containment import fingerprints, flow, intake, policies
 from containment.domain.policy import Mode
 from containment.models import (
+    Backtest,
+    BacktestSeen,
     Credential,
     CredentialUse,
     Decision,
     Designation,
     Identity,
     Resource,
+    RiskPolicyVersion,
     Session,
     Source,
     WorkDocument,
@@ -154,3 +157,21 @@ def run_of(decision: Decision) -> Run:
 def hold_of(decision: Decision) -> Hold:
     assert decision.hold is not None, decision.because
     return decision.hold
+
+
+def backtest_seen(version: RiskPolicyVersion, *names: str, days: int = 30) -> Backtest:
+    """A finished backtest of exactly this version, opened by these people."""
+    now = clock.now()
+    backtest = Backtest.objects.create(
+        policy_text=version.text,
+        policy_digest=version.digest,
+        version=version,
+        since=now - timedelta(days=days),
+        until=now,
+        state="done",
+        made_at=now,
+        finished_at=now,
+    )
+    for name in names:
+        BacktestSeen.objects.create(backtest=backtest, person_id=UUID(cast.person(name).principal), seen_at=now)
+    return backtest
