@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from bench import ingest
+from bench import backtest, ingest
 
-NAMES = {"ingest": ingest.main}
+NAMES = {"ingest": ingest.main, "backtest": backtest.main}
 
 
 def main() -> int:

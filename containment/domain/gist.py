@@ -60,6 +60,7 @@ def gist_of(facts: Facts, policy: RiskPolicy) -> str:
     asked = _Asked(policy)
     found = candidates(facts, cast(RiskPolicy, asked))
     identity, detection = facts.identity, facts.detection
+    claims = [code for code in FAMILIES if detection and code in detection.claims]
     seen = identity.last_active_at
     source = detection.source if detection else None
     return json.dumps(
@@ -76,8 +77,12 @@ def gist_of(facts: Facts, policy: RiskPolicy) -> str:
             [source.name, int(source.bound), source.trust] if source else None,
             detection.severity.value if detection else "",
             detection.confidence if detection else 0.0,
-            [code for code in FAMILIES if detection and code in detection.claims],
-            [[one.code, one.strength, one.observations, one.days, int(one.confirms)] for one in found],
+            claims,
+            [  # that something is not so matters only where it is claimed
+                [one.code, one.strength, one.observations, one.days, int(one.confirms)]
+                for one in found
+                if one.strength > 0 or one.code in claims
+            ],
             [facts.run.id, facts.run.stage.value] if facts.run else None,
             [one for one in asked.sensed() if one[0] != "chains" or facts.trail],  # a chain of one step is none
         ],

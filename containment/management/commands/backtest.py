@@ -32,6 +32,7 @@ _SHOWN = 20
 
 class Command(BaseCommand):
     help = __doc__
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--policy", type=Path, metavar="FILE", help="the text of the policy, as YAML")
