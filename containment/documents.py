@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 
 from audit import clock
 from audit.record import record, story
+from containment.domain.intent import Purpose
 from containment.domain.members import Members
 from containment.models import WorkDocument
 from containment.models.identity import DRIVES
@@ -23,6 +24,7 @@ from core.refusals import BadInput, Fault, Forbidden, Missing, Refusal
 
 KINDS = ("agent_profile", "workflow")
 LONGEST_LIFE = 30 * 24 * 60  # minutes
+PURPOSES = tuple(purpose.value for purpose in Purpose if purpose)
 _ONE_TEXT = "one_text_per_work_document_version"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _BUDGET = re.compile(r"(calls|writes|bytes|money|targets)_per_(minute|hour|day|session)")
@@ -184,7 +186,13 @@ def _role(role: Members) -> dict[str, Any]:
 
 
 def _tool(tool: Members) -> dict[str, Any]:
-    return {"name": tool.text("name", needed=True, longest=300), "writes": tool.flag("writes", needed=True)}
+    """`trusted`: what it returns may be acted on. `arguments`: what they are for, where their names do not say."""
+    read: dict[str, Any] = {"name": tool.text("name", needed=True, longest=300), "writes": tool.flag("writes", needed=True)}
+    if tool.flag("trusted"):
+        read["trusted"] = True
+    for kinds in tool.part("arguments"):
+        read["arguments"] = {name: kinds.word(name, PURPOSES, needed=True) for name in kinds.names()}
+    return read
 
 
 def _joins(members: Members) -> list[list[str]]:
@@ -196,6 +204,15 @@ def _joins(members: Members) -> list[list[str]]:
         else:
             found.append([str(one) for one in pair])
     return found
+
+
+def bounds_and_budgets(body: Any, path: str) -> tuple[dict[str, Any], list[Fault]]:
+    """What a session may declare in the words of a profile: bounds and budgets."""
+    faults: list[Fault] = []
+    members = Members(body, path, faults)
+    read = {"bounds": {tool: _bounds(arguments) for tool, arguments in members.named("bounds")}, "budgets": _budgets(members)}
+    members.finish()
+    return {name: said for name, said in read.items() if name in members}, faults
 
 
 def _bounds(arguments: Members) -> dict[str, Any]:

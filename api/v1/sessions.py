@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,7 +23,13 @@ SESSIONS = Session.objects.select_related("identity", "credential")
 EXAMPLE = {
     "identity": {"kind": "ai_agent", "provider": "holdfast", "subject": "invoice-agent"},
     "id": "inv-1",
-    "intent": {"profile": "invoices", "tools": ["ledger.read"], "environments": ["prod"]},
+    "intent": {
+        "profile": "invoices",
+        "task": "Pay the October invoice of Northwind, 1,250.00, to DE89 3704 0044 0532 0130 00.",
+        "tools": ["ledger.read", {"name": "payments.book", "writes": True}],
+        "budgets": {"writes_per_session": 1},
+        "environments": ["prod"],
+    },
     "role": "clerk",
     "ttl_seconds": 3600,
 }
@@ -42,10 +48,40 @@ class RuleForm(Strict):
     resource = Text(max_length=300, required=False, default="*")
 
 
+class ToolForm(Strict):
+    name = Text(max_length=300)
+    writes = serializers.BooleanField(required=False, help_text="false: only read with it, though the profile allows more")
+
+
+@extend_schema_field({"oneOf": [{"type": "string"}, {"type": "object", "required": ["name"]}]})
+class _Tool(serializers.Field):  # type: ignore[type-arg]
+    """A name, or a name and whether it writes."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, str):
+            return Text(max_length=300).run_validation(data)
+        form = ToolForm(data=data)
+        form.is_valid(raise_exception=True)
+        return dict(form.validated_data)
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
 class IntentForm(Strict):
     profile = Text(max_length=200, help_text="an agent profile that is approved and in force; lists that are left out mean all it approves")
+    task = Text(
+        max_length=20_000, required=False, help_text="what the session is for, in the words of whoever asked; values in it are named"
+    )
     scope = RuleForm(many=True, required=False)
-    tools = _Names()
+    tools = serializers.ListField(child=_Tool(), required=False, max_length=200, help_text="names, or {name, writes}")
+    resources = _Names(help_text="patterns, inside those of the profile")
+    bounds = serializers.DictField(  # type: ignore[assignment]
+        required=False, help_text="tool → argument → min, max, one_of or like: only less than the profile allows"
+    )
+    budgets = serializers.DictField(  # type: ignore[assignment]
+        required=False, help_text="calls, writes, bytes, money or targets, then _per_minute, _per_hour, _per_day or _per_session"
+    )
     environments = _Names()
 
 

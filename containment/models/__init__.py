@@ -13,6 +13,7 @@ from containment.models.policy import PolicyApproval, RiskPolicyVersion, ShadowD
 from containment.models.ramp import PreflightCheck, ProtectedConfirmation
 from containment.models.resource import Resource
 from containment.models.session import Designation, Session
+from containment.models.session_use import SessionMark, SessionUse
 from containment.models.work import WorkDocument
 
 __all__ = [
@@ -46,6 +47,8 @@ __all__ = [
     "Resource",
     "RiskPolicyVersion",
     "Session",
+    "SessionMark",
+    "SessionUse",
     "ShadowDifference",
     "Source",
     "SourceAlarm",

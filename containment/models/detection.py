@@ -103,7 +103,8 @@ class SourceAlarm(models.Model):
 class Detection(models.Model):
     """A claim about one identity, action and resource. `next_at` is set until it is decided: an undecided detection is due work.
     `observed_because`: its source was only observed when it arrived.
-    `noticed` is what the baseline and the trail said at the moment of an observed activity; empty, they are asked when it is decided."""
+    `noticed` is what the baseline and the trail said at the moment of an observed activity; empty, they are asked when it is decided.
+    `called` is the tool call that it tells of and the intent of its session, both as they stood then."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     source = models.ForeignKey(Source, on_delete=models.PROTECT)
@@ -125,6 +126,7 @@ class Detection(models.Model):
     context = models.JSONField(default=dict)
     workload = models.JSONField(default=dict)
     noticed = models.JSONField(default=dict)
+    called = models.JSONField(default=dict)
     claimed_kind = models.TextField(blank=True, default="")
     posted_by = models.TextField(blank=True, default="")
     observed_because = models.TextField(blank=True, default="")

@@ -1,0 +1,241 @@
+"""What a session used: its budgets counted exactly, and where it has seen which values, so that every call can be compared with its intent.
+
+The guard asks `facts(lock=True)` before a call, charges what it lets pass, and learns the result afterwards; a detection or a feed tells of
+a call that happened, and `note` does all three. Values are kept as fingerprints under a key of the session alone, and go when it ends.
+The row of SessionUse is locked after Identity, Budget and Case, and before Run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from containment import documents
+from containment.domain import intent, values
+from containment.domain.event import Event
+from containment.domain.facts import CallFacts, IntentFacts
+from containment.domain.intent import Seen
+from containment.models import Session, SessionMark, SessionUse, WorkDocument
+
+PERIODS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1), "session": None}
+COUNTED = ("calls", "writes", "bytes", "money")
+MOST_MARKS_OF_A_TEXT = 2_000
+MOST_MARKS = 20_000
+KEPT_AFTER_LAST_SIGN = timedelta(days=1)
+TIDIED_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """What a session declared, and the profile in force that it lies inside. No document: none is in force, and nothing is approved."""
+
+    declared: Mapping[str, Any]
+    document: WorkDocument | None
+
+    @property
+    def profile(self) -> Mapping[str, Any]:
+        return self.document.body if self.document else {}
+
+    @property
+    def says_anything(self) -> bool:
+        return bool(self.declared) or self.document is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A call and the intent of its session, as they stood before it. `intent` None: nobody approved anything for this session."""
+
+    call: CallFacts
+    intent: IntentFacts | None
+
+
+def approved_for(session: Session) -> Approved:
+    """Where a session declared nothing, the profile in force for its workflow is its intent. Only a workflow of the inventory counts."""
+    name = str(session.intent.get("profile") or session.workflow)
+    document = documents.in_force(name) if name else None
+    return Approved(session.intent, document)
+
+
+def begin(session: Session, texts: Iterable[str]) -> None:
+    """What the task says, and the values that were declared with it, are named by the task from now on."""
+    use = _locked(session)
+    for text in texts:
+        _remember(session, use, values.marks_in(text), Seen.TASK)
+    _save(use)
+
+
+def facts(session: Session, event: Event, *, now: datetime, lock: bool = False) -> Told:
+    """The call of `event` beside its session's intent, with what is used so far. `lock`: nobody else counts until the transaction ends, so
+    that a budget of ten lets ten pass."""
+    use = _locked(session) if lock else SessionUse.objects.filter(session=session).first() or SessionUse(session=session)
+    approved = approved_for(session)
+    rules = intent.tool_rules(approved.profile.get("tools", ()))
+    call = intent.call_facts(
+        event.tool,
+        event.arguments,
+        rules=rules,
+        bounds=intent.bound_rules(_bounds(approved), approved=True),
+        writes=event.writes,
+        size=event.bytes,
+        money=event.money or None,
+        seen=lambda marks: _seen(session, marks),
+    )
+    if not approved.says_anything:
+        return Told(call, None)
+    document = approved.document
+    meant = intent.intent_of(
+        approved.declared,
+        approved.profile,
+        name=document.name if document else "",
+        version=document.version if document else 0,
+        used=_used(session, use, approved, event, call, now),
+    )
+    return Told(call, meant)
+
+
+def charge(session: Session, event: Event, call: CallFacts, *, now: datetime) -> None:
+    """Count a call that happens: in every window, and its targets as touched."""
+    use = _locked(session)
+    takes = {"calls": 1, "writes": 0 if call.writes is False else 1, "bytes": call.bytes, "money": call.money}
+    for period in PERIODS:
+        window = _window(use, period, now)
+        for what in COUNTED:
+            window[what] = window.get(what, 0) + takes[what] * event.count
+        use.windows[period] = window
+    _remember(session, use, _targets(event), Seen.TOUCHED, touched_at=now)
+    _save(use)
+
+
+def learn(session: Session, event: Event) -> None:
+    """What the call returned: where a later argument may come from."""
+    if not event.returned:
+        return
+    use = _locked(session)
+    rules = intent.tool_rules(approved_for(session).profile.get("tools", ()))
+    standing = intent.standing_of_result(event.tool, event.arguments, rules, lambda marks: _seen(session, marks))
+    for text in event.returned:
+        _remember(session, use, values.marks_in(text), standing)
+    _save(use)
+
+
+def note(session: Session, event: Event, *, now: datetime) -> Told:
+    """A call that happened: what it was beside its intent, counted and learned."""
+    told = facts(session, event, now=now, lock=True)
+    charge(session, event, told.call, now=now)
+    learn(session, event)
+    return told
+
+
+def forget(session: Session) -> None:
+    """The session is over: its counts stay, what it has seen goes."""
+    SessionMark.objects.filter(session=session).delete()
+    SessionUse.objects.filter(session=session).update(marks=0)
+
+
+@transaction.atomic
+def tidy(*, now: datetime) -> int:
+    """Forget what sessions have seen that went away without ending."""
+    gone = Session.objects.filter(use__marks__gt=0, last_seen_at__lt=now - KEPT_AFTER_LAST_SIGN)
+    sessions = list(gone.select_for_update(of=("self",), skip_locked=True)[:TIDIED_AT_ONCE])
+    for session in sessions:
+        forget(session)
+    return len(sessions)
+
+
+# -- counting -----------------------------------------------------------------------------------------------------------------------------
+
+
+def _locked(session: Session) -> SessionUse:
+    SessionUse.objects.bulk_create([SessionUse(session=session)], ignore_conflicts=True)
+    return SessionUse.objects.select_for_update().get(session=session)
+
+
+def _save(use: SessionUse) -> None:
+    use.save(update_fields=["windows", "marks", "full_at"])
+
+
+def _window(use: SessionUse, period: str, now: datetime) -> dict[str, Any]:
+    """The window that `now` falls into. One begins with its first call, and the next one with the first call after it is over."""
+    window = use.windows.get(period, {})
+    length = PERIODS[period]
+    if window and length is not None and now - datetime.fromisoformat(window["from"]) >= length:
+        window = {}
+    return dict(window) or {"from": now.isoformat()}
+
+
+def _used(session: Session, use: SessionUse, approved: Approved, event: Event, call: CallFacts, now: datetime) -> dict[str, float]:
+    used: dict[str, float] = {}
+    for period in PERIODS:
+        window = _window(use, period, now)
+        used |= {f"{what}_per_{period}": float(window.get(what, 0)) for what in COUNTED}
+        used[f"targets_per_{period}"] = 0.0
+    for name in {*approved.declared.get("budgets", {}), *approved.profile.get("budgets", {})}:
+        if name.startswith("targets_per_"):
+            began = datetime.fromisoformat(_window(use, name.removeprefix("targets_per_"), now)["from"])
+            used[name] = float(_distinct(session, began, event) - call.new_targets)
+    return used
+
+
+def _distinct(session: Session, began: datetime, event: Event) -> int:
+    """How many places the session has gone to since then, those of this call among them."""
+    mine = set(_fingerprints(session, _targets(event)).values())
+    touched = SessionMark.objects.filter(session=session, touched_at__gte=began)
+    return touched.exclude(mark__in=mine).count() + len(mine)
+
+
+def _targets(event: Event) -> set[str]:
+    return {intent.target_mark(value.marks) for value in intent.values_of(event.arguments) if intent.is_target(value)}
+
+
+def _bounds(approved: Approved) -> dict[str, Any]:
+    """Which arguments are bounded at all, so that their values are kept with the call."""
+    bounds: dict[str, dict[str, Any]] = {}
+    for said in (approved.profile.get("bounds", {}), approved.declared.get("bounds", {})):
+        for tool, arguments in said.items():
+            bounds.setdefault(tool, {}).update(arguments)
+    return bounds
+
+
+# -- remembering --------------------------------------------------------------------------------------------------------------------------
+
+
+def _seen(session: Session, marks: Collection[str]) -> Mapping[str, Seen]:
+    """One query for all of them."""
+    if not marks:
+        return {}
+    names = {fingerprint: mark for mark, fingerprint in _fingerprints(session, marks).items()}
+    rows = SessionMark.objects.filter(session=session, mark__in=list(names)).values_list("mark", "seen")
+    return {names[bytes(mark)]: Seen(seen) for mark, seen in rows}
+
+
+def _remember(session: Session, use: SessionUse, marks: Collection[str], standing: Seen, *, touched_at: datetime | None = None) -> None:
+    room = min(MOST_MARKS_OF_A_TEXT, MOST_MARKS - use.marks)
+    kept = sorted(marks, key=lambda mark: (mark.isalpha(), len(mark) < 3, mark))[: max(0, room)]  # what tells most comes first
+    if len(kept) < len(marks) and room < MOST_MARKS_OF_A_TEXT and use.full_at is None:
+        use.full_at = session.last_seen_at
+    if not kept:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO session_mark (session_id, mark, seen, touched_at)
+            SELECT %s, mark, %s, %s FROM unnest(%s::bytea[]) AS mark
+            ON CONFLICT (session_id, mark) DO UPDATE
+            SET seen = session_mark.seen | excluded.seen, touched_at = coalesce(excluded.touched_at, session_mark.touched_at)
+            RETURNING (xmax = 0)
+            """,
+            [session.pk, int(standing), touched_at, sorted(_fingerprints(session, kept).values())],
+        )
+        use.marks += sum(new for (new,) in cursor.fetchall())
+
+
+def _fingerprints(session: Session, marks: Iterable[str]) -> dict[str, bytes]:
+    key = hmac.digest(settings.SEAL_KEY, b"holdfast-session-marks-v1" + session.pk.bytes, "sha256")
+    return {mark: hashlib.blake2b(mark.encode("utf-8", "surrogatepass"), key=key, digest_size=16).digest() for mark in marks}
