@@ -16,6 +16,18 @@ def of(kind: str, value: str) -> str:
     return hmac.new(key, f"{kind}\0{value}".encode(), hashlib.sha256).hexdigest()
 
 
+def of_secret(secret: str) -> str:
+    """What a report of a leak is compared with: see of_sha256."""
+    return of_sha256(hashlib.sha256(secret.encode()).hexdigest())
+
+
+def of_sha256(hex_digest: str) -> str:
+    """The fingerprint over the SHA-256 of a secret. Whoever found a leak sends that digest, so that the secret itself never travels. Ours
+    is keyed all the same, since a plain digest of a short secret can be guessed.
+    """
+    return of("sha256", hex_digest)
+
+
 def label(kind: str, value: str) -> str:
     """What may be shown of a credential: the name of a named one; of a secret no more than its last four characters, if it is long."""
     if kind in NAMED:

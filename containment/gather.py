@@ -94,7 +94,7 @@ def facts_of(detection: Detection, policy: RiskPolicy, *, now: datetime, generat
         now=now,
         identity=_identity(identity, sessions, uses, documents, noticed),
         detection=_detection(detection, now),
-        action=ActionFacts(name=detection.action, count=detection.action_count),
+        action=ActionFacts(name=detection.action, count=detection.action_count) if detection.action else None,
         resource=_resource(detection.resource) if detection.resource else None,
         credential=_credential(credential, users) if credential else None,
         session=str(named.pk) if named else "",
@@ -314,6 +314,8 @@ def _credential(credential: Credential, users: Sequence[CredentialUse]) -> Crede
         honeytoken=credential.planted,
         expires_at=credential.expires_at,
         exposed_at=credential.exposed_at,
+        exposed_where=credential.exposed_where,
+        rotated_at=credential.rotated_at,
         fingerprint_verified=credential.exposure_verified,
         minted_by=str(credential.minted_by_id or ""),
         users=tuple(

@@ -16,7 +16,18 @@ from django.db import IntegrityError
 from audit import clock
 from audit.record import attempt, record, story
 from containment import fingerprints, limits
-from containment.models import Credential, CredentialUse, Detection, DetectionBody, Identity, IdentityAlias, Resource, Session, Source
+from containment.models import (
+    Credential,
+    CredentialUse,
+    Detection,
+    DetectionBody,
+    Exposure,
+    Identity,
+    IdentityAlias,
+    Resource,
+    Session,
+    Source,
+)
 from containment.refusals import OutOfSource
 from core import masking
 from core.actor import SYSTEM, Actor
@@ -144,6 +155,41 @@ def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, sourc
     return detection
 
 
+def report_exposed(exposure: Exposure, credential: Credential, identity: Identity, *, verified: bool) -> Detection:
+    """A detection about somebody who uses a leaked credential: nothing was done with it yet, so it has no action. Inside a story."""
+    now = clock.now()
+    detection = Detection.objects.create(
+        source=exposure.source,
+        external_id=f"exposure:{exposure.pk}:{credential.pk}:{identity.pk}",
+        body_digest=exposure.body_digest,
+        title=f"Credential reported leaked: {credential}",
+        severity="high",
+        confidence=1.0 if verified else 0.9,
+        claims=["credential_exposed"],
+        identity=identity,
+        credential=credential,
+        action="",
+        context={"exposure": str(exposure.pk), "where": exposure.where},
+        posted_by=exposure.posted_by,
+        observed_because=exposure.observed_because,
+        occurred_at=exposure.found_at,
+        received_at=now,
+        next_at=now + DECIDE_WITHIN,
+    )
+    record(
+        "detection.received",
+        detection.ref,
+        actor=SYSTEM,
+        about=[identity.ref, exposure.ref, credential.ref],
+        title=detection.title,
+        identity=str(identity),
+        source=exposure.source.name,
+        external_id=detection.external_id,
+        body_digest=detection.body_digest,
+    )
+    return detection
+
+
 def identity_for(reading: Reading, now: datetime) -> Identity:
     identity = find_identity(reading.identity_provider, reading.identity_subject)
     if identity is not None:
@@ -171,7 +217,12 @@ def _credential(reading: Reading, identity: Identity, now: datetime) -> Credenti
         provider=identity.provider,
         kind=reading.credential_kind,
         fingerprint=fingerprints.of(reading.credential_kind, reading.credential_id),
-        defaults={"name": fingerprints.label(reading.credential_kind, reading.credential_id), "discovered_at": now, "created_at": now},
+        defaults={
+            "name": fingerprints.label(reading.credential_kind, reading.credential_id),
+            "secret_digest": "" if reading.credential_kind in fingerprints.NAMED else fingerprints.of_secret(reading.credential_id),
+            "discovered_at": now,
+            "created_at": now,
+        },
     )
     if made:
         CredentialUse.objects.create(credential=credential, identity=identity, workflow="", last_used_at=now)

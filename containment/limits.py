@@ -64,6 +64,17 @@ def observed_because(source: Source, *, at: datetime | None = None) -> str:
     return "" if over else source.observes_because
 
 
+def rates(source: Source, *, at: datetime) -> tuple[int, int]:
+    """How many messages it posted in this minute, and in the one before."""
+    meter = getattr(source, "meter", None)
+    if meter is None:
+        return 0, 0
+    minute = at.replace(second=0, microsecond=0)
+    if meter.minute == minute:
+        return meter.in_minute, meter.minute_before
+    return 0, meter.in_minute if meter.minute == minute - _MINUTE else 0
+
+
 def over_budget(source: Source, identity: Identity, *, policy_allows: int, now: datetime) -> str:
     """Why this source may bring no further identity to containment, after which it observes; empty where it may. The caller holds the
     budget's lock. Where the policy allows a source less than its own budget, people are asked instead: that limit is the policy's.

@@ -23,6 +23,10 @@ class NotObserving(Refusal):
     code = "not_observing"
 
 
+class NotExposed(Refusal):
+    code = "not_exposed"
+
+
 class NoPolicy(Refusal):
     """No risk policy is in force; nothing can be decided, and what arrives is kept until one is."""
 

@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 
 from approvals import grants, groups, holds
 from audit import clock, nudges
-from containment import backtests, flow, grouped, limits
+from containment import backtests, exposures, flow, grouped, limits
 from containment.models import Detection, Heartbeat
 from core.refusals import Refusal
 from playbooks import engine
@@ -86,7 +86,7 @@ def _backtest(key: UUID) -> None:
 
 def sweep_once() -> bool:
     """One round. True when there was something to do."""
-    rounds: list[Callable[[], int]] = [_holds, _members, _grants, _sources, _detections, _runs]
+    rounds: list[Callable[[], int]] = [_holds, _members, _grants, _sources, _exposures, _detections, _runs]
     return sum(_safely(one) for one in rounds) > 0
 
 
@@ -129,6 +129,11 @@ def _grants() -> int:
 
 def _sources() -> int:
     return limits.restore_due(BATCH)
+
+
+def _exposures() -> int:
+    """Reports of leaked credentials that no worker passed on in time."""
+    return sum(_tried(lambda key=key: exposures.pass_on(key)) for key in exposures.due(BATCH))  # type: ignore[misc]
 
 
 def _tried(work: Callable[[], object]) -> int:

@@ -7,7 +7,7 @@ from uuid import UUID
 from celery import shared_task
 from django.db import OperationalError
 
-from containment import backtests, flow, grouped
+from containment import backtests, exposures, flow, grouped
 from core.refusals import Refusal
 
 
@@ -43,5 +43,17 @@ def backtest(backtest_id: str) -> None:
         return
     try:
         backtests.carry_on(key)
+    except OperationalError:
+        return
+
+
+@shared_task(name=exposures.PASS_ON)
+def pass_on(exposure_id: str) -> None:
+    try:
+        key = UUID(exposure_id)
+    except ValueError:
+        return
+    try:
+        exposures.pass_on(key)
     except OperationalError:
         return

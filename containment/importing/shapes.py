@@ -18,14 +18,14 @@ from containment.models.resource import SENSITIVITIES
 SECTIONS = ("teams", "sources", "resources", "identities", "credentials", "workflows", "agent_profiles", "sessions", "designations")
 
 FLAGS = {"admin_api", "ephemeral", "planted", "protected", "must_go_on.reconnect"}
-NUMBERS = {"trust", "budget_per_hour", "stop_cost_per_hour", "restart_minutes"}
+NUMBERS = {"trust", "budget_per_hour", "rate_per_minute", "max_age_seconds", "stop_cost_per_hour", "restart_minutes"}
 LISTS = {
     "known_networks", "aliases", "kinds", "providers", "must_go_on.schemas",
     "attested.attestation", "attested.image", "attested.audience", "attested.network",
 }  # fmt: skip
 COLUMNS: dict[str, set[str]] = {
     "teams": {"name", "purpose"},
-    "sources": {"name", "reads", "trust", "ceiling", "kinds", "providers", "budget_per_hour"},
+    "sources": {"name", "reads", "trust", "ceiling", "kinds", "providers", "budget_per_hour", "rate_per_minute", "max_age_seconds"},
     "resources": {"kind", "id", "sensitivity", "admin_api", "environment", "tenant"},
     "identities": {
         "provider", "subject", "kind", "name", "environment", "tenant", "owner", "owner_team", "reach", "drive", "known_networks",
@@ -33,7 +33,7 @@ COLUMNS: dict[str, set[str]] = {
         "attested.attestation", "attested.image", "attested.audience", "attested.network",
     },
     "credentials": {
-        "provider", "kind", "id", "secret", "name", "ephemeral", "planted", "protected", "expires_at",
+        "provider", "kind", "id", "secret", "sha256", "store", "name", "ephemeral", "planted", "protected", "expires_at",
         "used_by.identity", "used_by.workflow",
     },
     "sessions": {
@@ -49,6 +49,7 @@ COLUMNS: dict[str, set[str]] = {
 
 _SLUG = re.compile(r"[-a-zA-Z0-9_]{1,100}")
 _IDENTITY = re.compile(r"[^/\s][^/]*/\S.*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 LONGEST_SECRET = 20_000
 
 
@@ -68,6 +69,8 @@ def source(members: Members) -> dict[str, Any]:
         "kinds": members.texts("kinds", words=[str(kind) for kind in Kind]),
         "providers": members.texts("providers"),
         "budget_per_hour": members.whole("budget_per_hour", 0, 1_000_000),
+        "rate_per_minute": members.whole("rate_per_minute", 1, 1_000_000),
+        "max_age_seconds": members.whole("max_age_seconds", 60, 1_000_000_000),
     }
     return _given(members, read)
 
@@ -109,6 +112,9 @@ def credential(members: Members) -> dict[str, Any]:
     if kind and members.raw(unused) is not None:
         advice = "This kind is known by its name: use id." if word == "id" else "Use secret. Only its fingerprint is kept."
         members.fault(unused, "wrong_form", advice)
+    sha256 = members.text("sha256", longest=64)
+    if sha256 and not _SHA256.fullmatch(sha256):
+        members.fault("sha256", "wrong_form", "64 hex digits in lower case: the SHA-256 of its secret.")
     name = members.text("name")
     if word == "id" and name and name != value:
         members.fault("name", "wrong_form", "A credential of this kind is called by its id.")
@@ -120,8 +126,13 @@ def credential(members: Members) -> dict[str, Any]:
         "planted": members.flag("planted"),
         "protected": members.flag("protected"),
         "expires_at": members.moment("expires_at"),
+        "store": members.text("store", empty=True),
     }
+    if read["store"] and not _IDENTITY.fullmatch(read["store"]):
+        members.fault("store", "wrong_form", "Provider and name are needed here, such as vault/prod-payments.")
     found = {**_given(members, read), "fingerprint": fingerprints.of(kind, value), "label": name or fingerprints.label(kind, value)}
+    if sha256 or word == "secret":
+        found["secret_digest"] = fingerprints.of_sha256(sha256) if sha256 else fingerprints.of_secret(value)
     found["used_by"] = [(identity_of(use), use.text("workflow"), use.at("identity")) for use in members.each("used_by")]
     return found
 

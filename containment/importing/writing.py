@@ -318,6 +318,8 @@ class Writer:
 def _told(name: str, was: Any, now: Any) -> str:
     if name == "discovered_at":
         return "listed, no longer only discovered"
+    if name == "secret_digest":
+        return "can be compared with reports of leaks"
     return f"{name.replace('_', ' ')} {_shown(was)} → {_shown(now)}"
 
 

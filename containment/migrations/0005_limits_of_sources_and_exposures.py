@@ -262,13 +262,13 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="exposuremember",
             constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["waiting", "passed_on", "unknown"])), name="state_of_an_exposed_one_is_known"
+                condition=models.Q(("state__in", ["waiting", "passed_on", "unknown", "twice"])), name="state_of_an_exposed_one_is_known"
             ),
         ),
         migrations.AddConstraint(
             model_name="exposuremember",
             constraint=models.CheckConstraint(
-                condition=models.Q(("state", "unknown"), ("credential__isnull", False), _connector="OR"),
+                condition=models.Q(("state__in", ["unknown", "twice"]), ("credential__isnull", False), _connector="OR"),
                 name="what_is_passed_on_is_a_credential",
             ),
         ),

@@ -49,7 +49,8 @@ class Exposure(models.Model):
 
 
 class ExposureMember(models.Model):
-    """A credential of the report, or an entry that fits none of ours (`unknown`). `place` is its index in the report; of a store, 0 on."""
+    """A credential of the report, or an entry that fits none of ours (`unknown`), or that stands there already
+    (`twice`). `place` is its index in the report; of a store, 0 on."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     exposure = models.ForeignKey(Exposure, on_delete=models.PROTECT, related_name="members")
@@ -69,8 +70,12 @@ class ExposureMember(models.Model):
             models.UniqueConstraint(
                 fields=["exposure", "credential"], condition=Q(credential__isnull=False), name="a_credential_is_once_in_an_exposure"
             ),
-            models.CheckConstraint(condition=Q(state__in=["waiting", "passed_on", "unknown"]), name="state_of_an_exposed_one_is_known"),
-            models.CheckConstraint(condition=Q(state="unknown") | Q(credential__isnull=False), name="what_is_passed_on_is_a_credential"),
+            models.CheckConstraint(
+                condition=Q(state__in=["waiting", "passed_on", "unknown", "twice"]), name="state_of_an_exposed_one_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["unknown", "twice"]) | Q(credential__isnull=False), name="what_is_passed_on_is_a_credential"
+            ),
         ]
         indexes = [models.Index(fields=["exposure", "place", "id"], condition=Q(state="waiting"), name="exposed_and_waiting")]
 
