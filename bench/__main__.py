@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from bench import backtest, ingest
+from bench import backtest, ingest, replay
 
-NAMES = {"ingest": ingest.main, "backtest": backtest.main}
+NAMES = {"ingest": ingest.main, "backtest": backtest.main, "replay": replay.main}
 
 
 def main() -> int:

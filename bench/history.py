@@ -50,12 +50,12 @@ def decisions(count: int, policy: RiskPolicy, *, seed: int, until: datetime, day
     chance = random.Random(seed)  # noqa: S311 - a history, no secret
     for number in range(count):
         at = until - timedelta(days=days) * (1 - number / count) + timedelta(microseconds=number)
-        facts = _facts(chance, at)
+        facts = facts_at(chance, at)
         question = question_of(facts, policy)
         yield Made(at, facts, decide(question), question.waterfall, gist_of(facts, policy))
 
 
-def _facts(chance: random.Random, at: datetime) -> Facts:
+def facts_at(chance: random.Random, at: datetime) -> Facts:
     share = chance.random()
     kind = next(make for bound, make in MIX if share < bound)
     facts = kind(chance)

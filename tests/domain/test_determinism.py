@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import replay
 from containment.domain.arithmetic import cube_root, ten_to
 from containment.domain.facts import CallFacts, Finding
 from containment.domain.judge import judge
@@ -164,3 +165,8 @@ def test_a_digest_does_not_depend_on_the_order_in_which_things_were_named():
     facts = sample()
     turned = json.loads(json.dumps(dict(reversed(digest.plain(facts).items()))))
     assert judged(restore(turned)).digest == judged(facts).digest
+
+
+def test_another_process_with_nothing_but_judgement_on_its_path_comes_to_the_same_digests(capsys):
+    assert replay.main(["--decisions", "120", "--dry"]) == 0
+    assert "| 120 | 120 |" in capsys.readouterr().out
