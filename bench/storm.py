@@ -20,7 +20,6 @@ from bench.report import percentile, table, write
 from core.ids import uuid7
 from tests.crash.stack import ATTACK, Stack, running
 
-
 MOST_SHOWN = 5
 
 
