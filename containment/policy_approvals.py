@@ -119,6 +119,14 @@ def draft_enforcing(kind: Kind, environment: str, *, actor: Actor) -> RiskPolicy
     return policies.write(_changed(base, kind, environment, Mode.ENFORCE), actor=actor, author_id=UUID(actor.principal), shipped=False)
 
 
+def lights_of(
+    version: RiskPolicyVersion, policy: RiskPolicy, approval: Approval, *, viewer: Actor
+) -> list[tuple[ramp.Cell, tuple[ramp.Light, ...]]]:
+    """The lights of everything that this version would begin to enforce, as they stand for this viewer."""
+    cells = [cell(kind, environment, policy=policy, version=version, viewer=viewer) for kind, environment in approval.cells]
+    return [(one, ramp.lights(one)) for one in cells]
+
+
 def has_history() -> bool:
     """Whether anything was decided yet that a version could be tried on."""
     return Decision.objects.exists()

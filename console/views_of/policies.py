@@ -1,21 +1,32 @@
-"""A risk policy version as people read it: where it acts, from which risk on, and what it can never reach."""
+"""A risk policy version as people read it: all its members, what it can never reach, what it changes and whose word it takes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count
 
 from console import why
 from console.controls import Control, control
-from containment import policies
+from containment import backtests, policies, policy_approvals, shadow
 from containment.domain import risk
-from containment.domain.facts import Kind, Sensitivity
+from containment.domain.facts import USUAL_DRIVE, Drive, Kind, Sensitivity
 from containment.domain.policy import RiskPolicy
-from containment.models import RiskPolicyVersion
+from containment.domain.scope_rules import Match, Operand, Rule
+from containment.domain.tightening import Change
+from containment.models import Backtest, PolicyApproval, RiskPolicyVersion, ShadowDifference
+from containment.policy_approvals import Approval
+from containment.ramp import Light
 from core.actor import Actor
 from core.refusals import BadInput
 
-TONES = {"draft": "warn", "in_force": "ok", "superseded": "quiet"}
+TONES = {"draft": "warn", "shadow": "accent", "in_force": "ok", "superseded": "quiet"}
+WAYS = {"tighter": "hot", "looser": "ok", "neutral": "quiet"}
+BOUNDS_MOST = 60  # threshold rules that have a table of cells of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +39,41 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """What identities of one kind can reach at most, whatever is found: actions down, sensitivities across."""
+    """What identities of one kind can reach at most, whatever is found: actions down, sensitivities across. `key` names the thresholds."""
 
     kind: str
+    key: str
+    words: str
     soft: float
     hard: float
     rows: Sequence[tuple[str, Sequence[Cell]]]
     never_soft: int
     never_hard: int
     cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lamp:
+    """A light of the ramp for one kind in one environment."""
+
+    place: str
+    lights: Sequence[Light]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What it takes to put a version in force, for one viewer. `backtest`: the last one of this text, finished or not."""
+
+    base: RiskPolicyVersion | None
+    changes: Sequence[tuple[Change, str]]
+    needed: int
+    missing: int
+    given: Sequence[PolicyApproval]
+    untested: bool
+    backtest: Backtest | None
+    has_seen: bool
+    lamps: Sequence[Lamp]
+    may_approve: Control
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +86,15 @@ class Card:
     modes: Sequence[tuple[str, str]]
     thresholds: Sequence[tuple[str, float, float]]
     weights: Sequence[tuple[str, float]]
-    numbers: Sequence[tuple[str, Sequence[tuple[str, float]]]]
+    numbers: Sequence[tuple[str, Sequence[tuple[str, object]]]]
+    rules: Sequence[tuple[Rule, str]]
     matrices: Sequence[Matrix]
     sensitivities: Sequence[str]
-    may_approve: Control
+    word: Word | None
+    approvals: Sequence[PolicyApproval]
+    differences: int
+    judged: int
+    may_shadow: Control
     may_draft: Control
 
 
@@ -61,7 +103,7 @@ def card(version: RiskPolicyVersion, viewer: Actor) -> Card:
         policy, trouble = policies.document(version.text), ""
     except BadInput as refusal:
         policy, trouble = None, refusal.sentence
-    own = f"You wrote {version}. Somebody else has to approve it." if str(version.author_id) == viewer.principal else ""
+    weights = policy.weights.items() if policy else ()
     return Card(
         version=version,
         tone=TONES.get(version.state, "quiet"),
@@ -70,29 +112,87 @@ def card(version: RiskPolicyVersion, viewer: Actor) -> Card:
         mode=str(policy.default_mode) if policy else "",
         modes=_modes(policy) if policy else [],
         thresholds=_thresholds(policy) if policy else [],
-        weights=sorted(((why.label_of(code), weight) for code, weight in policy.weights.items()), key=lambda pair: -pair[1])
-        if policy
-        else [],
+        weights=sorted(((why.label_of(code), weight) for code, weight in weights), key=lambda pair: -pair[1]),
         numbers=_numbers(policy) if policy else [],
+        rules=[(rule, _rule(rule)) for rule in policy.scope.rules] if policy else [],
         matrices=matrices(policy) if policy else [],
         sensitivities=list(map(str, Sensitivity)),
-        may_approve=control(viewer, "policy.approve", unless=own),
+        word=_word(version, policy, viewer) if policy and version.state in ("draft", "shadow") else None,
+        approvals=list(version.approvals.filter(base=version.supersedes).select_related("person")) if version.in_force_at else [],
+        differences=ShadowDifference.objects.filter(version=version).count() if version.shadow_since else 0,
+        judged=shadow.judged_count(version),
+        may_shadow=control(viewer, "policy.author" if viewer.may("policy.author") else "policy.approve"),
         may_draft=control(viewer, "policy.author"),
     )
 
 
+def _word(version: RiskPolicyVersion, policy: RiskPolicy, viewer: Actor) -> Word:
+    approval = policy_approvals.what_it_takes(version)
+    untested = not policy_approvals.has_history()
+    has_seen = viewer.is_person and backtests.seen(version.digest, by=UUID(viewer.principal), days=0)
+    lamps = [Lamp(cell.place, ramp_lights) for cell, ramp_lights in policy_approvals.lights_of(version, policy, approval, viewer=viewer)]
+    return Word(
+        base=approval.base,
+        changes=[(change, WAYS[change.way]) for change in approval.changes],
+        needed=approval.needed,
+        missing=approval.missing,
+        given=approval.given,
+        untested=untested,
+        backtest=backtests.latest(version.digest),
+        has_seen=has_seen,
+        lamps=lamps,
+        may_approve=control(viewer, "policy.approve", unless=_against(version, approval, viewer, untested or has_seen, lamps)),
+    )
+
+
+def _against(version: RiskPolicyVersion, approval: Approval, viewer: Actor, tested: bool, lamps: Sequence[Lamp]) -> str:
+    """What stands against this viewer's approval although their role allows it."""
+    if str(version.author_id) == viewer.principal:
+        return f"You wrote {version}. Somebody else has to approve it."
+    if any(str(one.person_id) == viewer.principal for one in approval.given):
+        return "You have approved it. It waits for somebody else."
+    if not tested:
+        return "Open a finished backtest of exactly this text first."
+    if any(not light.green for lamp in lamps for light in lamp.lights):
+        return "It enforces what is only observed today, and not every light below is green."
+    return ""
+
+
+def counts(version: RiskPolicyVersion) -> list[tuple[str, int]]:
+    """How many differences there are of each sort: what was decided → what this version would have."""
+    rows = (
+        ShadowDifference.objects.filter(version=version)
+        .values("decision__verdict", "verdict")
+        .annotate(count=Count("pk"))
+        .order_by("-count")
+    )
+    return [(f"{row['decision__verdict']} → {row['verdict'] or 'could not judge'}", row["count"]) for row in rows]
+
+
 def matrices(policy: RiskPolicy) -> list[Matrix]:
-    found: dict[Kind, dict[str, dict[Sensitivity, risk.Cell]]] = {}
-    for cell in risk.cells(policy):
-        found.setdefault(cell.kind, {}).setdefault(cell.action, {})[cell.sensitivity] = cell
-    return [_matrix(policy, kind, actions) for kind, actions in found.items()]
+    """One for each kind, and one more for each drive and environment whose thresholds are its own."""
+    found = []
+    for kind in Kind:
+        named = {(rule.drive, rule.environment) for rule in policy.threshold_rules if rule.kind is kind} | {(None, "")}
+        for drive, environment in sorted(named, key=lambda one: (one[0] or "", one[1])):
+            rows: dict[str, dict[Sensitivity, risk.Cell]] = {}
+            for cell in risk.cells(policy, drive, environment):
+                if cell.kind is kind:
+                    rows.setdefault(cell.action, {})[cell.sensitivity] = cell
+            found.append(_matrix(policy, kind, drive, environment, rows))
+    return found[:BOUNDS_MOST]
 
 
-def _matrix(policy: RiskPolicy, kind: Kind, actions: Mapping[str, Mapping[Sensitivity, risk.Cell]]) -> Matrix:
-    bounds = policy.thresholds(kind, None, "")
+def _matrix(
+    policy: RiskPolicy, kind: Kind, drive: Drive | None, environment: str, actions: Mapping[str, Mapping[Sensitivity, risk.Cell]]
+) -> Matrix:
+    bounds = policy.thresholds(kind, drive or USUAL_DRIVE[kind], environment)
     cells = [cell for row in actions.values() for cell in row.values()]
+    more = [f"driven by {drive}" if drive else "", f"in {environment}" if environment else ""]
     return Matrix(
         kind=str(kind),
+        key="~".join(filter(None, (kind, drive, environment))),
+        words=" ".join(filter(None, more)) or "usually",
         soft=bounds.soft,
         hard=bounds.hard,
         rows=[(action, [_cell(row[sensitivity]) for sensitivity in Sensitivity if sensitivity in row]) for action, row in actions.items()],
@@ -127,13 +227,81 @@ def _thresholds(policy: RiskPolicy) -> list[tuple[str, float, float]]:
     return rows
 
 
-def _numbers(policy: RiskPolicy) -> list[tuple[str, Sequence[tuple[str, float]]]]:
-    def listed(values: Mapping[str, float]) -> list[tuple[str, float]]:
-        return [(str(name).replace("_", " "), value) for name, value in values.items()]
-
+def _numbers(policy: RiskPolicy) -> list[tuple[str, Sequence[tuple[str, object]]]]:
+    """Every other member, under the heading that it belongs to."""
+    budget, trust = policy.budget, policy.trust
     return [
-        ("Before any signal, decibans", listed({str(kind): value for kind, value in policy.priors.items()})),
+        ("Before any signal, decibans", [*_listed(policy.priors), *_members(policy.posture)]),
+        (
+            "Containment budget",
+            _members(budget) if budget else [("none", "nothing is contained without a person")],
+        ),
+        (
+            "Patience, minutes",
+            [
+                *((name, _minutes(span)) for name, span in _listed(policy.patience)),
+                ("exposed credential", _minutes(policy.exposed_patience)),
+            ],
+        ),
+        (
+            "History",
+            [
+                ("a baseline counts as known from", f"{policy.minimum.events} events on {policy.minimum.days} days"),
+                ("thinning", policy.thinning),
+                ("cool-off after a person's no, minutes", _minutes(policy.cool_off)),
+                ("soft at most for a discovered identity, hours", f"{policy.discovered_soft / timedelta(hours=1):g}"),
+            ],
+        ),
+        ("Dangerous chains", [(" → ".join(chain), "") for chain in policy.chains] or [("none", "")]),
         ("Consequence of the action", [(name, value) for name, value in policy.consequences.items()]),
-        ("Sensitivity of the resource", listed({str(name): value for name, value in policy.sensitivities.items()})),
-        ("Reach of the identity", listed({str(name): value for name, value in policy.reach.items()})),
+        (
+            "Sensitivity of the resource",
+            [*_listed(policy.sensitivities), ("not classified, counts as", policy.unknown_sensitivity.replace("_", " "))],
+        ),
+        ("Reach of the identity", [*_listed(policy.reach), ("not known, counts as", policy.unknown_reach.replace("_", " "))]),
+        (
+            "What a claim weighs",
+            [*_listed(policy.severities), ("trust, token of its own", trust.bound), ("trust, any other token", trust.unbound)]
+            + [(f"trust in {name}", value) for name, value in trust.sources.items()],
+        ),
+        ("Odds", [("count up to, decibans", policy.odds_at_most)]),
+        ("Before anything is enforced", _members(policy.ramp)),
     ]
+
+
+def _listed(values: Mapping[Any, Any]) -> list[tuple[str, Any]]:
+    return [(str(name).replace("_", " "), value) for name, value in values.items()]
+
+
+def _members(record: Any) -> list[tuple[str, object]]:
+    return [(one.name.replace("_", " "), getattr(record, one.name)) for one in fields(record)]
+
+
+def _minutes(span: timedelta) -> str:
+    return f"{span / timedelta(minutes=1):g}"
+
+
+def _rule(rule: Rule) -> str:
+    """`who kind ai_agent; may not tool:send_*; on kind mail; where …`"""
+    parts = [
+        f"who {_match(rule.who)}" if rule.who != Match() else "anybody",
+        f"{'may' if rule.may else 'may not'} {', '.join(rule.actions)}",
+        f"with {_values(rule.how)}" if rule.how else "",
+        f"on {_match(rule.on)}" if rule.on != Match() else "",
+        *(f"where {_side(one.left)} {one.operator} {_side(one.right)}" for one in rule.where),
+    ]
+    return "; ".join(filter(None, parts))
+
+
+def _match(match: Match) -> str:
+    kinds = f"kind {', '.join(match.kinds)}" if match.kinds else ""
+    ids = ", ".join(match.ids)
+    return " ".join(filter(None, (kinds, ids, _values(match.properties))))
+
+
+def _values(properties: Mapping[str, Sequence[object]]) -> str:
+    return ", ".join(f"{name} = {' or '.join(map(str, values))}" for name, values in properties.items())
+
+
+def _side(operand: Operand) -> str:
+    return ".".join(operand.path) if operand.path else repr(operand.value)

@@ -10,7 +10,19 @@ from uuid import UUID
 
 from accounts.models import Person, ServiceToken
 from approvals.models import ExceptionGrant, Hold
-from containment.models import Case, Credential, Decision, Designation, Detection, Identity, RiskPolicyVersion, Session, WorkDocument
+from containment.models import (
+    Case,
+    Credential,
+    Decision,
+    Designation,
+    Detection,
+    Identity,
+    PreflightCheck,
+    ProtectedConfirmation,
+    RiskPolicyVersion,
+    Session,
+    WorkDocument,
+)
 from core.refs import Ref
 from playbooks.models import PlaybookVersion, Run, Step
 
@@ -24,6 +36,8 @@ ADDRESSES: Mapping[str, str] = {
     "grant": "/exceptions/{}/",
     "playbook": "/playbooks/{}/",
     "policy": "/policy/{}/",
+    "confirmation": "/policy/ramp/#protected",
+    "preflight": "/policy/ramp/",
     "person": "/access/",
     "token": "/access/tokens/",
 }
@@ -36,6 +50,8 @@ NAMERS: Mapping[str, tuple[Any, Callable[[Any], str]]] = {
     "grant": (ExceptionGrant, lambda row: row.reason),
     "playbook": (PlaybookVersion, str),
     "policy": (RiskPolicyVersion, str),
+    "confirmation": (ProtectedConfirmation, str),
+    "preflight": (PreflightCheck, str),
     "person": (Person, str),
     "token": (ServiceToken, lambda row: row.name),
     "session": (Session, lambda row: row.external_id),
