@@ -86,3 +86,48 @@ DETECTION_SCHEMA: dict[str, Any] = _object(
     ),
     context={"type": "object", "additionalProperties": True},
 )
+
+EVENTS: list[dict[str, Any]] = [
+    {
+        "id": "ev-1",
+        "occurred_at": "2026-11-22T09:59:58Z",
+        "identity": {"kind": "service_account", "provider": "postgres", "subject": "etl_reader"},
+        "session": {"id": "s-77"},
+        "action": {"name": "data.read", "count": 40},
+        "resource": {"kind": "table", "id": "sales.orders", "system": "sales-db"},
+        "context": {"environment": "prod", "source_ip": "10.1.0.9"},
+    },
+    {
+        "id": "ev-2",
+        "occurred_at": "2026-11-22T10:00:00Z",
+        "identity": {"kind": "ai_agent", "provider": "agents", "subject": "invoice-agent"},
+        "session": {"id": "inv-1"},
+        "action": {"name": "tool.call", "tool": "send_mail", "writes": True, "bytes": 1200},
+    },
+]
+
+EVENT_SCHEMA: dict[str, Any] = _object(
+    ["occurred_at", "identity", "action"],
+    id=_text(200, description="The sender's own id: the same one again from this source is not learned twice."),
+    source=_text(100, description="The token's source; another one is refused."),
+    occurred_at={
+        "type": "string",
+        "format": "date-time",
+        "description": "A late event counts for what was used and when, not for how fast or in which order; a future one is as of now.",
+    },
+    identity=DETECTION_SCHEMA["properties"]["identity"],
+    session=_object(["id"], id=_text(200)),
+    action=_object(
+        ["name"],
+        name=_text(100),
+        count={"type": "integer", "minimum": 1, "maximum": 1_000_000},
+        tool=_text(200),
+        writes={"type": "boolean"},
+        arguments={"type": "object", "maxProperties": 50},
+        bytes={"type": "integer", "minimum": 0},
+        money={"type": "number", "minimum": 0},
+        returned={"type": "array", "maxItems": 50, "items": {"type": "string", "maxLength": 2000}},
+    ),
+    resource=DETECTION_SCHEMA["properties"]["resource"],
+    context={"type": "object", "additionalProperties": True},
+)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from django.urls import include, path
 
 from api import docs, health
-from api.v1 import cases, detections, exceptions, exposures, holds, reads, runs, sessions, sources
+from api.v1 import activity, cases, detections, exceptions, exposures, holds, reads, runs, sessions, sources
 
 v1 = [
     path("detections", detections.Detections.as_view(), name="api-detections"),
     path("detections/batch", detections.Batch.as_view(), name="api-detections-batch"),
     path("detections/<uuid:key>", reads.OneDetection.as_view(), name="api-detection"),
+    path("activity", activity.Feed.as_view(), name="api-activity"),
     path("decisions", reads.Decisions.as_view(), name="api-decisions"),
     path("decisions/<uuid:key>", reads.OneDecision.as_view(), name="api-decision"),
     path("cases", reads.Cases.as_view(), name="api-cases"),

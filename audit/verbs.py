@@ -57,6 +57,7 @@ SENTENCES: dict[str, str] = {
     "designation.ended": "ended the designation of {what}",
     # judgement
     "detection.received": "reported “{title}” about {identity}",
+    "activity.received": "told of {count} events of {identities} identities; {learned} were learned as usual, {raised} were reported",
     "detection.reopened": "will judge the detection again: {because}",
     "detection.quarantined": "set the detection aside after it stopped {crashes} workers",
     "decision.made": "decided {verdict}: {because}",

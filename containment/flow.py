@@ -16,7 +16,7 @@ from approvals.holds import Answered
 from approvals.models import ExceptionGrant, Hold
 from audit import clock, nudges
 from audit.record import record, story
-from containment import budget, gather, gists, grouped, inventory, limits, outcomes, plans, policies, reviewers, shadow, targets
+from containment import baselines, budget, gather, gists, grouped, inventory, limits, outcomes, plans, policies, reviewers, shadow, targets
 from containment.domain.decide import Verdict
 from containment.domain.facts import Facts
 from containment.domain.families import Pattern
@@ -119,6 +119,8 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
     gists.keep(decision, facts, policy)
     detection.state, detection.next_at, detection.crash_count = "decided", None, 0
     detection.save(update_fields=["identity", "state", "next_at", "crash_count"])
+    if judgement.verdict is Verdict.WATCH and not judgement.choice.would_have and gather.may_learn(detection):
+        baselines.learn([gather.doing_of(detection)], policy)  # only what nobody had to look at becomes usual
     shadow.compare(decision, facts, judgement, policy)
     return decision
 

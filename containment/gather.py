@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Q
 
@@ -95,7 +96,7 @@ def facts_of(detection: Detection, policy: RiskPolicy, *, now: datetime, generat
         identity=_identity(identity, sessions, uses, documents, noticed),
         detection=_detection(detection, now),
         action=ActionFacts(name=detection.action, count=detection.action_count) if detection.action else None,
-        resource=_resource(detection.resource) if detection.resource else None,
+        resource=resource_facts(detection.resource) if detection.resource else None,
         credential=_credential(credential, users) if credential else None,
         session=str(named.pk) if named else "",
         sessions=tuple(_session(session, designations) for session in sessions),
@@ -115,8 +116,7 @@ def facts_of(detection: Detection, policy: RiskPolicy, *, now: datetime, generat
 def doing_of(detection: Detection, sessions: Sequence[Session] = ()) -> Doing:
     """What the detection says happened, in the words that baselines learn. Role, workflow and tenant come from a session that somebody
     vouches for: the one it names, or the only one that its identity has."""
-    mine = [session for session in sessions if session.identity_id == detection.identity_id]
-    session = detection.session or (mine[0] if len(mine) == 1 and not detection.named_session else None)
+    session = detection.session or (None if detection.named_session else only_session(detection.identity_id, sessions))
     vouched = session if session is not None and session.discovered_at is None else None
     resource = detection.resource
     event = Event(
@@ -140,9 +140,15 @@ def doing_of(detection: Detection, sessions: Sequence[Session] = ()) -> Doing:
     )
 
 
-def may_learn(identity: Identity) -> bool:
-    """While something is wrong with an identity, nothing that it does becomes usual."""
-    return not identity.cases.exclude(state="closed").exists()
+def only_session(identity_id: UUID, sessions: Iterable[Session]) -> Session | None:
+    """The one live session that somebody vouches for, where the identity has just that one: whatever names no session belongs to it."""
+    mine = [session for session in sessions if session.identity_id == identity_id and session.discovered_at is None]
+    return mine[0] if len(mine) == 1 else None
+
+
+def may_learn(detection: Detection) -> bool:
+    """While something is wrong with an identity, nothing that it does becomes usual. Where nothing was done, there is nothing to learn."""
+    return bool(detection.action) and not detection.identity.cases.exclude(state="closed").exists()
 
 
 def call_noticed(noticed: Mapping[str, Any]) -> CallFacts | None:
@@ -292,7 +298,7 @@ def _detection(detection: Detection, now: datetime) -> DetectionFacts:
     )
 
 
-def _resource(resource: Resource) -> ResourceFacts:
+def resource_facts(resource: Resource) -> ResourceFacts:
     return ResourceFacts(
         id=resource.key,  # the outside name, because scopes match it
         kind=resource.kind,

@@ -1,0 +1,3 @@
+from tests.api.conftest import connected
+
+__all__ = ["connected"]
