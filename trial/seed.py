@@ -40,6 +40,7 @@ PEOPLE = (
     Somebody("analyst", "Ines Alder", Role.ANALYST, ("soc",)),
     Somebody("analyst2", "Omar Quist", Role.ANALYST, ("soc", "payments")),
     Somebody("manager", "Marta Lindqvist", Role.MANAGER, ("soc", "payments", "data-platform", "ml-platform")),
+    Somebody("manager2", "Tomas Okafor", Role.MANAGER, ("soc",)),
     Somebody("engineer", "Emil Sato", Role.ENGINEER, ("data-platform", "ml-platform", "finance-automation")),
     Somebody("auditor", "Adaeze Obi", Role.AUDITOR),
     Somebody("admin", "Ivo Bauer", Role.ADMIN),

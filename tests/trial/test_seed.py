@@ -23,7 +23,7 @@ from trial.workloads.agent import TOKEN
 pytestmark = pytest.mark.django_db
 
 URL = "http://127.0.0.1:8000"
-PEOPLE = {"analyst", "analyst2", "manager", "engineer", "auditor", "admin"}
+PEOPLE = {"analyst", "analyst2", "manager", "manager2", "engineer", "auditor", "admin"}
 
 
 @pytest.fixture
