@@ -77,7 +77,17 @@ DETECTION_SCHEMA: dict[str, Any] = _object(
     ),
     session=_object(["id"], id=_text(200), role=_text(200), workflow=_text(200)),
     credential=_object(["kind", "id"], kind=_text(50), id=_text(500)),
-    action=_object(["name"], name=_text(100), count={"type": "integer", "minimum": 1, "maximum": 1_000_000}),
+    action=_object(
+        ["name"],
+        name=_text(100),
+        count={"type": "integer", "minimum": 1, "maximum": 1_000_000},
+        tool=_text(300, description="the tool that was called; what follows here is about that call"),
+        arguments={"type": "object", "description": "compared with the intent of the session, kept without texts and secrets"},
+        writes={"type": "boolean", "description": "whether it changes something, where no approved profile says so"},
+        bytes={"type": "integer", "minimum": 0},
+        money={"type": "number", "minimum": 0},
+        returned={"type": ["string", "array"], "description": "texts that came back; only fingerprints of their values are kept"},
+    ),
     resource=_object(
         ["kind", "id"], kind=_text(50), id=_text(500), system=_text(200, description="where it lives: a database, a mail service")
     ),

@@ -37,6 +37,7 @@ from containment.domain.facts import (
     GrantFacts,
     HistoryFacts,
     IdentityFacts,
+    IntentFacts,
     Kind,
     Reach,
     ResourceFacts,
@@ -107,7 +108,8 @@ def facts_of(detection: Detection, policy: RiskPolicy, *, now: datetime, generat
         history=_history(detection, credential, now, policy),
         budget_left=1 if policy.budget else 0,
         generation=generation,
-        call=call_noticed(detection.noticed),
+        call=call_noticed(detection.called) or call_noticed(detection.noticed),
+        intent=part(detection.called["intent"], IntentFacts) if detection.called.get("intent") else None,
         baseline=noticed.baseline,
         trail=noticed.trail,
     )

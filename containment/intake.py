@@ -15,7 +15,8 @@ from django.db import IntegrityError
 
 from audit import clock
 from audit.record import attempt, record, story
-from containment import fingerprints, limits
+from containment import fingerprints, limits, session_use
+from containment.domain.event import Event
 from containment.models import (
     Credential,
     CredentialUse,
@@ -31,7 +32,7 @@ from containment.models import (
 from containment.refusals import OutOfSource
 from core import masking
 from core.actor import SYSTEM, Actor
-from core.digest import canonical, digest
+from core.digest import canonical, digest, plain
 from sources.base import Reading
 
 DECIDE_WITHIN = timedelta(seconds=2)  # whoever took it in decides at once; after this a sweeper does
@@ -51,11 +52,13 @@ class Admitted:
     observed_because: str
 
 
-def receive(reading: Reading, message: Mapping[str, Any], *, actor: Actor, admitted: Admitted | None = None) -> Received:
+def receive(
+    reading: Reading, message: Mapping[str, Any], *, actor: Actor, admitted: Admitted | None = None, source: Source | None = None
+) -> Received:
     """Store a detection, or find the one that the same (source, external id) made before. OutOfSource where the token may not say this.
-    Inside a story, it was `admitted` before that began.
+    Inside a story, it was `admitted` before that began. `source`, where source_of() was asked already.
     """
-    source = source_of(reading, actor)
+    source = source or source_of(reading, actor)
     return _receive(reading, message, source, admitted or Admitted(limits.admit(source)), actor)
 
 
@@ -112,6 +115,7 @@ def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, sourc
     identity = identity_for(reading, now)
     may_speak_about(source, identity.kind)  # of a known identity the inventory's word counts, not the message's
     credential = _credential(reading, identity, now)
+    session = session_for(reading, identity, credential, now)
     detection = Detection.objects.create(
         source=source,
         external_id=reading.external_id,
@@ -121,7 +125,7 @@ def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, sourc
         confidence=reading.confidence,
         claims=list(reading.claims),
         identity=identity,
-        session=session_for(reading, identity, credential, now),
+        session=session,
         named_session=reading.session,
         named_role=reading.session_role,
         named_workflow=reading.session_workflow,
@@ -131,6 +135,7 @@ def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, sourc
         action_count=reading.action_count,
         context=masking.in_message(dict(reading.context)),
         workload=dict(reading.workload),
+        called=_called(reading, session, now),
         claimed_kind=reading.identity_kind if reading.identity_kind != identity.kind else "",
         posted_by=actor.principal,
         observed_because=admitted.observed_because,
@@ -269,6 +274,32 @@ def resource_for(reading: Reading, now: datetime) -> Resource | None:
     return resource
 
 
+def _called(reading: Reading, session: Session | None, now: datetime) -> dict[str, Any]:
+    """The tool call that it tells of, beside the intent of its session. A session that nobody vouches for has none."""
+    if not reading.tool or session is None or session.discovered_at is not None:
+        return {}
+    told = session_use.note(session, event_of(reading, session), now=now)
+    return {"call": plain(told.call), "intent": plain(told.intent) if told.intent else None}
+
+
+def event_of(reading: Reading, session: Session | None) -> Event:
+    return Event(
+        occurred_at=reading.occurred_at,
+        action=reading.action,
+        count=reading.action_count,
+        resource_kind=reading.resource_kind,
+        resource=reading.resource_id,
+        system=reading.resource_system,
+        tool=reading.tool,
+        writes=reading.writes,
+        arguments=reading.arguments,
+        bytes=reading.bytes,
+        money=float(reading.money),
+        returned=reading.returned,
+        session=str(session.pk) if session else "",
+    )
+
+
 def _fingerprint_of_text(text: str) -> str:
     """Two deliveries of one text with a secret in it compare equal, and nobody guesses the secret from what is kept."""
     return fingerprints.of("text", text)
@@ -276,8 +307,11 @@ def _fingerprint_of_text(text: str) -> str:
 
 def _masked(message: Mapping[str, Any], called: Callable[[str, str], str]) -> Mapping[str, Any]:
     """A credential's id may be the secret itself. The kept body has its label instead; its digest is over the keyed fingerprint, since a
-    short secret could be guessed from a plain one.
+    short secret could be guessed from a plain one. What a tool returned is nobody's to keep: its fingerprint tells deliveries apart.
     """
+    action = message.get("action")
+    if isinstance(action, Mapping) and "returned" in action:
+        message = {**message, "action": {**action, "returned": fingerprints.of("returned", canonical(action["returned"]).decode())}}
     credential = message.get("credential")
     if not isinstance(credential, Mapping):
         return message

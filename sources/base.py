@@ -22,6 +22,12 @@ class Reading:
     identity_subject: str
     action: str
     action_count: int = 1
+    tool: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    writes: bool | None = None
+    bytes: int = 0
+    money: float = 0.0
+    returned: tuple[str, ...] = ()
     claims: tuple[str, ...] = ()
     source: str = ""
     session: str = ""

@@ -24,9 +24,10 @@ _PARTS: dict[str, tuple[set[str], set[str]]] = {  # member -> (needed, optional)
     "identity": ({"kind", "provider", "subject"}, set()),
     "session": ({"id"}, {"role", "workflow"}),
     "credential": ({"kind", "id"}, set()),
-    "action": ({"name"}, {"count"}),
+    "action": ({"name"}, {"count", "tool", "arguments", "writes", "bytes", "money", "returned"}),
     "resource": ({"kind", "id"}, {"system"}),
 }
+MOST_ARGUMENTS, MOST_TEXTS, MOST_MOVED = 100, 100, 10**15
 _WORKLOAD = {"attestation", "image", "issuer", "subject", "audience", "network", "environment"}
 
 
@@ -74,6 +75,7 @@ class Reader:
             "identity_subject": self.text(identity, "subject", "identity.subject", 500) if identity else "",
             "action": name,
             "action_count": count,
+            **self.call(action),
             "claims": self._claims(raw),
             "source": self.text(raw, "source", "source", 100) if "source" in raw else "",
             "session": self.text(session, "id", "session.id", 200) if session else "",
@@ -101,6 +103,33 @@ class Reader:
             self.fault("action.count", "out_of_range", "A whole number from 1 to 1,000,000.")
             return 1
         return count
+
+    def call(self, action: Mapping[str, Any]) -> dict[str, Any]:
+        """The call of a tool that the action was: with its arguments, whether it writes, what it moved, and what came back."""
+        made: dict[str, Any] = {}
+        if "tool" in action:
+            made["tool"] = self.text(action, "tool", "action.tool", 300)
+        for member in {"arguments", "writes", "bytes", "money", "returned"} & set(action):
+            if "tool" not in action:
+                self.fault(f"action.{member}", "without_tool", "Say which tool was called: action.tool.")
+            made[member] = action[member]
+        if not isinstance(made.get("arguments", {}), dict) or len(made.get("arguments", {})) > MOST_ARGUMENTS:
+            self.fault("action.arguments", "wrong_type", f"An object with at most {MOST_ARGUMENTS} members.")
+        if not isinstance(made.get("writes"), bool | None):
+            self.fault("action.writes", "wrong_type", "true or false is needed here.")
+        for member, kinds in (("bytes", int), ("money", int | float)):
+            moved = made.get(member, 0)
+            if isinstance(moved, bool) or not isinstance(moved, kinds) or not 0 <= moved <= MOST_MOVED:
+                self.fault(f"action.{member}", "out_of_range", "A number that is not under zero.")
+        made["returned"] = self._texts(made.get("returned", []))
+        return made
+
+    def _texts(self, said: Any) -> tuple[str, ...]:
+        texts = [said] if isinstance(said, str) else said
+        if not isinstance(texts, list) or len(texts) > MOST_TEXTS or not all(isinstance(one, str) for one in texts):
+            self.fault("action.returned", "wrong_type", f"A text, or a list of at most {MOST_TEXTS} texts.")
+            return ()
+        return tuple(texts)
 
     def kind(self, identity: Mapping[str, Any]) -> str:
         kind = identity.get("kind")

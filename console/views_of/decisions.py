@@ -20,7 +20,7 @@ SENTENCES = {
     3: "An exception covers it.",
     4: "A person rejected or undid this a short while ago.",
     5: "Others who must go on lie inside what the plan would cut.",
-    6: "What raises the risk rests on too little history.",
+    6: "What raises the risk rests on too little history, or on circumstances alone.",
     7: "The containment budget is spent.",
     8: "The risk reaches the hard threshold, or the matter is conclusive.",
     9: "The risk reaches the soft threshold.",

@@ -243,11 +243,13 @@ def others_inside(question: Question) -> Choice | None:
 
 
 def thin(question: Question) -> Choice | None:
-    """6. Nothing is conclusive, and without what rests on thin baselines the risk is under soft."""
+    """6. Nothing is conclusive, and without what rests on thin baselines or on circumstances alone the risk is under soft."""
     without = question.waterfall.risk_without_thin
     if question.conclusive or without >= question.waterfall.thresholds.soft:
         return None
-    because = f"{_capital(question.why)}; without what rests on too little history it is {without:g}."
+    circumstantial = any(signal.circumstantial for signal in question.waterfall.signals)
+    on_what = "too little history or on circumstances alone" if circumstantial else "too little history"
+    because = f"{_capital(question.why)}; without what rests on {on_what} it is {without:g}."
     return _hold(question, 6, HoldReason.THIN, because)
 
 
