@@ -30,12 +30,13 @@ from containment.models import Backtest, BacktestSeen, BacktestSlice, Decision, 
 from core.actor import SYSTEM, Actor
 from core.digest import digest_of_bytes
 from core.ids import uuid7
-from core.refusals import Missing, Refusal
+from core.refusals import Forbidden, Missing, Refusal
 
 log = logging.getLogger(__name__)
 
 DRIVE = "containment.backtest"
 LONGEST = timedelta(days=400)
+MOST_WAITING = 10
 MOST_PER_SLICE = 8_000
 AT_ONCE = 200  # facts fetched together
 LEASE = timedelta(seconds=90)  # how long a slice may take
@@ -45,13 +46,22 @@ STRIKES = 3  # workers that may fail on one slice
 TURN_S = 2.0  # a worker's turn, after which others' work comes first
 
 
+class Busy(Refusal):
+    code = "too_many_backtests"
+    kind = "busy"
+
+
 # -- asking -------------------------------------------------------------------------------------------------------------------------------
 
 
 @story
 def ask(text: str, *, since: datetime, until: datetime | None = None, version: RiskPolicyVersion | None = None, actor: Actor) -> Backtest:
     """A new backtest of this very text; BadInput names every fault in it. It is done by whoever finds it due."""
+    if actor.is_person and not (actor.may("policy.author") or actor.may("policy.approve")):
+        raise Forbidden("Testing a policy is for those who write or approve policies.")
     documents.parse(text)
+    if Backtest.objects.filter(state__in=["due", "running"]).count() >= MOST_WAITING:
+        raise Busy(f"{MOST_WAITING} backtests wait already. Ask again when one of them is done.")
     now = clock.now()
     until = min(until or now, now)
     if since >= until:
