@@ -26,7 +26,9 @@ from console import reach, said, timelines, why
 from console.controls import Control, control
 from console.pictures import blast_radius, waterfall
 from console.timelines import Moment
-from containment import cases
+from console.views_of import cooling_off
+from console.views_of.cooling_off import Cooling
+from containment import cases, verdicts
 from containment.models import Case, Decision, Detection, Identity
 from core.actor import Actor
 from core.refs import Ref
@@ -332,6 +334,14 @@ class DecisionLine:
 
 
 @dataclass(frozen=True, slots=True)
+class SignalLine:
+    """A signal that fired in the case, and how the cases that it led to were judged so far."""
+
+    label: str
+    so_far: str
+
+
+@dataclass(frozen=True, slots=True)
 class CaseCard:
     id: UUID
     live: str
@@ -353,6 +363,8 @@ class CaseCard:
     judging: Control
     closing: Control
     open_items: tuple[str, ...]
+    signals: tuple[SignalLine, ...] = ()
+    cooling: Cooling | None = None
 
 
 # -- lists -------------------------------------------------------------------------------------------------------------------------------
@@ -600,6 +612,8 @@ def case(case_id: UUID, viewer: Actor) -> CaseCard:
         judging=_judging(found, viewer),
         closing=_closing(found, left, viewer),
         open_items=left,
+        signals=_signal_lines(decisions),
+        cooling=cooling_off.of(found.identity, now),
     )
 
 
@@ -668,6 +682,14 @@ def _evidence(case_ref: str) -> tuple[EvidenceLine, ...]:
         EvidenceLine(one.pk, one.name, one.size, one.sha256, one.collected_at, len(one.custody.all()))
         for one in found.order_by("collected_at")
     )
+
+
+def _signal_lines(decisions: Iterable[Decision]) -> tuple[SignalLine, ...]:
+    """Each once, in the order of their weight in the decision that they first stood in."""
+    fired = [one for decision in decisions for one in decision.signals if one.get("strength", 0) > 0]
+    codes = list(dict.fromkeys(one["code"] for one in sorted(fired, key=lambda one: -one["decibans"])))
+    counted = verdicts.of_signals(codes)
+    return tuple(SignalLine(why.label_of(code), verdicts.said(counted.get(code))) for code in codes)
 
 
 def _decision_line(decision: Decision) -> DecisionLine:

@@ -184,13 +184,14 @@ def _once_each(found: Iterable[Found]) -> list[Found]:
     seen: set[UUID] = set()
     kept = []
     for one in listed:
-        if one.credential is not None:
-            one = replace(one, verified=one.credential.pk in verified)
-            if one.credential.pk in seen:
-                one = replace(one, credential=None, said=f"This is {one.credential}, which stands in the report already.")
-            else:
-                seen.add(one.credential.pk)
-        kept.append(one)
+        credential = one.credential
+        if credential is None:
+            kept.append(one)
+        elif credential.pk in seen:
+            kept.append(replace(one, credential=None, said=f"This is {credential}, which stands in the report already."))
+        else:
+            seen.add(credential.pk)
+            kept.append(replace(one, verified=credential.pk in verified))
     return kept
 
 
@@ -293,17 +294,17 @@ def _some(exposure_id: UUID) -> bool:
         _finish(exposure_id)
         return False
     for member in members:
-        _mark(member)
-        _report_users(member)
+        _report_users(member, _mark(member))
         member.state = "passed_on"
         member.save(update_fields=["state", "said"])
     Exposure.objects.filter(pk=exposure_id).update(next_at=clock.now() + RETRY_AFTER)
     return True
 
 
-def _mark(member: ExposureMember) -> None:
+def _mark(member: ExposureMember) -> Credential:
     """Since the first time it was found. A secret that was compared stays compared."""
     exposure = member.exposure
+    assert member.credential_id is not None  # noqa: S101 - a constraint says so
     credential = Credential.objects.select_for_update(no_key=True, of=("self",)).get(pk=member.credential_id)
     fresh = credential.exposed_at is None or (credential.rotated_at is not None and credential.rotated_at > credential.exposed_at)
     if fresh or credential.exposed_at is None:
@@ -313,7 +314,6 @@ def _mark(member: ExposureMember) -> None:
         credential.exposure_verified = credential.exposure_verified or member.verified
         credential.exposed_where = credential.exposed_where or exposure.where
     credential.save(update_fields=["exposed_at", "exposure_verified", "exposed_where"])
-    member.credential = credential
     record(
         "credential.exposed",
         credential.ref,
@@ -323,16 +323,17 @@ def _mark(member: ExposureMember) -> None:
         where=exposure.where,
         checked="its fingerprint was compared" if member.verified else "nobody compared its fingerprint",
     )
+    return credential
 
 
-def _report_users(member: ExposureMember) -> None:
+def _report_users(member: ExposureMember, credential: Credential) -> None:
     """One detection for everybody who uses the credential, in the name of the source that reported the leak."""
-    users = _users(member)
+    users = _users(credential)
     told = 0
     for identity in users:
         if member.exposure.source.kinds and identity.kind not in member.exposure.source.kinds:
             continue
-        detection = intake.report_exposed(member.exposure, member.credential, identity, verified=member.verified)
+        detection = intake.report_exposed(member.exposure, credential, identity, verified=member.verified)
         member.detections.add(detection)
         nudges.wake_worker(DECIDE, detection.pk)
         told += 1
@@ -342,9 +343,8 @@ def _report_users(member: ExposureMember) -> None:
         member.said = f"Its source may not speak about {len(users) - told} of its {len(users)} users."
 
 
-def _users(member: ExposureMember) -> list[Identity]:
-    assert member.credential is not None  # noqa: S101 - a constraint says so
-    using = Identity.objects.filter(credential_uses__credential=member.credential, merged_into__isnull=True)
+def _users(credential: Credential) -> list[Identity]:
+    using = Identity.objects.filter(credential_uses__credential=credential, merged_into__isnull=True)
     return list(using.distinct().order_by("id"))
 
 

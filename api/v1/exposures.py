@@ -68,7 +68,7 @@ SCHEMA = {
 class ExposedShape(serializers.Serializer[Member]):
     index = serializers.IntegerField(source="row.place")
     named = serializers.CharField(source="row.named")
-    status = serializers.ChoiceField(BUCKETS)
+    status = serializers.ChoiceField(list(BUCKETS))
     found_by = serializers.CharField(source="row.found_by", help_text="store, fingerprint, id or subject; empty for an unknown one")
     verified = serializers.BooleanField(source="row.verified", help_text="the digest of its secret is the one that we know")
     said = serializers.CharField()
@@ -141,5 +141,5 @@ class OneExposure(Endpoint):
 def _shown(exposure: Exposure) -> dict[str, Any]:
     members = leaks.members(exposure)
     counts = leaks.counts(members)
-    results = ExposedShape(members[:MOST_SHOWN], many=True).data
-    return {**ExposureBrief(exposure).data, "counts": counts, "results": results}
+    results: Any = ExposedShape(many=True)
+    return {**ExposureBrief(exposure).data, "counts": counts, "results": results.to_representation(members[:MOST_SHOWN])}

@@ -26,10 +26,10 @@ from console.controls import Control, control
 from console.deeds import page_or_part, tried
 from console.filters import Filter
 from console.frame import counts, fragment, needing_a_person, set_aside, show
-from console.views_of import groups
+from console.views_of import groups, sources
 from console.views_of.groups import STATES, GroupCard
 from containment import budget, cases, flow, grouped
-from containment.models import BudgetAlarm, Identity
+from containment.models import BudgetAlarm, Identity, Source
 from containment.models.identity import KINDS
 from core.actor import Actor
 from core.refs import Ref
@@ -58,6 +58,7 @@ class Queue:
     filters: dict[str, str]
     more: int
     alarms: list[BudgetAlarm]
+    observing: list[Source]
 
     @property
     def people_count(self) -> int:
@@ -163,7 +164,8 @@ def queue_for(request: ActorRequest) -> Queue:
     aside = cards.set_aside_rows(set_aside()[:MOST]) if shown == "all" else []
     retrying = control(request.actor, "case.judge")
     alarms = budget.alarms(clock.now())
-    return Queue(_rows(kept[:MOST]), people, aside, retrying, shown, FILTERS, max(0, len(kept) - MOST), alarms)
+    more = max(0, len(kept) - MOST)
+    return Queue(_rows(kept[:MOST]), people, aside, retrying, shown, FILTERS, more, alarms, sources.observing())
 
 
 def _filter(shown: str, viewer: Actor, holds: list[Hold]) -> Callable[[Hold], bool]:

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from console import why
 from console.pictures import waterfall
+from containment import verdicts
 from containment.models import Decision
 
 SHARES = (1.0, 0.5, 0.25)  # of the largest signal of a family, the second, and each further
@@ -59,6 +60,7 @@ class Signal:
     share: float
     because: str
     observations: int | None
+    so_far: str = ""
 
     @property
     def counts(self) -> float:
@@ -88,6 +90,7 @@ class Whole:
     choice: Sequence[Fact]
     cut: str
     facts: Sequence[Fact]
+    source_so_far: str = ""
 
 
 def lines(decisions: Iterable[Decision]) -> list[Line]:
@@ -120,11 +123,13 @@ def whole(decision: Decision) -> Whole:
         choice=_inner(stored.get("choice") or {}),
         cut=f"{cut.get('level', '')}: {', '.join(_brief(name) for name in cut.get('names', []))}" if cut else "",
         facts=_inner(decision.facts),
+        source_so_far=verdicts.said(verdicts.of_sources([decision.detection.source.name]).get(decision.detection.source.name)),
     )
 
 
-def _signals(stored: Iterable[Mapping[str, Any]]) -> list[Signal]:
-    """Heaviest first, each with the share that its place in its family leaves it."""
+def _signals(stored: Sequence[Mapping[str, Any]]) -> list[Signal]:
+    """Heaviest first, each with the share that its place in its family leaves it, and how its cases were judged so far."""
+    counted = verdicts.of_signals(each["code"] for each in stored)
     places: dict[str, int] = {}
     found = []
     for each in sorted(stored, key=lambda signal: -signal["decibans"]):
@@ -142,6 +147,7 @@ def _signals(stored: Iterable[Mapping[str, Any]]) -> list[Signal]:
                 share=SHARES[min(place, len(SHARES) - 1)],
                 because=each["because"],
                 observations=each.get("observations"),
+                so_far=verdicts.said(counted.get(each["code"])),
             )
         )
     return found

@@ -12,8 +12,10 @@ from django.urls import reverse
 from approvals import grants
 from approvals.models import ExceptionGrant, Hold
 from console.controls import Control, control
+from console.views_of import cooling_off
 from console.views_of import decisions as told
 from console.views_of import exceptions as spared
+from console.views_of.cooling_off import Cooling
 from containment import gather
 from containment.models import Case, Credential, Decision, Designation, Identity, IdentityAlias, Session
 from core.actor import Actor
@@ -74,6 +76,7 @@ class Card:
     run: Run | None
     case: Case | None
     hold: Hold | None
+    cooling: Cooling | None
     may_edit: Control
     may_protect: Control
     may_ask: Control
@@ -107,6 +110,7 @@ def card(identity: Identity, viewer: Actor, *, now: datetime) -> Card:
         run=Run.objects.filter(identity_ref=ref, state__in=LIVE).first(),
         case=Case.objects.filter(identity=identity).exclude(state="closed").first(),
         hold=Hold.objects.filter(identity_ref=ref, state="open").first(),
+        cooling=cooling_off.of(identity, now),
         may_edit=control(viewer, "inventory.edit", unless=merged_away),
         may_protect=control(viewer, "protected.edit", unless=merged_away),
         may_ask=control(viewer, "exception.ask", unless=merged_away),
