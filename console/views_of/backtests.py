@@ -56,10 +56,6 @@ class Places:
     moved: bool
     cells: Mapping[str, Any]
 
-    @property
-    def quiet(self) -> Sequence[Slider]:
-        return [one for one in self.sliders if not one.comes_near]
-
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -147,6 +143,7 @@ def places(slider: Mapping[str, Any], query: Mapping[str, str]) -> Places:
     share = asks / slider["days"] / slider["approvers"] if slider["days"] and slider["approvers"] else 0.0
     moved = any((one.soft, one.hard) != (one.was_soft, one.was_hard) for one in found)
     cells = {"cells": slider["cells"], "days": slider["days"], "approvers": slider["approvers"]}
+    found.sort(key=lambda one: not one.comes_near)
     return Places(found, contained, held, round(share, 2), moved, cells)
 
 
