@@ -22,7 +22,7 @@ from django.db.models import Q
 
 from audit import clock
 from audit.record import record, story
-from containment import baselines, flow, gather, intake, inventory, limits, policies
+from containment import baselines, flow, gather, intake, inventory, limits, policies, session_use
 from containment.baselines import Book, Doing, Noticed
 from containment.domain.decide import Verdict
 from containment.domain.event import Event
@@ -64,7 +64,7 @@ class Taken:
 
 @dataclass(slots=True)
 class _Entry:
-    """One event on its way: who, where and on what are rows by now."""
+    """One event on its way: who, where and on what are rows by now. `called`: its tool call beside the intent of its session."""
 
     told: Told
     taken: Taken
@@ -73,6 +73,7 @@ class _Entry:
     session: Session | None
     resource: Resource | None
     doing: Doing
+    called: session_use.Told | None = None
 
 
 @dataclass(slots=True)
@@ -98,7 +99,8 @@ class _World:
             detection=replace(known.detection, occurred_at=event.occurred_at, **said),
             action=ActionFacts(name=event.action, count=event.count),
             resource=gather.resource_facts(entry.resource) if entry.resource else None,
-            call=_call(event),
+            call=entry.called.call if entry.called else _call(event),
+            intent=entry.called.intent if entry.called else None,
             baseline=noticed.baseline,
             trail=noticed.trail,
         )
@@ -312,6 +314,8 @@ def _learned(entries: Sequence[_Entry], book: Book, world: _World, actor: Actor)
     told: set[tuple[UUID, UUID | None, frozenset[str]]] = set()
     for entry in sorted(entries, key=lambda one: one.doing.event.occurred_at):
         noticed = book.notice(entry.doing)
+        if entry.doing.event.tool and entry.session is not None and entry.session.discovered_at is None:
+            entry.called = session_use.note(entry.session, entry.doing.event, now=world.now)
         codes = _suspicious(world.facts_of(entry, noticed), world.policy)
         entry.taken.learned = not codes and entry.identity.pk not in suspects
         if codes:
@@ -352,7 +356,9 @@ def _report(entry: _Entry, noticed: Noticed, codes: frozenset[str], actor: Actor
     received = intake.receive(reading, entry.told.message, actor=actor, admitted=admitted)
     if not received.duplicate:
         kept = {"baseline": noticed.baseline, "trail": noticed.trail, "call": _call(event), "last_active_at": noticed.last_active_at}
-        Detection.objects.filter(pk=received.detection.pk).update(noticed=plain(kept), session=entry.session)
+        Detection.objects.filter(pk=received.detection.pk).update(
+            noticed=plain(kept), session=entry.session, called=session_use.kept(entry.called) if entry.called else {}
+        )
     return received.detection.pk
 
 

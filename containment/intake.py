@@ -32,7 +32,7 @@ from containment.models import (
 from containment.refusals import OutOfSource
 from core import masking
 from core.actor import SYSTEM, Actor
-from core.digest import canonical, digest, plain
+from core.digest import canonical, digest
 from sources.base import Reading
 
 DECIDE_WITHIN = timedelta(seconds=2)  # whoever took it in decides at once; after this a sweeper does
@@ -278,8 +278,7 @@ def _called(reading: Reading, session: Session | None, now: datetime) -> dict[st
     """The tool call that it tells of, beside the intent of its session. A session that nobody vouches for has none."""
     if not reading.tool or session is None or session.discovered_at is not None:
         return {}
-    told = session_use.note(session, event_of(reading, session), now=now)
-    return {"call": plain(told.call), "intent": plain(told.intent) if told.intent else None}
+    return session_use.kept(session_use.note(session, event_of(reading, session), now=now))
 
 
 def event_of(reading: Reading, session: Session | None) -> Event:

@@ -23,6 +23,7 @@ from containment.domain.event import Event
 from containment.domain.facts import CallFacts, IntentFacts
 from containment.domain.intent import Seen
 from containment.models import Session, SessionMark, SessionUse, WorkDocument
+from core.digest import plain
 
 PERIODS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1), "session": None}
 COUNTED = ("calls", "writes", "bytes", "money")
@@ -131,6 +132,11 @@ def note(session: Session, event: Event, *, now: datetime) -> Told:
     charge(session, event, told.call, now=now)
     learn(session, event)
     return told
+
+
+def kept(told: Told) -> dict[str, Any]:
+    """As a detection keeps it: what gather reads back."""
+    return {"call": plain(told.call), "intent": plain(told.intent) if told.intent else None}
 
 
 def forget(session: Session) -> None:
