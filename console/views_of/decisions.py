@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from console import why
 from console.pictures import waterfall
+from console.views_of import baselines
 from containment import verdicts
 from containment.models import Decision
 
@@ -88,6 +89,7 @@ class Whole:
     sentence: str
     conclusive: Sequence[Fact]
     choice: Sequence[Fact]
+    behaviour: Sequence[baselines.Reason]
     cut: str
     facts: Sequence[Fact]
     source_so_far: str = ""
@@ -121,6 +123,7 @@ def whole(decision: Decision) -> Whole:
         sentence=SENTENCES.get(decision.sentence, ""),
         conclusive=[_fact(why.label_of(each["code"]), each) for each in stored.get("conclusive", [])],
         choice=_inner(stored.get("choice") or {}),
+        behaviour=baselines.reasons(fall.get("signals", []), why.label_of),
         cut=f"{cut.get('level', '')}: {', '.join(_brief(name) for name in cut.get('names', []))}" if cut else "",
         facts=_inner(decision.facts),
         source_so_far=verdicts.said(verdicts.of_sources([decision.detection.source.name]).get(decision.detection.source.name)),

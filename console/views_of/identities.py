@@ -12,7 +12,7 @@ from django.urls import reverse
 from approvals import grants
 from approvals.models import ExceptionGrant, Hold
 from console.controls import Control, control
-from console.views_of import cooling_off
+from console.views_of import baselines, cooling_off
 from console.views_of import decisions as told
 from console.views_of import exceptions as spared
 from console.views_of.cooling_off import Cooling
@@ -72,6 +72,7 @@ class Card:
     designations: Sequence[Designation]
     decisions: Sequence[told.Line]
     undecided: int
+    usual: baselines.Doings
     exceptions: Sequence[spared.Line]
     run: Run | None
     case: Case | None
@@ -106,6 +107,7 @@ def card(identity: Identity, viewer: Actor, *, now: datetime) -> Card:
         designations=designations,
         decisions=told.lines(decided[:MOST]),
         undecided=identity.detections.filter(state="received").count(),
+        usual=baselines.of(identity),
         exceptions=spared.lines(_exceptions(identity, now), now=now),
         run=Run.objects.filter(identity_ref=ref, state__in=LIVE).first(),
         case=Case.objects.filter(identity=identity).exclude(state="closed").first(),
