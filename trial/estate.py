@@ -20,9 +20,9 @@ from psycopg.conninfo import make_conninfo
 
 from embedded.postgres import write_private
 
-STRUCTURE = Path(__file__).with_name("estate.sql")
+STRUCTURES = tuple(Path(__file__).with_name(name) for name in ("estate.sql", "estate_2.sql"))  # one per version
 PASSWORDS = "estate-roles.json"
-VERSION = 2
+VERSION = len(STRUCTURES)
 ONE_BUILDER = 0x686F6C6466617374  # the advisory lock under which two starts at once build one estate
 
 
@@ -59,6 +59,7 @@ ROLES = (
     Role("night_batch", (("SELECT", "ingest.batches"),), since=2),
     Role("backup_operator", (), since=2),  # the decoy: it opens the door to an empty room, and nobody has business with it
 )
+FURTHER_RIGHTS = ((2, "reports_shared", "SELECT", "reports.month_end"),)  # of roles that are older: since, role, rights, table
 
 
 class OutOfStep(Exception):  # noqa: N818 - worded for the person who starts the trial
@@ -122,12 +123,16 @@ def _built(connection: psycopg.Connection) -> int:
 
 def _bring_up(connection: psycopg.Connection, built: int, passwords: Mapping[str, str]) -> None:
     """All of it, or what an older estate lacks, in the caller's transaction, so that a half-built estate never exists."""
+    for structure in STRUCTURES[built:]:
+        connection.execute(structure.read_bytes())
     if not built:
-        connection.execute(STRUCTURE.read_bytes())
         _close_to_the_public(connection)
         connection.execute("CREATE SCHEMA ops")
         connection.execute("CREATE TABLE ops.built (version integer NOT NULL, at timestamptz NOT NULL DEFAULT now())")
     _make_roles(connection, [role for role in ROLES if role.since > built], passwords)
+    for since, name, rights, table in FURTHER_RIGHTS:
+        if since > built:
+            _grant(connection, name, rights, table)
     connection.execute("INSERT INTO ops.built (version) VALUES (%s)", [VERSION])
 
 
@@ -141,8 +146,12 @@ def _make_roles(connection: psycopg.Connection, roles: Sequence[Role], passwords
         for schema in role.schemas:
             connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), name))
         for rights, table in role.rights:
-            where = sql.Identifier(*table.split("."))
-            connection.execute(sql.SQL("GRANT {} ON TABLE {} TO {}").format(sql.SQL(rights), where, name))
+            _grant(connection, role.name, rights, table)
+
+
+def _grant(connection: psycopg.Connection, role: str, rights: str, table: str) -> None:
+    where = sql.Identifier(*table.split("."))
+    connection.execute(sql.SQL("GRANT {} ON TABLE {} TO {}").format(sql.SQL(rights), where, sql.Identifier(role)))
 
 
 def _close_to_the_public(connection: psycopg.Connection) -> None:

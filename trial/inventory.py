@@ -35,6 +35,7 @@ ENVIRONMENT, TENANT = "prod", "acme"
 SYSTEMS = {"table": "postgres"}  # kind of resource -> where it lives
 HERE = "127.0.0.1"  # where the estate's own workloads come from
 DETECTOR = "edr-prod"
+FEED = "estate-activity"
 REVIEW_AFTER = timedelta(days=90)
 
 
@@ -200,8 +201,10 @@ CRITICAL = (
 
 
 @story
-def allow_the_detector() -> None:
-    """The source that the trial's detections come from. It may speak about anybody."""
+def allow_the_sources() -> None:
+    """Where the trial's messages come from. The detector may speak about anybody. The estate's own feed tells what is done; what looks
+    wrong in it is written down and watched, so that an incident is contained because a detector reported it, each time the same way."""
+    Source.objects.get_or_create(name=FEED, defaults={"ceiling": "watch"})
     Source.objects.get_or_create(name=DETECTOR, defaults={"rate_per_minute": 60_000})
 
 

@@ -1,4 +1,4 @@
-"""The page that plays incidents: what each scenario is about, a button, what to watch, and what came of it the last time.
+"""The page that plays incidents, and each signal once: what a scenario is about, a button, what to watch, and what came of it last time.
 
 Part of the trial alone: trial/urls.py is there only where the trial is, and a production installation has neither.
 """
@@ -23,17 +23,18 @@ from accounts.allowed import allowed
 from audit.record import record, story
 from console import controls, frame
 from console.views_of import decisions as told
-from containment.models import Decision, Detection
+from containment.domain.families import FAMILIES
+from containment.models import Decision, Detection, Exposure
 from core.actor import Actor
 from core.refs import Ref
 from core.refusals import Refusal
 from trial.outside import Intruder
-from trial.scenarios import ALL, Outcome, Scenario, ScenarioTrouble
+from trial.scenarios import ALL, SIGNALS, Outcome, Scenario, ScenarioTrouble
 from trial.scenarios.base import SOURCE
 from trial.seed import ACCESS
 
 STAYS = 60.0  # seconds that somebody from outside stays to be cut off, before they leave by themselves
-LENGTH_OF_AN_ID = 36
+AN_ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 class CannotPlay(Refusal):
@@ -45,13 +46,15 @@ class CannotPlay(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A scenario, and the decision that it led to the last time."""
+    """A scenario, and the decision that it led to the last time. `signal`: what the signal it shows came to in there."""
 
     scenario: Scenario
     tone: str
     last: Detection | None
     decision: told.Line | None
     outcome: Outcome | None
+    signal: Mapping[str, Any] | None
+    family: str
 
 
 @allowed("read")
@@ -64,7 +67,7 @@ def scenarios(request: ActorRequest) -> HttpResponse:
 @require_POST
 def run(request: ActorRequest, name: str) -> HttpResponse:
     """Plays it and waits for the decision, which takes a second or a few. The answer is the card, or the page, with what happened."""
-    scenario = ALL.get(name)
+    scenario = ALL.get(name) or SIGNALS.get(name)
     if scenario is None:
         raise Http404
     try:
@@ -78,24 +81,47 @@ def run(request: ActorRequest, name: str) -> HttpResponse:
     if outcome.intruder is not None:
         threading.Thread(target=_see_off, args=[outcome.intruder], name=f"see off {name}", daemon=True).start()
     if request.htmx:
-        card = _card(scenario, outcome)
-        return frame.fragment(request, "scenarios/_card.html", {"it": card, "may_run": controls.control(request.actor, "scenario.run")})
+        facts = {"it": _card(scenario, outcome), "may_run": controls.control(request.actor, "scenario.run")}
+        return frame.fragment(request, "scenarios/_signal.html" if scenario.signal else "scenarios/_card.html", facts)
     return _page(request, outcome)
 
 
 def _page(request: ActorRequest, outcome: Outcome | None = None) -> HttpResponse:
-    cards = [_card(each, outcome if outcome and outcome.scenario == each.name else None) for each in ALL.values()]
-    facts = {"cards": cards, "may_run": controls.control(request.actor, "scenario.run"), "can_play": _estate_is_there()}
+    cards, signals = (
+        [_card(each, outcome if outcome and outcome.scenario == each.name else None) for each in group.values()] for group in (ALL, SIGNALS)
+    )
+    facts = {"cards": cards, "signals": signals, "may_run": controls.control(request.actor, "scenario.run"), "can_play": _estate_is_there()}
     return frame.show(request, "scenarios/page.html", facts)
 
 
 def _card(scenario: Scenario, outcome: Outcome | None) -> Card:
-    """Detections of a scenario are called after it, with an id behind; one name may begin as another does."""
-    pattern = rf"^{scenario.name}-.{{{LENGTH_OF_AN_ID}}}$"
-    last = Detection.objects.filter(source__name=SOURCE, external_id__regex=pattern).order_by("-received_at").first()
+    last = _last(scenario)
     rows = Decision.objects.select_related("detection__identity", "detection__resource", "detection__source", "hold", "run", "case")
     decision = rows.filter(detection=last).order_by("-generation").first() if last else None
-    return Card(scenario, told.TONES.get(scenario.expect, "quiet"), last, told.line(decision) if decision else None, outcome)
+    signals = {one["code"]: one for one in decision.signals} if decision else {}
+    return Card(
+        scenario,
+        told.TONES.get(scenario.expect, "quiet"),
+        last,
+        told.line(decision) if decision else None,
+        outcome,
+        signals.get(scenario.signal),
+        FAMILIES[scenario.signal] if scenario.signal else "",
+    )
+
+
+def _last(scenario: Scenario) -> Detection | None:
+    """Detections and reports of a scenario are called after it, with an id behind that grows with time; one name may begin as another."""
+    mine = {
+        "source__name": SOURCE,
+        "external_id__gte": f"{scenario.name}-0",
+        "external_id__lt": f"{scenario.name}-g",
+        "external_id__regex": f"^{scenario.name}-{AN_ID}$",
+    }
+    if scenario.signal == "credential_exposed":
+        report = Exposure.objects.filter(**mine).order_by("-external_id").first()
+        return Detection.objects.filter(exposed__exposure=report).order_by("-received_at").first() if report else None
+    return Detection.objects.filter(**mine).order_by("-external_id").first()
 
 
 def _access() -> Mapping[str, Any]:

@@ -20,9 +20,10 @@ from containment import policies
 from containment.domain.policy import Mode
 from core.actor import SYSTEM
 from playbooks import library
-from trial import inventory, supporting
+from trial import history, inventory, supporting
 from trial.estate import Estate, keep_private
 from trial.workloads.agent import TOKEN
+from trial.workloads.telling import TOKEN as ACTIVITY_TOKEN
 
 ACCESS = "access.json"
 GUIDE = "manager"  # whom the printed link signs in: may try everything that a newcomer wants to try
@@ -55,6 +56,7 @@ TEAMS = {
 TOKENS = {
     "detections": ((Scope.DETECTIONS_WRITE, Scope.READ), inventory.DETECTOR),
     "guard": ((Scope.GUARD_ASK, Scope.SESSIONS_WRITE), ""),
+    "activity": ((Scope.DETECTIONS_WRITE,), inventory.FEED),
     "read": ((Scope.READ,), ""),
 }
 AGENT = ((Scope.GUARD_ASK, Scope.SESSIONS_WRITE), "")
@@ -87,18 +89,21 @@ def seed(home: Path, *, url: str, estate: Estate | None) -> Person:
     """Everything but the tables and the estate itself. Whom to sign in first is returned. Without an estate the policy only observes."""
     policies.ship(mode=Mode.ENFORCE if estate else Mode.OBSERVE)
     library.ship()
-    inventory.allow_the_detector()
+    inventory.allow_the_sources()
     access = Access.read(home)
     everybody = {each.username: somebody(each, access) for each in PEOPLE}
     describe_teams()
     for name, (scopes, source) in TOKENS.items():
         access.tokens[name] = good_token(access.tokens.get(name), name, scopes, source, owner=everybody[OWNER_OF_TOKENS])
     if estate is not None:
+        keep_private(home / ACTIVITY_TOKEN, {"token": access.tokens["activity"]})  # all that the workloads need of it
         agent_token = token_of_the_agent(home, owner=everybody["engineer"])
         inventory.list_everything(
             author=everybody["engineer"], approver=everybody["manager"], estate_dsn=estate.dsn, agent_token=agent_token
         )
         supporting.list_them(author=everybody["engineer"], approver=everybody["manager"])
+        supporting.know_the_passwords(estate.passwords)
+        history.live_through()
     access.write(home, url=url, estate=estate)
     return everybody[GUIDE]
 

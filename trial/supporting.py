@@ -6,12 +6,14 @@ systems that this trial does not run; what is posted about them stays under ever
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from accounts.models import Person
 from audit import clock
 from audit.record import story
-from containment.models import Resource, WorkDocument
+from containment import fingerprints
+from containment.models import Credential, Resource, WorkDocument
 from trial.inventory import ENVIRONMENT, HERE, SYSTEMS, TENANT, Key, Listed, Work, approve, list_one
 
 IDENTITIES = (
@@ -104,7 +106,6 @@ WORK = (
         "storefront",
         "storefront",
         (("data.*", "shop.*"), ("secret.read", "shop.*"), ("message.send", "shop.*")),
-        more={"systems": ["shop-db", "shop-mail"], "joins": [["shop-db", "shop-mail"]]},
     ),
     Work("release", "releaser", (("data.read", "builds.*"), ("code.execute", "builds.*"))),
     Work("on-call", "on-call", (("data.read", "runbooks.*"), ("session.start", "runbooks.*")), drives=("human",)),
@@ -123,7 +124,7 @@ WORK = (
             "resources": ["catalogue.*", "orders.*"],
             "systems": ["erp"],
             "bounds": {"orders.place": {"amount": {"max": 500}}},
-            "budgets": {"calls_per_hour": 40, "writes_per_session": 5, "money_per_session": 500},
+            "budgets": {"calls_per_hour": 40, "writes_per_session": 5, "money_per_session": 5000},
             "ttl_minutes": 60,
         },
     ),
@@ -135,7 +136,6 @@ WORK = (
         drives=("autonomous",),
         more={
             "tools": [{"name": "trips.search", "writes": False}, {"name": "trips.book", "writes": True}],
-            "resources": ["trips.*"],
             "systems": ["travel-desk"],
             "budgets": {"calls_per_hour": 40},
             "ttl_minutes": 60,
@@ -143,10 +143,11 @@ WORK = (
     ),
 )
 RESOURCES = (  # kind, key, sensitivity, system
-    ("table", "shop.orders", "moderate", "shop-db"),
-    ("table", "shop.baskets", "low", "shop-db"),
-    ("secret", "shop.mail_key", "low", "shop-db"),
-    ("mailbox", "shop.newsletter", "low", "shop-mail"),
+    ("table", "reports.month_end", "high", "postgres"),
+    ("table", "shop.orders", "moderate", "shop"),
+    ("table", "shop.baskets", "low", "shop"),
+    ("secret", "shop.mail_key", "low", "shop"),
+    ("mailbox", "shop.newsletter", "low", "shop"),
     ("registry", "builds.nightly", "low", "github"),
     ("registry", "registry.push_token", "low", "github"),
     ("page", "runbooks.database", "low", "wiki"),
@@ -154,11 +155,18 @@ RESOURCES = (  # kind, key, sensitivity, system
     ("tool", "catalogue.search", "low", "erp"),
     ("tool", "orders.read", "low", "erp"),
     ("tool", "orders.place", "low", "erp"),
-    ("tool", "payments.refund", "low", "erp"),
     ("tool", "trips.search", "low", "travel-desk"),
     ("tool", "trips.book", "moderate", "travel-desk"),
-    ("tool", "mail.forward", "high", "mail"),
+    ("tool", "mail.forward", "moderate", "mail"),
 )
+
+
+@story
+def know_the_passwords(passwords: Mapping[str, str]) -> None:
+    """What a report of a leaked password is compared with: a keyed fingerprint over its digest, of every role in the estate."""
+    for role, password in passwords.items():
+        known = Credential.objects.filter(provider="postgres", kind="db_role", fingerprint=fingerprints.of("db_role", role))
+        known.filter(secret_digest="", rotated_at__isnull=True).update(secret_digest=fingerprints.of_secret(password))
 
 
 @story

@@ -1,4 +1,4 @@
-"""Somebody who answers where Holdfast would: says of the agent's session what a test tells it to, and keeps the posted detections."""
+"""Somebody who answers where Holdfast would: says of the agent's session what a test tells it to, keeps posted detections and activity."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ from typing import Any
 
 SESSION = "/api/v1/sessions/inv-1"
 DETECTIONS = "/api/v1/detections"
+ACTIVITY = "/api/v1/activity"
 
 
 @dataclass
 class Door:
-    """`state` is what the agent is told; `asked` how often it asked; `posted` the detections, as they came."""
+    """`state` is what the agent is told; `asked` how often it asked; `posted` the detections and `told` the activity, as they came;
+    `refused` the activity of the last batch that was not taken."""
 
     url: str = ""
     state: str = "active"
     asked: int = 0
     posted: list[dict[str, Any]] = field(default_factory=list)
+    told: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    takes_activity: bool = True
+    reads_activity: bool = True
 
     @contextmanager
     def open(self) -> Iterator[Door]:
@@ -46,8 +52,18 @@ def _handler(door: Door) -> type[BaseHTTPRequestHandler]:
             if (self.path, self.headers["Authorization"]) == (DETECTIONS, "Bearer hf_detections"):
                 door.posted.append(json.loads(body))
                 self._say(201, {"id": "d-1", "duplicate": False, "decision": {"verdict": "watch", "because": "A test looks at it."}})
+            elif (self.path, self.headers["Authorization"]) == (ACTIVITY, "Bearer hf_activity"):
+                self._hear(json.loads(body))
             else:
                 self._say(401, {})
+
+        def _hear(self, events: list[dict[str, Any]]) -> None:
+            if door.takes_activity and door.reads_activity:
+                door.told += events
+                self._say(202, {})
+            else:
+                door.refused = events
+                self._say(503 if door.reads_activity else 422, {})
 
         def _say(self, status: int, said: dict[str, Any]) -> None:
             body = json.dumps(said).encode()

@@ -1,6 +1,7 @@
 """The page of scenarios: what each is about, who may play one, and what came of it the last time."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from django.urls import include, path
@@ -11,7 +12,7 @@ from core.ids import uuid7
 from tests import make
 from tests.console.doors import HTMX, signed_in, words
 from trial import pages
-from trial.scenarios import ALL, Outcome, Scenario, ScenarioTrouble
+from trial.scenarios import ALL, SIGNALS, Outcome, Scenario, ScenarioTrouble
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 urlpatterns = [*everything, path("", include("trial.urls"))]
@@ -42,10 +43,11 @@ def played(monkeypatch, trial_home):
 
 def test_every_scenario_is_offered_with_its_story(trial_home):
     text = words(signed_in("ines").get("/scenarios/"))
-    for scenario in ALL.values():
+    for scenario in (*ALL.values(), *SIGNALS.values()):
         assert scenario.title in text
         assert scenario.story in text
-    assert text.count("Not played yet.") == len(ALL)
+    assert text.count("Not played yet.") == len(ALL) + len(SIGNALS)
+    assert "made up" in text  # of the two weeks before the first start
 
 
 def test_somebody_who_may_not_play_is_told_who_could(trial_home):
@@ -75,6 +77,24 @@ def test_a_scenario_whose_name_begins_another_ones_keeps_to_its_own(played):
     make.detected("etl_reader", external_id=f"leaked-secret-again-{uuid7()}")
     card = next(card for card in signed_in("ines").get("/scenarios/").context["cards"] if card.scenario.name == "leaked-secret")
     assert card.last is None
+
+
+def test_the_line_of_a_signal_shows_what_it_weighed_and_leads_to_the_decision(trial_home, monkeypatch):
+    make.house()
+    make.identity("etl_reader")
+
+    def run(access):
+        decision = make.detected("etl_reader", external_id=f"signal-source-claim-{uuid7()}")
+        told = {"verdict": decision.verdict, "because": "it says so", "signals": decision.signals}
+        return Outcome("signal-source-claim", ["Posted it."], [], {"decision": told})
+
+    monkeypatch.setitem(SIGNALS, "signal-source-claim", replace(SIGNALS["signal-source-claim"], run=run))
+    response = signed_in("ines").post("/scenarios/signal-source-claim/run/", headers=HTMX)
+    decision = Decision.objects.get()
+    found = next(one for one in decision.signals if one["code"] == "source_claim")
+    assert f"{found['decibans']:.1f} decibans" in words(response)
+    assert f'href="/decisions/{decision.pk}/"' in response.content.decode()
+    assert response.content.decode().strip().startswith("<tr")
 
 
 def test_an_empty_trial_says_that_there_is_nothing_to_play_in(settings, tmp_path):

@@ -25,7 +25,7 @@ def access(built: Estate) -> dict[str, object]:
     return {"url": "http://127.0.0.1:1", "tokens": {"detections": "hf_x"}, "estate": {"dsn": built.dsn, "roles": dict(built.passwords)}}
 
 
-def test_the_six_scenarios_are_there_and_say_what_to_expect() -> None:
+def test_the_incidents_are_there_and_say_what_to_expect() -> None:
     assert {name: scenario.expect for name, scenario in ALL.items()} == {
         "leaked-secret": "contain",
         "payment-flow": "hold",
@@ -33,6 +33,8 @@ def test_the_six_scenarios_are_there_and_say_what_to_expect() -> None:
         "shared-credential-alone": "contain",
         "long-job": "hold",
         "rogue-agent": "contain",
+        "one-account-two-workflows": "watch",
+        "undo-and-again": "hold",
     }
     assert all(scenario.story.count(". ") == 1 for scenario in ALL.values())  # two sentences
 

@@ -37,10 +37,11 @@ def test_access_json_opens_every_door_that_it_names(fresh_home: Path, built: Est
     assert stat.S_IMODE((fresh_home / ACCESS).stat().st_mode) == 0o600
     assert set(access) == {"url", "users", "tokens", "estate"}
     assert set(access["users"]) == PEOPLE
-    assert set(access["tokens"]) == {"detections", "guard", "read"}
+    assert set(access["tokens"]) == {"detections", "guard", "activity", "read"}
     for username, user in access["users"].items():
         assert Person.objects.get(username=username).check_password(user["password"])
     assert tokens.find(access["tokens"]["detections"]).source == "edr-prod"
+    assert tokens.find(access["tokens"]["activity"]).source == "estate-activity"
     assert access["estate"]["dsn"] == built.dsn
 
 

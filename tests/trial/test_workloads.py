@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,8 @@ from trial.workloads.base import Workload
 from trial.workloads.ingest import Ingest
 from trial.workloads.payments import Payments
 from trial.workloads.reports import AdHocReport, AuditReport, DailyReport
+from trial.workloads.telling import AT_ONCE, MOST_KEPT, Deed, Feed
+from trial.workloads.telling import TOKEN as ACTIVITY_TOKEN
 from trial.workloads.training import Training
 
 Start = Callable[..., Workload]
@@ -98,7 +100,8 @@ def test_a_training_job_goes_on_from_its_last_checkpoint(built: Estate, working:
 def test_the_status_file_tells_what_each_workload_last_did(built: Estate, home: Path) -> None:
     stop = threading.Event()
     workloads = all_workloads(built, home, "http://127.0.0.1:1", stop)
-    running = threading.Thread(target=keep_running, args=[workloads, home, stop])
+    feed = Feed("http://127.0.0.1:1", home, stop)
+    running = threading.Thread(target=keep_running, args=[workloads, feed, home, stop])
     running.start()
     try:
         said = eventually(lambda: _whole_status(home))
@@ -116,7 +119,7 @@ def test_a_workload_that_dies_of_a_bug_is_noticed(built: Estate, home: Path) -> 
             """Ends at once."""
 
     stop = threading.Event()
-    assert keep_running([Broken(built, stop), DailyReport(built, stop)], home, stop) is False
+    assert keep_running([Broken(built, stop), DailyReport(built, stop)], Feed("http://127.0.0.1:1", home, stop), home, stop) is False
     stop.set()
 
 
@@ -155,6 +158,74 @@ def test_a_token_that_holdfast_does_not_know_stops_the_agent(built: Estate, home
     eventually(lambda: agent.status.state == "waiting")
     assert agent.status.last_error == "Holdfast says 401"
     assert agent.status.worked == 0
+
+
+# --- the activity feed
+
+READ = Deed("etl_reader", "etl-main", "data.read", "table", "ingest.batches")
+CALL = Deed("invoice_agent", "inv-1", "tool.call", "tool", "invoices.read", "invoices.read", False)
+
+
+@pytest.fixture
+def feed(home: Path, holdfast: Door) -> Iterator[Feed]:
+    (home / ACTIVITY_TOKEN).write_text(json.dumps({"token": "hf_activity"}))
+    yield Feed(holdfast.url, home, threading.Event())
+    (home / ACTIVITY_TOKEN).unlink()
+
+
+def test_what_a_session_did_is_told_once_with_how_often(feed: Feed, holdfast: Door) -> None:
+    for deed in (READ, CALL, READ, READ):
+        feed.note(deed)
+    feed.send()
+    feed.send()
+    told = [(one["identity"]["subject"], one["session"]["id"], one["action"]["name"], one["action"]["count"]) for one in holdfast.told]
+    assert told == [("etl_reader", "etl-main", "data.read", 3), ("invoice-agent", "inv-1", "tool.call", 1)]
+    assert holdfast.told[1]["action"] == {"name": "tool.call", "count": 1, "tool": "invoices.read", "writes": False}
+
+
+def test_what_holdfast_did_not_take_is_told_again_under_the_same_id(feed: Feed, holdfast: Door) -> None:
+    feed.note(READ)
+    holdfast.takes_activity = False
+    feed.send()
+    assert feed.public() == {"sent": 0, "waiting": 1, "lost": 0, "trouble": "Holdfast says 503"}
+    refused = list(holdfast.refused)
+    feed.note(CALL)
+    holdfast.takes_activity = True
+    feed.send()
+    assert [one["id"] for one in holdfast.told[:1]] == [one["id"] for one in refused]
+    assert feed.public() == {"sent": 2, "waiting": 0, "lost": 0, "trouble": None}
+
+
+def test_while_nobody_answers_a_bounded_number_is_kept_and_the_newest_of_them(home: Path, holdfast: Door, feed: Feed) -> None:
+    away = Feed("http://127.0.0.1:1", home, threading.Event())
+    for number in range(MOST_KEPT + AT_ONCE):
+        away.note(Deed("etl_reader", "etl-main", "data.read", "table", f"t.{number}"))
+    away.send()
+    said = away.public()
+    assert (said["waiting"], said["lost"]) == (MOST_KEPT, AT_ONCE)
+    assert "gives no answer" in said["trouble"]
+
+
+def test_what_can_never_be_read_is_not_told_for_ever(feed: Feed, holdfast: Door) -> None:
+    holdfast.reads_activity = False
+    feed.note(READ)
+    feed.send()
+    assert feed.public() == {"sent": 0, "waiting": 0, "lost": 1, "trouble": "Holdfast says 422"}
+
+
+def test_every_workload_tells_what_it_does(built: Estate, working: Start) -> None:
+    told: list[Deed] = []
+    for kind in (Ingest, Payments, DailyReport, AuditReport, AdHocReport, Training):
+        working(kind, built).tell = told.append
+    expected = {
+        ("etl-main", "data.read", "ingest.batches"),
+        ("pay-main", "data.write", "payments.ledger"),
+        ("rep-daily", "data.read", "reports.sales"),
+        ("rep-audit", "data.read", "reports.sales"),
+        ("rep-adhoc", "data.read", "reports.sales"),
+        ("train-7", "data.write", "models.progress"),
+    }
+    eventually(lambda: expected <= {(deed.session, deed.action, deed.resource) for deed in told})
 
 
 def _ledger(estate: Estate) -> tuple[int, int, int]:

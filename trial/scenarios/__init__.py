@@ -1,16 +1,18 @@
 """The incidents that the product is for, each a module: something really happens in the estate, and a detector reports it through the API.
 
-`ALL` is the list for the page and for `manage.py scenario NAME`. A scenario needs what access.json says, and nothing of Django.
+`ALL` are the incidents, `SIGNALS` shows each signal once; both are for the page and for `manage.py scenario`. A scenario needs what
+access.json says, and nothing of Django.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from trial.scenarios import leaked_secret, long_job, payment_flow, rogue_agent, shared_credential
+from trial.scenarios import leaked_secret, long_job, payment_flow, rogue_agent, shared_credential, two_workflows, undo_and_again
 from trial.scenarios.base import Outcome, Scenario, ScenarioTrouble
+from trial.scenarios.signals import SIGNALS
 
-__all__ = ["ALL", "Outcome", "Scenario", "ScenarioTrouble"]
+__all__ = ["ALL", "SIGNALS", "Outcome", "Scenario", "ScenarioTrouble"]
 
 ALL: Mapping[str, Scenario] = {
     scenario.name: scenario
@@ -21,5 +23,7 @@ ALL: Mapping[str, Scenario] = {
         shared_credential.ONE_WORKFLOW,
         long_job.SCENARIO,
         rogue_agent.SCENARIO,
+        two_workflows.SCENARIO,
+        undo_and_again.SCENARIO,
     )
 }

@@ -8,27 +8,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
-import httpx
-
-from core.ids import uuid7
 from trial.outside import Intruder
+from trial.scenarios.through_api import PATIENCE, SOURCE, Access, ScenarioTrouble, visit
 
-SOURCE = "edr-prod"
-PATIENCE = 15.0  # seconds for a workload to do its part, and for a decision that was put off
-
-Access = Mapping[str, Any]  # what access.json holds
-
-
-class ScenarioTrouble(Exception):  # noqa: N818 - worded for whoever started the scenario
-    """The scenario cannot be played as things stand, and why."""
+__all__ = ["SOURCE", "Access", "Outcome", "Scenario", "ScenarioTrouble"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`happened`: what was really done, in order. `watch`: where to look now. `answer`: the API's, as it came."""
+    """`happened`: what was done, in order. `watch`: where to look now. `answer`: the API's, as it came."""
 
     scenario: str
     happened: list[str]
@@ -41,8 +31,20 @@ class Outcome:
         return str((self.answer.get("decision") or {}).get("verdict", ""))
 
     @property
+    def signals(self) -> Mapping[str, Mapping[str, Any]]:
+        """What the decision rests on, by code."""
+        return {str(one["code"]): one for one in (self.answer.get("decision") or {}).get("signals", [])}
+
+    @property
     def because(self) -> str:
         return str((self.answer.get("decision") or {}).get("because", ""))
+
+    @property
+    def is_again(self) -> bool:
+        return self.verdict == "covered" or self.because.startswith("Seen again.")
+
+    def shows(self, code: str) -> bool:
+        return float(self.signals.get(code, {}).get("strength", 0)) > 0
 
     def public(self) -> dict[str, Any]:
         """Plain values, for a page or a command's output."""
@@ -53,11 +55,20 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
+    """`story`: two sentences, for the page. `expect`: the verdict that the shipped policy comes to. `signal`: the code that it is there
+    to show; empty for an incident."""
+
     name: str
     title: str
-    story: str  # two sentences, for the page
-    expect: str  # the verdict that the shipped policy comes to
+    story: str
+    expect: str
     run: Callable[[Access], Outcome]
+    signal: str = ""
+
+    def came_to(self, outcome: Outcome) -> bool:
+        """Whether it showed what it is there for. Played again, an account may be under its run still, or cool off after an undo."""
+        as_expected = outcome.verdict == self.expect or outcome.is_again
+        return as_expected and (not self.signal or outcome.shows(self.signal))
 
 
 def identity(subject: str, *, kind: str = "service_account", provider: str = "postgres") -> dict[str, str]:
@@ -74,37 +85,8 @@ def card_tokens() -> dict[str, str]:
 
 def report(access: Access, scenario: str, *, title: str, source_ip: str = "", **what: Any) -> Mapping[str, Any]:
     """Post a detection, with an id of its own each time, and wait for the decision. `what` are its further members."""
-    context = {"environment": "prod", "tenant": "acme"} | ({"source_ip": source_ip} if source_ip else {})
-    body = {
-        "source": SOURCE,
-        "external_id": f"{scenario}-{uuid7()}",
-        "occurred_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "title": title,
-        "severity": "high",
-        "confidence": 0.9,
-        **what,
-        "context": context,
-    }
-    bearer = {"Authorization": f"Bearer {access['tokens']['detections']}"}
-    try:
-        with httpx.Client(base_url=access["url"], headers=bearer, timeout=10.0) as client:
-            answer = client.post("/api/v1/detections", json=body)
-            if not answer.is_success:
-                raise ScenarioTrouble(f"Holdfast refused the detection ({answer.status_code}): {answer.text[:500]}")
-            return decided(client, answer.json())
-    except httpx.HTTPError as no:
-        raise ScenarioTrouble(f"Holdfast does not answer at {access['url']} ({type(no).__name__}).") from no
-
-
-def decided(client: httpx.Client, answer: dict[str, Any]) -> Mapping[str, Any]:
-    """An acknowledged detection that was not decided at once is decided by the sweepers; then it reads the same."""
-    until = time.monotonic() + PATIENCE
-    while answer.get("decision") is None and time.monotonic() < until:
-        time.sleep(0.25)
-        again = client.get(f"/api/v1/detections/{answer['id']}")
-        if again.is_success:
-            answer = again.json()
-    return answer
+    with visit(access) as holdfast:
+        return holdfast.detect(scenario, title=title, source_ip=source_ip, **what)
 
 
 def wait_for(done: Callable[[], bool], otherwise: str) -> None:

@@ -22,6 +22,7 @@ from trial.workloads.base import Workload
 from trial.workloads.ingest import Ingest
 from trial.workloads.payments import Payments
 from trial.workloads.reports import AdHocReport, AuditReport, DailyReport
+from trial.workloads.telling import Feed
 from trial.workloads.training import Training
 
 STATUS = "workloads.json"
@@ -32,21 +33,24 @@ def all_workloads(estate: Estate, home: Path, origin: str, stop: threading.Event
     return [*(kind(estate, stop) for kind in (Ingest, Payments, DailyReport, AuditReport, AdHocReport, Training)), agent]
 
 
-def keep_running(workloads: Sequence[Workload], home: Path, stop: threading.Event) -> bool:
+def keep_running(workloads: Sequence[Workload], feed: Feed, home: Path, stop: threading.Event) -> bool:
     """Until `stop`. False: a thread died."""
     for workload in workloads:
+        workload.tell = feed.note
         workload.start()
+    feed.start()
     while not stop.wait(1.0):
-        write_status(workloads, home)
-        if not all(workload.is_alive() for workload in workloads):
+        write_status(workloads, feed, home)
+        if not all(thread.is_alive() for thread in (*workloads, feed)):
             return False
-    for workload in workloads:
-        workload.join(2.0)
+    for thread in (*workloads, feed):
+        thread.join(2.0)
     return True
 
 
-def write_status(workloads: Sequence[Workload], home: Path) -> None:
-    said = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "workloads": [each.status.public() for each in workloads]}
+def write_status(workloads: Sequence[Workload], feed: Feed, home: Path) -> None:
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    said = {"at": at, "workloads": [each.status.public() for each in workloads], "activity": feed.public()}
     write_private(home / STATUS, json.dumps(said, indent=1))
 
 
@@ -56,8 +60,9 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     estate = Estate.at_home(env.text("HOLDFAST_ESTATE_DSN"), home)
-    workloads = all_workloads(estate, home, env.text("HOLDFAST_ORIGIN", "http://127.0.0.1:8000"), stop)
-    return 0 if keep_running(workloads, home, stop) else 1
+    origin = env.text("HOLDFAST_ORIGIN", "http://127.0.0.1:8000")
+    workloads = all_workloads(estate, home, origin, stop)
+    return 0 if keep_running(workloads, Feed(origin, home, stop), home, stop) else 1
 
 
 if __name__ == "__main__":

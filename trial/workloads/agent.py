@@ -69,6 +69,7 @@ class InvoiceAgent(Workload):
             "INSERT INTO agents.calls (session, tool, writes, about) VALUES (%s, %s, %s, %s)",
             [self.session, call.tool, call.writes, call.about],
         )
+        self.did("tool.call", call.tool, tool=call.tool, writes=call.writes)
         self.status.did_well()
 
     def _stand_still(self, connection: psycopg.Connection, state: str, why: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from typing import Any, ClassVar
 import psycopg
 
 from trial.estate import Estate
+from trial.workloads.telling import Deed
 
 ASK_AGAIN = 1.0
 
@@ -58,6 +60,7 @@ class Workload(threading.Thread, ABC):
         self.stop = stop
         self.status = Status(self.session, self.role)
         self.connection: psycopg.Connection | None = None
+        self.tell: Callable[[Deed], None] | None = None  # who hears of what it does; set before it starts
 
     @abstractmethod
     def tick(self, connection: psycopg.Connection) -> None:
@@ -74,6 +77,11 @@ class Workload(threading.Thread, ABC):
             else:
                 self.stop.wait(self.every)
         self.disconnect()
+
+    def did(self, action: str, resource: str, *, tool: str = "", writes: bool | None = None) -> None:
+        """Note one thing that it did, on a table or with a tool, for the activity feed."""
+        if self.tell is not None:
+            self.tell(Deed(self.role, self.session, action, "tool" if tool else "table", resource, tool, writes))
 
     def connected(self) -> psycopg.Connection:
         if self.connection is None or self.connection.closed:

@@ -18,4 +18,5 @@ class Ingest(Workload):
             "SELECT id, sender, rows_in FROM ingest.batches WHERE id > %s ORDER BY id LIMIT 10", [self._read_until]
         ).fetchall()
         self._read_until = batches[-1][0] if batches else 0
+        self.did("data.read", "ingest.batches")
         self.status.did_well()

@@ -40,6 +40,7 @@ class Payments(Workload):
         while self.next_due <= time.time():
             connection.execute(BOOK, payment(self.next_due))
             self.next_due += 1
+            self.did("data.write", "payments.ledger")
             self.status.did_well()
 
     def connected(self) -> psycopg.Connection:

@@ -9,6 +9,7 @@ from psycopg import errors, sql
 
 from trial.workloads.base import Workload
 
+BOOKS_EVERY = 15  # ticks of the audit report from one look at the closed books to the next
 SOMEBODY_STARTS_IT_AGAIN = 60.0  # seconds after an administrator ended the ad hoc session
 
 
@@ -18,6 +19,7 @@ class DailyReport(Workload):
 
     def tick(self, connection: psycopg.Connection) -> None:
         connection.execute("SELECT region, sum(revenue_cents) FROM reports.sales GROUP BY region").fetchall()
+        self.did("data.read", "reports.sales")
         self.status.did_well()
 
 
@@ -25,9 +27,15 @@ class AuditReport(Workload):
     session = "rep-audit"
     role = "reports_shared"
     every = 2.0
+    _since_the_books = 0
 
     def tick(self, connection: psycopg.Connection) -> None:
         connection.execute("SELECT count(*), min(day), max(day) FROM reports.sales").fetchone()
+        self.did("data.read", "reports.sales")
+        if self._since_the_books % BOOKS_EVERY == 0:
+            connection.execute("SELECT month, revenue_cents FROM reports.month_end ORDER BY month").fetchall()
+            self.did("data.read", "reports.month_end")
+        self._since_the_books += 1
         self.status.did_well()
 
 
@@ -40,12 +48,14 @@ class AdHocReport(Workload):
 
     def tick(self, connection: psycopg.Connection) -> None:
         connection.execute("SELECT max(day) FROM reports.sales").fetchone()
+        self.did("data.read", "reports.sales")
         asked = connection.execute("SELECT id, about FROM reports.requests WHERE answered_at IS NULL ORDER BY id LIMIT 5").fetchall()
         for number, about in asked:
             connection.execute(
                 "UPDATE reports.requests SET rows_read = %s, answered_at = clock_timestamp() WHERE id = %s",
                 [rows_of(connection, about), number],
             )
+            self.did("data.read", about)
         self.status.did_well()
 
     def connected(self) -> psycopg.Connection:

@@ -30,10 +30,12 @@ class Training(Workload):
             [self.session, step + 1, loss_after(step + 1)],
         )
         self._step = step + 1
+        self.did("data.write", "models.progress")
         if time.monotonic() - self._saved_at >= A_CHECKPOINT_EVERY:
             connection.execute(
                 "INSERT INTO models.checkpoints (job, step) VALUES (%s, %s) ON CONFLICT DO NOTHING", [self.session, self._step]
             )
+            self.did("data.write", "models.checkpoints")
             self._saved_at = time.monotonic()
         self.status.did_well()
 
@@ -49,6 +51,7 @@ class Training(Workload):
                 "INSERT INTO models.deploy_tokens (minted_by, scope, fingerprint) VALUES (%s, 'models:deploy', %s)",
                 [self.session, digest_of_bytes(secrets.token_bytes(32))],
             )
+            self.did("token.mint", "models.deploy_tokens")
             connection.execute("UPDATE models.jobs SET wants_token = false WHERE job = %s", [self.session])
 
 

@@ -1,0 +1,71 @@
+"""Each signal once, from outside: the scenarios post through the real API, in this process, to the trial's own inventory and estate."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from django.conf import settings
+from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
+
+from connectors import registry
+from containment import sweep
+from containment.domain.families import FAMILIES
+from containment.gate import Gate
+from trial.estate import Estate
+from trial.scenarios import ALL, SIGNALS, Outcome, through_api
+from trial.seed import ACCESS, seed
+
+pytestmark = pytest.mark.django_db
+URL = "http://testserver"
+
+
+@pytest.fixture
+def access(built: Estate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """A seeded trial whose API answers in this process; while a scenario waits, a sweeper does what is due."""
+    registry.configure(settings.CONNECTORS | {"postgres": {"use": "postgres", "dsn": built.dsn}}, gate=Gate())
+    seed(tmp_path, url=URL, estate=built)
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)  # the requests share the connection of the test
+    inside = httpx.WSGITransport(app=get_wsgi_application())
+    monkeypatch.setattr(through_api, "connect", lambda access: httpx.Client(transport=inside, base_url=access["url"]))
+    monkeypatch.setattr(through_api.time, "sleep", _do_what_is_due)
+    yield json.loads((tmp_path / ACCESS).read_text())
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+    registry.configure(settings.CONNECTORS, gate=Gate())
+
+
+def _do_what_is_due(_: float) -> None:
+    if not sweep.sweep_once():
+        _really_wait(0.05)
+
+
+_really_wait: Callable[[float], None] = time.sleep
+
+
+def test_there_is_one_scenario_for_every_signal() -> None:
+    assert [scenario.signal for scenario in SIGNALS.values()] == list(FAMILIES)
+    assert all(scenario.story.count(". ") == 1 for scenario in SIGNALS.values())  # two sentences
+    assert not set(SIGNALS) & set(ALL)
+
+
+def test_every_signal_appears_with_the_verdict_that_is_promised_and_appears_again(access: dict[str, Any]) -> None:
+    first = {name: scenario.run(access) for name, scenario in SIGNALS.items()}
+    assert {name: _told(outcome) for name, outcome in first.items()} == {
+        name: (scenario.signal, scenario.expect) for name, scenario in SIGNALS.items()
+    }
+    again = {name: scenario.run(access) for name, scenario in SIGNALS.items()}
+    assert [name for name, outcome in again.items() if not SIGNALS[name].came_to(outcome)] == []
+
+
+def _told(outcome: Outcome) -> tuple[str, str]:
+    code = SIGNALS[outcome.scenario].signal
+    return (code if outcome.shows(code) else "did not appear", outcome.verdict)
