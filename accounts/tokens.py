@@ -85,7 +85,7 @@ def find(text: str) -> ServiceToken:
     """The token that `text` is, noted as used; or a refusal that says what is wrong with it."""
     if not well_formed(text):
         raise TokenMalformed("This is not one of our tokens: it is incomplete or mistyped.")
-    rows = ServiceToken.objects.select_related("owner").annotate(minute=TruncMinute(Now(), output_field=DateTimeField()))
+    rows = ServiceToken.objects.select_related("owner").annotate(now=Now(), minute=TruncMinute(Now(), output_field=DateTimeField()))
     token = rows.filter(digest=_digest(text)).first()
     if token is None:
         raise TokenUnknown("No such token.")
@@ -93,7 +93,7 @@ def find(text: str) -> ServiceToken:
         raise TokenRevoked(f"This token was revoked at {token.revoked_at:%Y-%m-%d %H:%M} UTC.")
     if not token.owner.is_active:
         raise TokenRevoked("This token ended when its owner left.")
-    if token.expires_at <= clock.now():
+    if token.expires_at <= token.now:  # outside a transaction, which a request is here, this is the moment of the question
         raise TokenExpired(f"This token expired at {token.expires_at:%Y-%m-%d %H:%M} UTC.")
     _note_use(token)
     return token

@@ -15,7 +15,6 @@ from math import ceil
 from uuid import UUID
 
 from django.db import IntegrityError
-from django.db.models import Max
 from django.db.models.functions import Now
 
 from accounts import actors
@@ -75,16 +74,15 @@ def join(candidate: Candidate, *, reviewers: Reviewed, patience: timedelta, beca
 
     `reviewers` says whom a new group asks: as many people as it takes can answer it, wherever there are that many.
     """
-    hold = _gathering(candidate, reviewers, patience, because)
-    terms = _with(hold.as_terms(), candidate)
-    newly_barred = set(candidate.never) - set(hold.as_terms().never)
-    if newly_barred and hold.members.exists() and _could_answer(newly_barred) and not enough(terms):
+    hold, last = _gathering(candidate, reviewers, patience, because)
+    before = hold.as_terms()
+    terms = _with(before, candidate)
+    newly_barred = set(candidate.never) - set(before.never)
+    if newly_barred and last > hold.plan["after"] and _could_answer(newly_barred) and not enough(terms):
         return None
-    last = hold.members.aggregate(last=Max("seq"))["last"]
-    seq = (hold.plan["after"] if last is None else last) + 1
     member = GroupMember(
         hold=hold,
-        seq=seq,
+        seq=last + 1,
         run_ref=candidate.run_ref,
         case_ref=candidate.case_ref,
         identity_ref=candidate.identity_ref,
@@ -99,10 +97,12 @@ def join(candidate: Candidate, *, reviewers: Reviewed, patience: timedelta, beca
         asks={"quorum": candidate.quorum, "never": dict(candidate.never), "versions": dict(candidate.versions)},
         joined_at=clock.now(),
     )
-    hold.plan_digest, hold.terms = member.list_digest, terms.to_json()
-    hold.save(update_fields=["plan_digest", "terms"])
+    hold.plan_digest = member.list_digest
+    if terms != before:
+        hold.terms = terms.to_json()
+    hold.save(update_fields=["plan_digest"] if terms == before else ["plan_digest", "terms"])
     member.save(force_insert=True)
-    record("group.joined", hold.ref, actor=SYSTEM, about=member.about, name=member.name, seq=seq, list_digest=member.list_digest)
+    record("group.joined", hold.ref, actor=SYSTEM, about=member.about, name=member.name, seq=member.seq, list_digest=member.list_digest)
     return hold
 
 
@@ -203,25 +203,28 @@ def link(before: str, run_ref: str, plan_digest: str) -> str:
     return digest({"after": before, "run": run_ref, "plan": plan_digest})
 
 
-def _gathering(candidate: Candidate, reviewers: Reviewed, patience: timedelta, because: str) -> Hold:
-    """The group that takes members, locked; a new one where there is none. An answer may close one while this waits for its lock, and open
-    the next: then that one is found."""
+def _gathering(candidate: Candidate, reviewers: Reviewed, patience: timedelta, because: str) -> tuple[Hold, int]:
+    """The group that takes members, locked, and the number of its last one; a new group where there is none. An answer may close one
+    while this waits for its lock, and open the next: then that one is found."""
     while True:
         hold = Hold.objects.select_for_update(of=("self",)).filter(gathers=True).first()
-        if hold is not None and _takes_more(hold):
-            return hold
+        if hold is not None:
+            last = hold.members.order_by("-seq").values_list("seq", flat=True).first() or hold.plan["after"]
+            if _takes_more(hold, last):
+                return hold, last
         try:
             with attempt():
                 terms = reviewers(max(QUORUM, candidate.quorum), candidate.never)
-                return _open(terms, patience=patience, because=because)
+                return _open(terms, patience=patience, because=because), 0
         except IntegrityError:
             continue
 
 
-def _takes_more(hold: Hold) -> bool:
+def _takes_more(hold: Hold, last: int) -> bool:
     """False, and closed, where its time to gather is over or its list is full."""
     now = clock.now()
-    if hold.gathers_until is not None and now < min(hold.gathers_until, hold.deadline) and hold.members.count() < MOST_MEMBERS:
+    room = last - hold.plan["after"] < MOST_MEMBERS
+    if room and hold.gathers_until is not None and now < min(hold.gathers_until, hold.deadline):
         return True
     hold.gathers = False
     hold.save(update_fields=["gathers"])

@@ -82,11 +82,10 @@ def spend(detection: Detection, now: datetime) -> None:
     ContainmentSpend.objects.create(identity=detection.identity, kind=detection.identity.kind, source=detection.source, at=now)
 
 
-def refused(detection: Detection, spent: Left) -> None:
+def refused(detection: Detection, spent: Left, now: datetime) -> None:
     """An alarm the first time in a window; after that it counts. The budget's lock is held, so there is one alarm."""
     if not spent.limit:
         return
-    now = clock.now()
     alarm = BudgetAlarm.objects.filter(limit=spent.limit, scope=spent.scope, raised_at__gt=now - WINDOWS[spent.limit])
     if alarm.update(last_at=now, refused=F("refused") + 1):
         return

@@ -7,8 +7,11 @@ Case, Run, Step, Hold, audit head. This file alone sees judgement, playbooks and
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
+
+from django.db import OperationalError
 
 from approvals import grants, groups, holds
 from approvals.domain.moves import Word
@@ -22,6 +25,7 @@ from containment.domain.facts import Facts
 from containment.domain.families import Pattern
 from containment.domain.judge import Judgement, judge
 from containment.domain.policy import RiskPolicy
+from containment.intake import Received
 from containment.models import Case, ContainmentSpend, Decision, Detection, RiskPolicyVersion
 from containment.refusals import BeingUndone, NoSuchDetection
 from core.actor import CLOCK, SYSTEM, Actor
@@ -39,6 +43,41 @@ DECIDE = "containment.decide"
 
 
 # -- deciding ----------------------------------------------------------------------------------------------------------------------------
+
+
+def take_in(receive: Callable[[], Received]) -> tuple[Received, Decision | None]:
+    """Store a detection and decide it, in one story. Where it cannot be decided now, for whatever reason, it is stored alone and due: a
+    sweeper decides it. A duplicate is not decided again.
+    """
+    try:
+        return _stored_and_decided(receive)
+    except _DecidingError as trouble:
+        if isinstance(trouble.__cause__, Refusal):
+            log.warning("A detection waits: %s", trouble.__cause__.sentence)
+        else:
+            log.error("A detection waits: deciding it failed", exc_info=trouble.__cause__)
+    except OperationalError as reason:
+        log.warning("A detection waits: %s", reason)
+    return receive(), None
+
+
+class _DecidingError(Exception):
+    """Deciding failed, not storing."""
+
+
+@story
+def _stored_and_decided(receive: Callable[[], Received]) -> tuple[Received, Decision | None]:
+    received = receive()
+    if received.duplicate:
+        return received, None
+    detection = received.detection
+    detection.identity = inventory.lock(detection.identity_id)
+    try:
+        return received, _decide(detection, generation=0, cause="")
+    except OperationalError:
+        raise
+    except Exception as trouble:
+        raise _DecidingError from trouble
 
 
 @story
@@ -80,9 +119,10 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
     if judgement.choice.releases and not plans.fits(detection, facts, judgement, pattern):
         _make_way(detection, judgement)
         facts, judgement, pattern = _under_the_fitting_plan(detection, gather.under_no_run(facts), policy)
-    binding = plans.binding_for(detection, facts, pattern)
-    decision = _decision(detection, version, judgement, facts, binding, generation, cause, now)
+    decision = _decision(detection, version, judgement, facts, generation, cause, now)
     if judgement.verdict is not Verdict.WATCH:
+        binding = plans.binding_for(detection, facts, pattern)
+        decision.playbook, decision.passed_over = str(binding.version), list(binding.passed_over)
         decision.case = _case(detection, judgement, now)
     record(
         "decision.made",
@@ -161,7 +201,7 @@ def _judge(detection: Detection, policy: RiskPolicy, now: datetime, generation: 
         if left.count != facts.budget_left:
             facts, judgement, pattern = _under_the_fitting_plan(detection, gather.with_budget(facts, left.count), policy)
         if judgement.verdict is Verdict.HOLD and judgement.choice.grouped:
-            budget.refused(detection, left)
+            budget.refused(detection, left, now)
     return facts, judgement, pattern
 
 
@@ -193,7 +233,6 @@ def _decision(
     version: RiskPolicyVersion,
     judgement: Judgement,
     facts: Facts,
-    binding: Binding,
     generation: int,
     cause: str,
     now: datetime,
@@ -216,8 +255,6 @@ def _decision(
         waterfall=plain({"waterfall": judgement.waterfall, "choice": choice, "cut": judgement.cut, "conclusive": judgement.conclusive}),
         facts=plain(facts),
         digest=judgement.digest,
-        playbook=str(binding.version),
-        passed_over=list(binding.passed_over),
         decided_at=now,
     )
 
@@ -231,8 +268,11 @@ def _case(detection: Detection, judgement: Judgement, now: datetime) -> Case:
             opened_at=now,
             first_event_at=detection.occurred_at,
             last_event_at=now,
+            detections_seen=1,
+            highest_risk=judgement.risk,
         )
         record("case.opened", case.ref, actor=SYSTEM, about=[detection.identity.ref, detection.ref], identity=str(detection.identity))
+        return case
     case.detections_seen += 1
     case.last_event_at = now
     case.first_event_at = min(case.first_event_at, detection.occurred_at)

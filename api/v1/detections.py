@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from django.db import OperationalError
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import serializers
@@ -21,7 +21,7 @@ from api.v1 import shapes
 from api.v1.reads import DETECTIONS
 from audit import nudges
 from audit.record import story
-from containment import flow, intake
+from containment import flow, intake, limits
 from containment.intake import Admitted, Received
 from containment.models import Decision
 from core.actor import Actor
@@ -56,8 +56,13 @@ class Detections(Listing):
     )
     def post(self, request: Request) -> Response:
         message = self.body(request)
-        received = intake.receive(native.read(message), message, actor=self.actor(request))
-        decision = _first_decision(received) if received.duplicate else _decided(received)
+        reading, actor = native.read(message), self.actor(request)
+        source = intake.source_of(reading, actor)
+        admitted = intake.Admitted(limits.admit(source))
+        receive = partial(intake.receive, reading, message, actor=actor, admitted=admitted, source=source)
+        received, decision = flow.take_in(receive)
+        if received.duplicate:
+            decision = _first_decision(received)
         status = 200 if received.duplicate else 201 if decision else 202
         where = {"Location": f"/api/v1/detections/{received.detection.pk}"}
         return Response(shapes.DetectionAnswer(_answer(received, decision)).data, status=status, headers=where)
@@ -105,17 +110,6 @@ class Batch(Endpoint):
         told = [result["status"] for result in results]
         counts = {"accepted": told.count(202), "duplicates": told.count(200)}
         return Response({**counts, "refused": len(told) - sum(counts.values()), "results": results}, status=202)
-
-
-def _decided(received: Received) -> Decision | None:
-    """None: not now. It is stored and due, so a sweeper decides it whatever went wrong here."""
-    try:
-        return flow.decide(received.detection.pk)
-    except (Refusal, OperationalError) as reason:
-        log.warning("The detection %s waits: %s", received.detection.pk, reason)
-    except Exception:
-        log.exception("The detection %s waits: deciding it failed", received.detection.pk)
-    return None
 
 
 def _first_decision(received: Received) -> Decision | None:

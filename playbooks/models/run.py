@@ -59,6 +59,7 @@ class Run(models.Model):
         indexes = [
             models.Index(fields=["next_at"], condition=Q(next_at__isnull=False), name="run_due"),
             models.Index(fields=["case_ref"], name="run_by_case"),
+            models.Index(fields=["identity_ref", "undo_at"], condition=Q(undo_at__isnull=False), name="runs_that_were_undone"),
         ]
 
     def __str__(self) -> str:

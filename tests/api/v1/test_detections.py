@@ -115,10 +115,10 @@ def test_without_a_policy_a_detection_is_stored_and_decided_later(edr):
 
 @pytest.mark.parametrize("trouble", [OperationalError("canceling statement due to lock timeout"), ZeroDivisionError()])
 def test_trouble_while_deciding_costs_no_acknowledged_detection(edr, monkeypatch, trouble):
-    def decide(_):
+    def decide(*_, **__):
         raise trouble
 
-    monkeypatch.setattr(flow, "decide", decide)
+    monkeypatch.setattr(flow, "_decide", decide)
     said = edr.post(DETECTIONS, examples.DETECTION)
     assert (said.status, said.body["decision"]) == (202, None)
     assert Detection.objects.filter(next_at__lte=clock.now() + timedelta(seconds=5)).exists()
