@@ -56,11 +56,11 @@ class Point(StrEnum):
 
 
 TITLES: Mapping[Point, str] = {
-    Point.BACKTEST: "A backtest was seen",
-    Point.PROTECTED: "The protected list is confirmed",
-    Point.PREFLIGHT: "The connectors can do it",
-    Point.APPROVERS: "People can be asked",
-    Point.BUDGET: "A budget is set",
+    Point.BACKTEST: "Backtest",
+    Point.PROTECTED: "Protected list",
+    Point.PREFLIGHT: "Preflight",
+    Point.APPROVERS: "Approvers",
+    Point.BUDGET: "Budget",
 }
 
 

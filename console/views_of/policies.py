@@ -160,13 +160,19 @@ def _against(version: RiskPolicyVersion, approval: Approval, viewer: Actor, test
 
 def counts(version: RiskPolicyVersion) -> list[tuple[str, int]]:
     """How many differences there are of each sort: what was decided → what this version would have."""
-    rows = (
-        ShadowDifference.objects.filter(version=version)
-        .values("decision__verdict", "verdict")
-        .annotate(count=Count("pk"))
-        .order_by("-count")
-    )
-    return [(f"{row['decision__verdict']} → {row['verdict'] or 'could not judge'}", row["count"]) for row in rows]
+    both = ("decision__verdict", "decision__stage", "decision__would_have", "verdict", "stage", "would_have", "trouble")
+    rows = ShadowDifference.objects.filter(version=version).values_list(*both).annotate(count=Count("pk")).order_by("-count")
+    return [
+        (
+            f"{_said(verdict, stage, would_have)} → {'could not judge' if trouble else _said(shadow_verdict, shadow_stage, shadow_would)}",
+            count,
+        )
+        for verdict, stage, would_have, shadow_verdict, shadow_stage, shadow_would, trouble, count in rows
+    ]
+
+
+def _said(verdict: str, stage: str, would_have: str) -> str:
+    return ", ".join(filter(None, (verdict, stage, f"otherwise {would_have}" if would_have else "")))
 
 
 def matrices(policy: RiskPolicy) -> list[Matrix]:

@@ -51,11 +51,11 @@ def test_a_tightening_shows_what_it_changes_and_takes_two_words():
     text = words(signed_in("mara").get(f"/policy/{version.pk}/"))
     assert "tighter Service account, the soft stage from a risk of: from 40 to 35." in text
     assert "it takes two people, neither of them its author" in text
-    assert "Nobody has approved it yet. 2 of 2 still missing." in text
+    assert "Nobody has approved it yet. 2 of 2 people still missing." in text
     assert "It takes somebody else's as well." in approve(version, "mara")
     text = words(signed_in("mia").get(f"/policy/{version.pk}/"))
     assert "Mara approved it" in text
-    assert "1 of 2 still missing" in text
+    assert "1 of 2 people still missing" in text
     assert "You have approved it. It waits for somebody else." in words(signed_in("mara").get(f"/policy/{version.pk}/"))
     assert "Approved. It is in force." in approve(version, "mia")
     assert "Approved by Mara (there was nothing to test it on) , Mia (there was nothing to test it on)" in words(
@@ -142,11 +142,11 @@ def test_the_ramp_shows_each_square_and_what_is_missing_for_it():
     text = words(signed_in("wren").get("/policy/ramp/?kind=service_account&environment=prod"))
     assert "Kind prod anywhere else human observe observe" in text
     assert "Service account in prod only observed" in text
-    assert "missing A backtest was seen. Nothing was decided yet" in text
-    assert "missing The protected list is confirmed. Nobody has confirmed the protected list yet." in text
-    assert "missing The connectors can do it. The connector of postgres was never tried for this." in text
-    assert "green People can be asked." in text
-    assert "green A budget is set. At most 60 per source and hour and 200 per day" in text
+    assert "missing Backtest. Nothing was decided yet" in text
+    assert "missing Protected list. Nobody has confirmed the protected list yet." in text
+    assert "missing Preflight. The connector of postgres was never tried for this." in text
+    assert "green Approvers." in text
+    assert "green Budget. At most 60 per source and hour and 200 per day" in text
     assert "Writing policies is for an engineer" in text
 
 
@@ -161,7 +161,7 @@ def test_one_drafts_another_confirms_a_third_tries_and_the_lights_turn_green():
     signed_in("enzo").post("/policy/ramp/preflight/", AGENT_IN_PROD)
     assert PreflightCheck.objects.count() == 1
     text = words(signed_in("mara").get("/policy/ramp/?kind=service_account&environment=prod"))
-    assert "green The protected list is confirmed. Ada confirmed an empty list at" in text
+    assert "green Protected list. Ada confirmed an empty list at" in text
     assert "policy v2 would enforce it" in text
     assert "Go on with policy v2" in text
     page = words(signed_in("mara").get(f"/policy/{version.pk}/"))
@@ -213,7 +213,7 @@ def test_the_shadow_is_started_stopped_and_read_case_by_case():
     decision = make.detected()
     text = words(signed_in("wren").get(f"/policy/{version.pk}/shadow/"))
     assert "1 decision judged in its last time" in text
-    assert f"{decision.verdict} → watch 1" in text
+    assert f"{decision.verdict}, hard → watch 1" in text
     assert "under 90" in text
     assert f"/decisions/{decision.pk}/" in signed_in("wren").get(f"/policy/{version.pk}/shadow/").content.decode()
     assert "1 would have been different in all" in words(signed_in("mara").get(f"/policy/{version.pk}/"))
