@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from bench import backtest, ingest, replay, storm
+from bench import backtest, ingest, judge, replay, storm
 
-NAMES = {"ingest": ingest.main, "backtest": backtest.main, "storm": storm.main, "replay": replay.main}
+NAMES = {"ingest": ingest.main, "backtest": backtest.main, "storm": storm.main, "replay": replay.main, "judge": judge.main}
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Trace: what an agent or an identity did, call by call, in one form whatever file it came from; and what a team would have approved for it.
+"""Trace: what an agent or an identity did, call by call, in one form whatever file it came from; and what a team would approve for it.
 
 Nothing here looks at an attack. A profile is made from the tools that the agent has, a declaration from what the user asked.
 """

@@ -21,7 +21,7 @@ def lines(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-# -- AgentDojo: the calls that its authors say each task takes ------------------------------------------------------------------------------
+# -- AgentDojo: the calls that its authors say each task takes ---------------------------------------------------------------------------
 
 
 def agentdojo(folder: Path) -> Iterator[Trace]:
@@ -90,7 +90,7 @@ def _attacked(base: Trace, place: int, injection: Json) -> Trace:
     )
 
 
-# -- AgentDojo: logs of runs, with the model's own calls and the results that it saw ---------------------------------------------------------
+# -- AgentDojo: logs of runs, with the model's own calls and the results that it saw -----------------------------------------------------
 
 
 def agentdojo_runs(folder: Path) -> Iterator[Trace]:
@@ -135,7 +135,11 @@ def _calls_of(messages: Iterable[Json]) -> Iterator[Call]:
     for at, message in enumerate(asked):
         for number, call in enumerate(message.get("tool_calls") or ()):
             answers = [one for one in asked[at + 1 :] if one.get("role") == "tool"]
-            own = [one for one in answers if (one.get("tool_call") or {}).get("id") not in (None, "") and one["tool_call"]["id"] == call.get("id")]
+            own = [
+                one
+                for one in answers
+                if (one.get("tool_call") or {}).get("id") not in (None, "") and one["tool_call"]["id"] == call.get("id")
+            ]
             answer = own[0] if own else answers[number] if number < len(answers) else {}
             yield Call(tool=call["function"], arguments=call.get("args") or {}, returned=_text(answer.get("content")))
 
@@ -154,7 +158,7 @@ def _does(call: Call, injection: Json) -> bool:
     return any(mine & {mark for value in intent.values_of(one["args"]) if value.kind for mark in value.marks} for one in wanted)
 
 
-# -- Agent Security Bench --------------------------------------------------------------------------------------------------------------------
+# -- Agent Security Bench ----------------------------------------------------------------------------------------------------------------
 
 
 def asb(folder: Path) -> Iterator[Trace]:
@@ -182,7 +186,7 @@ def asb(folder: Path) -> Iterator[Trace]:
                 yield replace(base, name=f"{name} + {attack['Attacker Tool']}", calls=(*calls[:1], injected, *calls[1:]), harmful=1)
 
 
-# -- tau-bench -------------------------------------------------------------------------------------------------------------------------------
+# -- tau-bench ---------------------------------------------------------------------------------------------------------------------------
 
 
 def tau_bench(folder: Path) -> Iterator[Trace]:
@@ -194,7 +198,12 @@ def tau_bench(folder: Path) -> Iterator[Trace]:
     for run, calls in played:
         name = f"{run['task_id']}/{run.get('trial', 0)}"
         yield Trace(
-            dataset="tau-bench", task_id=str(run["task_id"]), name=name, calls=calls, profile=profile, declared={"task": "what the user says"}
+            dataset="tau-bench",
+            task_id=str(run["task_id"]),
+            name=name,
+            calls=calls,
+            profile=profile,
+            declared={"task": "what the user says"},
         )
 
 
@@ -211,7 +220,7 @@ def _conversation(messages: Iterable[Json]) -> Iterator[Call]:
             said.clear()
 
 
-# -- agent-firedrill -------------------------------------------------------------------------------------------------------------------------
+# -- agent-firedrill ---------------------------------------------------------------------------------------------------------------------
 
 WORKSPACE = "[!/~.]*"  # a path that is relative and begins with no dot: neither absolute, nor at home, nor above
 
