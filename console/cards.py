@@ -224,7 +224,7 @@ class SeenCard:
         resource = f"{detection.resource.kind} {detection.resource.key}" if detection.resource else ""
         times = f", {detection.action_count} times" if detection.action_count > 1 else ""
         facts = (
-            ("Did", f"{detection.action}{times}"),
+            ("Did", f"{detection.action}{times}" if detection.action else "nothing yet that was seen"),
             ("On", resource),
             ("Session", detection.named_session),
             ("Workflow, it says", detection.named_workflow),

@@ -98,7 +98,7 @@ def _seen(decision: Decision, ways: _Boxes, deeds: _Boxes, things: _Boxes) -> It
     """What was reported: its action and resource, on the session it names or else on the credential."""
     detection = decision.detection
     times = f"seen {detection.action_count} times" if detection.action_count > 1 else "seen once"
-    deed = deeds.put(f"seen:{detection.action}", detection.action, times, Fate.CUT)
+    deed = deeds.put(f"seen:{detection.action}", detection.action or "nothing seen yet", times, Fate.CUT)
     yield Link(_from_where(decision, ways), deed, Fate.CUT)
     if detection.resource is not None:
         sensitivity = (decision.facts.get("resource") or {}).get("sensitivity")

@@ -22,6 +22,7 @@ TONES = {
     "unknown": "quiet",
     "twice": "quiet",
 }
+MOST_SHOWN = 200
 CHECKED = {True: "its secret was compared", False: "named only; nobody compared its secret"}
 
 
@@ -65,6 +66,7 @@ class MemberLine:
 class Card:
     standings: Sequence[Standing]
     members: Sequence[MemberLine]
+    named: int
     count: int
     settled: float
 
@@ -80,7 +82,7 @@ def card(exposure: Exposure, rows: Sequence[ExposureMember], *, status: str = ""
     shown = [_line(member) for member in everything if (member.status == status if status in BUCKETS else member.row.pk in on_page)]
     ours = [member for member in everything if member.status not in ("unknown", "twice")]
     done = sum(member.status in ("cut", "watched", "spared", "left", "unused") for member in ours)
-    return Card(_standings(everything), shown[:200], len(ours), 100 * done / len(ours) if ours else 100.0)
+    return Card(_standings(everything), shown[:MOST_SHOWN], len(everything), len(ours), 100 * done / len(ours) if ours else 100.0)
 
 
 def _line(member: Member) -> MemberLine:
