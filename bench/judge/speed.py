@@ -75,15 +75,16 @@ def measured() -> str:
         _row("the digest over facts and judgement", lambda: digest.digest(digest.sparse({"facts": facts, "judgement": known}))),
         _row("judge(), whole", lambda: judge(facts, policy)),
     ]
-    return f"One event with {len(known.waterfall.signals)} signals, {ROUNDS} times:\n\n" + table(["what", "p50", "p99"], rows)
+    said = f"One event with all {len(known.waterfall.signals)} signals, {ROUNDS} times, time of the processor:"
+    return f"{said}\n\n{table(['what', 'p50', 'p99'], rows)}"
 
 
 def _row(name: str, work: Callable[[], object]) -> list[str]:
     took = []
     gc.disable()
     for _ in range(ROUNDS):
-        began = time.perf_counter()
+        began = time.thread_time()
         work()
-        took.append(time.perf_counter() - began)
+        took.append(time.thread_time() - began)
     gc.enable()
     return [name, f"{percentile(took, 0.5) * 1e6:.0f} µs", f"{percentile(took, 0.99) * 1e6:.0f} µs"]

@@ -1,4 +1,4 @@
-"""Outside approved intent: what a guard denies whatever the risk. Only the intent's own limits count; a circumstance is for people to judge."""
+"""Outside approved intent: what a guard denies whatever the risk. Only the intent's own limits count; a circumstance is for people."""
 
 from __future__ import annotations
 

@@ -104,15 +104,17 @@ def weigh(facts: Facts, fired: Iterable[Fired], policy: RiskPolicy) -> Waterfall
     prior = _prior(facts, policy)
     factors = _factors(facts, policy)
     impact = impact_of(factors[0].value, factors[1].value, factors[2].value)
-    total = _total(prior, signals)
+    families = _by_family(signals)
+    total = _total(prior, families)
     odds = _clamped(total, policy)
-    solid = _clamped(_total(prior, [signal for signal in signals if not signal.thin]), policy)
+    firm = [signal for signal in signals if not signal.thin]
+    solid = odds if len(firm) == len(signals) else _clamped(_total(prior, _by_family(firm)), policy)
     counts = [signal.observations for signal in signals if signal.observations is not None]
     return Waterfall(
         prior=prior,
         signals=tuple(signals),
         dismissed=tuple(signal for signal in weighed if signal.standing is Standing.CONTRADICTED),
-        families=tuple(FamilySum(family, _exact(value)) for family, value in _by_family(signals).items()),
+        families=tuple(FamilySum(family, _exact(value)) for family, value in families.items()),
         sum=_exact(total),
         odds=_exact(odds),
         likelihood=_exact(likelihood(odds)),
@@ -209,16 +211,19 @@ def _factors(facts: Facts, policy: RiskPolicy) -> tuple[ImpactFactor, ...]:
 
 def _by_family(signals: Sequence[WeighedSignal]) -> dict[Family, float]:
     """Largest, half the second, a quarter of each further: one observation tends to fire several signals of its family."""
+    values: dict[Family, list[float]] = {}
+    for signal in signals:
+        values.setdefault(signal.family, []).append(signal.decibans)
     sums: dict[Family, float] = {}
     for family in Family:
-        ranked = sorted((signal.decibans for signal in signals if signal.family is family), reverse=True)
-        if ranked:
+        if family in values:
+            ranked = sorted(values[family], reverse=True)
             sums[family] = math.fsum([ranked[0], *(value / 2 for value in ranked[1:2]), *(value / 4 for value in ranked[2:])])
     return sums
 
 
-def _total(prior: Sequence[PriorPart], signals: Sequence[WeighedSignal]) -> float:
-    return math.fsum([*(part.decibans for part in prior), *_by_family(signals).values()])
+def _total(prior: Sequence[PriorPart], families: Mapping[Family, float]) -> float:
+    return math.fsum([*(part.decibans for part in prior), *families.values()])
 
 
 def _clamped(odds: float, policy: RiskPolicy) -> float:

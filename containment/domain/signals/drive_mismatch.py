@@ -6,6 +6,7 @@ What a session shows (its client's own name) and what it says of itself may rais
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from containment.domain.facts import USUAL_DRIVE, Drive, Facts, Finding, SessionFacts
 
@@ -48,6 +49,7 @@ def drive_mismatch(facts: Facts) -> Finding | None:
     return None
 
 
+@lru_cache(maxsize=1024)
 def shown(application: str) -> Drive | None:
     """How a client that calls itself so is driven, as far as its name tells."""
     name = application.strip().lower()
