@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from approvals.models import ExceptionGrant, Hold
 from audit import clock
 from audit.models import AuditHead
-from containment.models import Case, Decision, Detection, Heartbeat
+from containment.models import Case, Decision, Detection, Heartbeat, Source
 from playbooks.models import Attempt, Run
 
 
@@ -29,6 +29,7 @@ class _Rows(Collector):
         yield _counter("holdfast_detections", "Detections received, by state", "state", Detection.objects.all())
         yield _counter("holdfast_decisions", "Decisions made, by verdict", "verdict", Decision.objects.all())
         yield _gauge("holdfast_cases", "Cases, by state", "state", Case.objects.all())
+        yield _gauge("holdfast_sources", "Sources, by state: observing is over a limit", "state", Source.objects.all())
         yield _gauge("holdfast_runs", "Runs, by state", "state", Run.objects.all())
         yield _gauge("holdfast_holds", "Holds, by state", "state", Hold.objects.all())
         yield _gauge("holdfast_exceptions", "Exceptions, by state", "state", ExceptionGrant.objects.all())

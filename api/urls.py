@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 from api import docs, health
-from api.v1 import activity, cases, detections, exceptions, exposures, holds, policies, reads, runs, sessions, sources
+from api.v1 import activity, backtests, cases, detections, exceptions, exposures, holds, policies, reads, runs, sessions, sources
 
 v1 = [
     path("detections", detections.Detections.as_view(), name="api-detections"),
@@ -37,6 +37,8 @@ v1 = [
     path("policies/check", policies.CheckPolicy.as_view(), name="api-policy-check"),
     path("policies/<uuid:key>", policies.OnePolicy.as_view(), name="api-policy"),
     path("policies/<uuid:key>/approve", policies.ApprovePolicy.as_view(), name="api-policy-approve"),
+    path("backtests", backtests.Backtests.as_view(), name="api-backtests"),
+    path("backtests/<uuid:key>", backtests.OneBacktest.as_view(), name="api-backtest"),
     path("sessions", sessions.Sessions.as_view(), name="api-sessions"),
     path("sessions/<str:key>", sessions.OneSession.as_view(), name="api-session"),
     path("exposures", exposures.Exposures.as_view(), name="api-exposures"),

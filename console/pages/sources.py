@@ -82,7 +82,7 @@ def source(request: ActorRequest, source_id: UUID) -> HttpResponse:
 @allowed("connector.edit")
 @require_http_methods(["GET", "HEAD", "POST"])
 def add(request: ActorRequest) -> HttpResponse:
-    usual = {name: Source._meta.get_field(name).default for name in ("trust", "ceiling", "rate_per_minute", "budget_per_hour")}
+    usual = {name: getattr(Source(), name) for name in ("trust", "ceiling", "rate_per_minute", "budget_per_hour")}
     form = SourceForm(request.POST) if request.method == "POST" else SourceForm(initial=usual)
     faults: list[tuple[str, str]] = []
     if form.is_bound and form.is_valid():

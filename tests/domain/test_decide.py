@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -75,6 +76,36 @@ def choice(facts: Facts, policy: RiskPolicy = SHIPPED) -> Choice:
 
 def ceiling(top: Ceiling, **changes: Any) -> DetectionFacts:
     return detection(source=replace(EDR, ceiling=top), **changes)
+
+
+def dated(received_after: timedelta, oldest: int | None, **changes: Any) -> DetectionFacts:
+    return detection(source=replace(EDR, max_age_seconds=oldest, **changes), occurred_at=NOW - received_after, received_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict", "caps"),
+    [
+        (dated(2 * HOUR, 7200), Verdict.CONTAIN, ()),  # to the second as old as it may be
+        (dated(2 * HOUR + timedelta(seconds=1), 7200), Verdict.HOLD, (Cap.AGE,)),
+        (dated(400 * DAY, None), Verdict.CONTAIN, ()),
+        (dated(-5 * MINUTE, None), Verdict.CONTAIN, ()),
+        (dated(-5 * MINUTE - timedelta(seconds=1), None), Verdict.HOLD, (Cap.AGE,)),
+        (dated(3 * HOUR, 7200, ceiling=Ceiling.WATCH), Verdict.WATCH, (Cap.CEILING,)),
+        (dated(HOUR, None, observes_because="It went over."), Verdict.WATCH, (Cap.SOURCE,)),
+        (dated(3 * HOUR, 7200, observes_because="It went over."), Verdict.WATCH, (Cap.AGE, Cap.SOURCE)),
+    ],
+)
+def test_what_a_source_may_bring_about_depends_on_dates_and_limits_too(facts, verdict, caps):
+    won = choice(sample(detection=facts))
+    assert (won.verdict, won.capped_by) == (verdict, caps)
+    assert won.would_have in (None, Verdict.CONTAIN)
+    assert (won.would_have is None) == (not caps)
+
+
+def test_a_source_that_only_observes_raises_no_run_and_spends_no_exception():
+    facts = detection(source=replace(EDR, observes_because="It went over."))
+    assert not choice(sample(detection=facts, run=RunFacts(id="r", stage=SOFT))).raises
+    assert choice(sample(detection=facts, grants=(GRANT,))).verdict is Verdict.WATCH
 
 
 def test_there_are_ten_sentences():
