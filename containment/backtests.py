@@ -57,7 +57,7 @@ class Busy(Refusal):
 @story
 def ask(text: str, *, since: datetime, until: datetime | None = None, version: RiskPolicyVersion | None = None, actor: Actor) -> Backtest:
     """A new backtest of this very text; BadInput names every fault in it. It is done by whoever finds it due."""
-    if actor.is_person and not (actor.may("policy.author") or actor.may("policy.approve")):
+    if actor != SYSTEM and not (actor.may("policy.author") or actor.may("policy.approve")):
         raise Forbidden("Testing a policy is for those who write or approve policies.")
     documents.parse(text)
     if Backtest.objects.filter(state__in=["due", "running"]).count() >= MOST_WAITING:
@@ -98,7 +98,7 @@ def opened(backtest_id: UUID, *, actor: Actor) -> Backtest:
     backtest = Backtest.objects.select_related("version", "made_by").filter(pk=backtest_id).first()
     if backtest is None:
         raise Missing("There is no such backtest.")
-    if backtest.state == "done" and actor.principal:
+    if backtest.state == "done" and actor.is_person:
         _, first = BacktestSeen.objects.get_or_create(backtest=backtest, person_id=UUID(actor.principal), defaults={"seen_at": clock.now()})
         if first:
             record("backtest.seen", backtest.ref, actor=actor, about=[backtest.version.ref if backtest.version else None])
