@@ -119,8 +119,8 @@ def _parts(folder: Path, absent: Sequence[str], misses: bool) -> Iterator[str]:
         yield "The same, where the session declared its task only and may use every tool of its profile:"
         yield table(HEAD, [tally.row(name, half) for (name, half), tally in undeclared.items()])
     yield _in_common(declared)
-    if misses:
-        yield "\n".join(_named(folder))
+    if misses and (named := list(_named(folder))):
+        yield "\n".join(named)
     if "cloudtrail-stratus" not in absent:
         yield from _cloudtrail(folder / "cloudtrail-stratus")
     yield speed.measured()

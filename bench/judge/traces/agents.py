@@ -226,8 +226,8 @@ WORKSPACE = "[!/~.]*"  # a path that is relative and begins with no dot: neither
 
 
 def firedrill(folder: Path) -> Iterator[Trace]:
-    """An attack and its benign twin, as spans. Nobody says what the user asked. The profile is the tools of the twin, and for agents that
-    work on code the paths inside their workspace."""
+    """An attack and its benign twin, as spans. Nobody says what the user asked. The profile approves every tool that either of them
+    uses, so that no attack is found by its tool, and for agents that work on code the paths inside their workspace."""
     for path in sorted(folder.glob("*.json")):
         for atomic in json.loads(path.read_text(encoding="utf-8")):
             agent = str(atomic.get("defaults", {}).get("gen_ai.agent.name", ""))
