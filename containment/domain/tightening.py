@@ -221,8 +221,8 @@ def _thresholds(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
             found = True
             who = _capital(" ".join(filter(None, (_words(kind), f"driven by {drive}" if drive else "", f"in {where}" if where else ""))))
             path = ".".join(filter(None, ("thresholds", kind, drive, where)))
-            yield from _number(f"{path}.soft", f"{who}, the soft stage from a risk of", was.soft, now.soft, up=False)
-            yield from _number(f"{path}.hard", f"{who}, the hard stage from a risk of", was.hard, now.hard, up=False)
+            yield from _number(f"{path}.soft", f"{who}, soft threshold", was.soft, now.soft, up=False)
+            yield from _number(f"{path}.hard", f"{who}, hard threshold", was.hard, now.hard, up=False)
     if not found and old.threshold_rules != new.threshold_rules:
         yield Change("thresholds", Way.NEUTRAL, "The thresholds are written otherwise and say the same.")
 

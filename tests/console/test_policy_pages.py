@@ -49,7 +49,7 @@ def observing():
 def test_a_tightening_shows_what_it_changes_and_takes_two_words():
     version = drafted()
     text = words(signed_in("mara").get(f"/policy/{version.pk}/"))
-    assert "tighter Service account, the soft stage from a risk of: from 40 to 35." in text
+    assert "tighter Service account, soft threshold: from 40 to 35." in text
     assert "it takes two people, neither of them its author" in text
     assert "Nobody has approved it yet. 2 of 2 people still missing." in text
     assert "It takes somebody else's as well." in approve(version, "mara")
@@ -65,7 +65,7 @@ def test_a_tightening_shows_what_it_changes_and_takes_two_words():
 
 def test_a_loosening_takes_one_word_and_the_text_on_screen():
     version = drafted(new="service_account, soft: 45")
-    assert "looser Service account, the soft stage" in words(signed_in("mara").get(f"/policy/{version.pk}/"))
+    assert "looser Service account, soft threshold" in words(signed_in("mara").get(f"/policy/{version.pk}/"))
     assert "is not the text you read" in approve(version, "mara", digest="sha256:other")
     assert "Say that you have read what this policy can never reach." in words(
         signed_in("mara").post(f"/policy/{version.pk}/approve/", {"digest": version.digest})
