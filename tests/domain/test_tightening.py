@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from containment.domain.facts import Drive, Kind, Reach, Sensitivity, Severity
@@ -177,6 +177,7 @@ def test_the_cells_that_are_turned_on_are_named_one_by_one():
 numbers = st.floats(0, 60).map(lambda one: round(one, 2))
 
 
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # how fast it is says nothing
 @given(st.dictionaries(st.sampled_from(sorted(SHIPPED.weights)), numbers, min_size=1), st.floats(1, 60))
 def test_what_is_tighter_one_way_is_looser_the_other(weights, odds):
     new = replace(SHIPPED, weights={**SHIPPED.weights, **weights}, odds_at_most=odds)
