@@ -403,7 +403,8 @@ def _one(identity_id: UUID) -> Identity:
 
 
 def _locked(identity_id: UUID) -> Identity:
-    identity = Identity.objects.select_for_update(of=("self",)).filter(pk=identity_id).first()
+    """Without keeping anybody from storing what names it: its key never changes."""
+    identity = Identity.objects.select_for_update(no_key=True, of=("self",)).filter(pk=identity_id).first()
     if identity is None:
         raise NoSuchIdentity("There is no such identity.")
     return identity
