@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from bench import backtest, ingest, judge, replay, storm
+from bench import activity, backtest, ingest, judge, replay, storm
 
-NAMES = {"ingest": ingest.main, "backtest": backtest.main, "storm": storm.main, "replay": replay.main, "judge": judge.main}
+NAMES = {
+    "ingest": ingest.main,
+    "activity": activity.main,
+    "backtest": backtest.main,
+    "storm": storm.main,
+    "replay": replay.main,
+    "judge": judge.main,
+}
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 
 from approvals import grants, groups, holds
 from audit import clock, nudges
-from containment import backtests, exposures, flow, grouped, limits
+from containment import backtests, baselines, exposures, flow, grouped, limits
 from containment.models import Detection, Heartbeat
 from core.refusals import Refusal
 from playbooks import engine
@@ -36,6 +36,7 @@ BUSY_S, IDLE_S, AWAY_S = 0.25, 2.0, 1.0
 GRACE = timedelta(seconds=1.2)  # how long a nudged worker has before a sweeper does it
 BATCH = 20
 HEARTBEAT_EVERY_S = 2.0
+TIDY_EVERY_S = 30.0
 BACKTEST_TURN_S = 30.0
 TURN_S = 5.0  # after so much driving a round is over: holds and detections wait too
 
@@ -45,6 +46,7 @@ class Sweeper:
     name: str
     stopping: bool = False
     beat_at: float = 0.0
+    tidied_at: float = 0.0
     aside: threading.Thread | None = None
 
     def run(self) -> None:
@@ -54,6 +56,7 @@ class Sweeper:
                 close_old_connections()
                 self._beat()
                 self._backtests()
+                self._tidy()
                 pause = BUSY_S if sweep_once() else min(IDLE_S, _next_due_s())
             except (OperationalError, InterfaceError) as error:
                 log.warning("the database does not answer (%s); trying again", type(error).__name__)
@@ -65,6 +68,12 @@ class Sweeper:
         if time.monotonic() - self.beat_at >= HEARTBEAT_EVERY_S:
             Heartbeat.objects.update_or_create(name=self.name, defaults={"kind": "sweeper", "at": clock.now()})
             self.beat_at = time.monotonic()
+
+    def _tidy(self) -> None:
+        """Old activity goes a little at a time, so that it never keeps anything waiting."""
+        if time.monotonic() - self.tidied_at >= TIDY_EVERY_S:
+            _safely(lambda: baselines.tidy(now=clock.now()))
+            self.tidied_at = time.monotonic()
 
     def _backtests(self) -> None:
         """Go on with a backtest that no worker goes on with, beside the sweep: a slice takes seconds, and no deadline may wait for it."""

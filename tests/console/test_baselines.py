@@ -51,9 +51,10 @@ def test_what_is_known_in_full_lacks_nothing(etl, noon):
 def test_the_page_of_a_decision_shows_each_behaviour_signal_with_what_it_rests_on(etl, noon):
     told(workdays(10, 30, until=noon))
     (answer,) = raised(told([event(action="secret.read", on="vault.card_tokens", at=noon, count=40)]))
+    assert answer.detection is not None
     decision = Decision.objects.get(detection_id=answer.detection)
     said = words(signed_in("wren").get(f"/decisions/{decision.pk}/"))
-    assert "What it left compared with what this identity usually does" in said
+    assert "What is unusual compared with what this identity usually does" in said
     assert "This identity, in the workflow ingest, never used vault.card_tokens (critical sensitivity) in 300 events on 10 days." in said
     assert "40 in this minute; usually 1, at most 6 (from 300 such minutes on 10 days)." in said
     assert "Steps data.read on sales.orders → secret.read on vault.card_tokens" in said
@@ -73,4 +74,4 @@ def test_while_a_case_is_open_the_page_says_that_nothing_becomes_usual(etl, noon
 
 def test_a_decision_without_behaviour_shows_no_such_section(etl):
     decision = make.detected()
-    assert "What it left" not in words(signed_in("wren").get(f"/decisions/{decision.pk}/"))
+    assert "What is unusual" not in words(signed_in("wren").get(f"/decisions/{decision.pk}/"))
