@@ -38,17 +38,18 @@ def seeded(built: Estate, tmp_path: Path) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("name", "verdict", "stage", "risk"),
     [
-        ("leaked-secret", "contain", "hard", 85.5),
-        ("payment-flow", "hold", "hard", 80.5),
-        ("shared-credential", "hold", "hard", 75.4),
-        ("shared-credential-alone", "contain", "hard", 75.4),
-        ("long-job", "hold", "soft", 60.7),
+        ("leaked-secret", "contain", "hard", 85.6),
+        ("payment-flow", "hold", "hard", 85.5),
+        ("shared-credential", "hold", "hard", 76.4),
+        ("shared-credential-alone", "contain", "hard", 76.6),
+        ("long-job", "hold", "soft", 66.7),
         ("rogue-agent", "contain", "soft", 42.8),  # its role is not for that tool either
     ],
 )
 def test_a_scenario_comes_to_the_verdict_it_promises(
     seeded: None, played: Callable[[str], Decision], name: str, verdict: str, stage: str, risk: float
 ) -> None:
+    """Higher than in the shipped tables wherever the made-up past knows that the account never used this before."""
     decision = played(name)
     assert decision.verdict == ALL[name].expect == verdict
     assert (decision.stage, float(decision.risk)) == (stage, risk)

@@ -40,7 +40,7 @@ def run(access: Access) -> Outcome:
             resource=card_tokens(),
         )
         happened.append("Reported something new about it: it changes rights now.")
-    watch = ["The hold says who undid what, and which signal is new. Answer it, or let its deadline pass: that releases nothing by itself."]
+    watch = ["The hold says who undid what, and which signal is new. If nobody answers, the next reviewers are asked."]
     return Outcome(NAME, happened, watch, third)
 
 
