@@ -90,15 +90,7 @@ def facts(session: Session, event: Event, *, now: datetime, lock: bool = False) 
     )
     if not approved.says_anything:
         return Told(call, None)
-    document = approved.document
-    meant = intent.intent_of(
-        approved.declared,
-        approved.profile,
-        name=document.name if document else "",
-        version=document.version if document else 0,
-        used=_used(session, use, approved, event, call, now),
-    )
-    return Told(call, meant)
+    return Told(call, _meant(approved, _used(session, use, approved, event, call.new_targets, now)))
 
 
 def charge(session: Session, event: Event, call: CallFacts, *, now: datetime) -> None:
@@ -134,6 +126,32 @@ def note(session: Session, event: Event, *, now: datetime) -> Told:
     return told
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A session with what it was approved for, how much of that is gone, and whether its memory is full."""
+
+    session: Session
+    intent: IntentFacts
+    remembers: int
+    full_at: datetime | None
+
+
+def standings(sessions: Iterable[Session], *, now: datetime) -> list[Standing]:
+    """Of those for which anything was approved. Two queries for all, and one for each that has a budget of targets."""
+    wanted = list(sessions)
+    names = {str(session.intent.get("profile") or session.workflow) for session in wanted} - {""}
+    found = WorkDocument.objects.filter(state="in_force", name__in=names).order_by("-kind")  # a profile before a workflow of that name
+    bodies = {document.name: document for document in found}
+    uses = SessionUse.objects.in_bulk([session.pk for session in wanted])
+    made = []
+    for session in wanted:
+        approved = Approved(session.intent, bodies.get(str(session.intent.get("profile") or session.workflow)))
+        use = uses.get(session.pk) or SessionUse(session=session)
+        if approved.says_anything:
+            made.append(Standing(session, _meant(approved, _used(session, use, approved, None, 0, now)), use.marks, use.full_at))
+    return made
+
+
 def kept(told: Told) -> dict[str, Any]:
     """As a detection keeps it: what gather reads back."""
     return {"call": plain(told.call), "intent": plain(told.intent) if told.intent else None}
@@ -153,6 +171,17 @@ def tidy(*, now: datetime) -> int:
     for session in sessions:
         forget(session)
     return len(sessions)
+
+
+def _meant(approved: Approved, used: Mapping[str, float]) -> IntentFacts:
+    document = approved.document
+    return intent.intent_of(
+        approved.declared,
+        approved.profile,
+        name=document.name if document else "",
+        version=document.version if document else 0,
+        used=used,
+    )
 
 
 # -- counting -----------------------------------------------------------------------------------------------------------------------------
@@ -176,7 +205,8 @@ def _window(use: SessionUse, period: str, now: datetime) -> dict[str, Any]:
     return dict(window) or {"from": now.isoformat()}
 
 
-def _used(session: Session, use: SessionUse, approved: Approved, event: Event, call: CallFacts, now: datetime) -> dict[str, float]:
+def _used(session: Session, use: SessionUse, approved: Approved, event: Event | None, new_targets: int, now: datetime) -> dict[str, float]:
+    """How much of each budget went before. `event`: the call at hand, whose own places count as touched by it."""
     used: dict[str, float] = {}
     for period in PERIODS:
         window = _window(use, period, now)
@@ -185,13 +215,13 @@ def _used(session: Session, use: SessionUse, approved: Approved, event: Event, c
     for name in {*approved.declared.get("budgets", {}), *approved.profile.get("budgets", {})}:
         if name.startswith("targets_per_"):
             began = datetime.fromisoformat(_window(use, name.removeprefix("targets_per_"), now)["from"])
-            used[name] = float(_distinct(session, began, event) - call.new_targets)
+            used[name] = float(_distinct(session, began, event) - new_targets)
     return used
 
 
-def _distinct(session: Session, began: datetime, event: Event) -> int:
+def _distinct(session: Session, began: datetime, event: Event | None) -> int:
     """How many places the session has gone to since then, those of this call among them."""
-    mine = set(_fingerprints(session, _targets(event)).values())
+    mine = set(_fingerprints(session, _targets(event) if event else ()).values())
     touched = SessionMark.objects.filter(session=session, touched_at__gte=began)
     return touched.exclude(mark__in=mine).count() + len(mine)
 

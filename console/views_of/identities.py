@@ -12,7 +12,7 @@ from django.urls import reverse
 from approvals import grants
 from approvals.models import ExceptionGrant, Hold
 from console.controls import Control, control
-from console.views_of import baselines, cooling_off
+from console.views_of import baselines, cooling_off, intents
 from console.views_of import decisions as told
 from console.views_of import exceptions as spared
 from console.views_of.cooling_off import Cooling
@@ -73,6 +73,7 @@ class Card:
     decisions: Sequence[told.Line]
     undecided: int
     usual: baselines.Doings
+    intents: Sequence[intents.Approved]
     exceptions: Sequence[spared.Line]
     run: Run | None
     case: Case | None
@@ -94,6 +95,7 @@ def card(identity: Identity, viewer: Actor, *, now: datetime) -> Card:
     designations = list(identity.designations.filter(ended_at__isnull=True).select_related("requester", "granter"))
     fallback = gather.fallback_team(identity.environment)
     merged_away = f"It was merged into {identity.merged_into}. Change that one." if identity.merged_into else ""
+    live = list(_live(identity, now))
     return Card(
         identity=identity,
         owner=owner_of(identity),
@@ -103,11 +105,12 @@ def card(identity: Identity, viewer: Actor, *, now: datetime) -> Card:
         aliases=list(identity.aliases.order_by("provider", "subject")),
         merged=list(identity.merged.all()),
         keys=_keys(identity),
-        sessions=[_stretch(session, designations) for session in _live(identity, now)],
+        sessions=[_stretch(session, designations) for session in live],
         designations=designations,
         decisions=told.lines(decided[:MOST]),
         undecided=identity.detections.filter(state="received").count(),
         usual=baselines.of(identity),
+        intents=intents.of(live, now=now),
         exceptions=spared.lines(_exceptions(identity, now), now=now),
         run=Run.objects.filter(identity_ref=ref, state__in=LIVE).first(),
         case=Case.objects.filter(identity=identity).exclude(state="closed").first(),
