@@ -233,12 +233,12 @@ def confirm_protected(*, actor: Actor) -> ProtectedConfirmation:
     return confirmation
 
 
-def protected_list() -> list[Identity]:
-    return list(Identity.objects.filter(protected=True, merged_into__isnull=True).order_by("provider", "subject")[:MOST_PROTECTED])
+def protected_list() -> QuerySet[Identity]:
+    return Identity.objects.filter(protected=True, merged_into__isnull=True).order_by("provider", "subject")
 
 
 def _protected_now() -> list[str]:
-    return [str(identity.pk) for identity in protected_list()]
+    return [str(key) for key in protected_list().values_list("pk", flat=True)[:MOST_PROTECTED]]
 
 
 # -- the preflight -------------------------------------------------------------------------------------------------------------------------
