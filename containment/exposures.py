@@ -29,7 +29,7 @@ from core.digest import digest
 from core.refusals import BadInput, Fault, Missing
 
 PASS_ON = "containment.pass_on"  # noqa: S105 - the name of a task
-AT_A_TIME = 20  # credentials that share a transaction
+AT_A_TIME = 10  # credentials that share a transaction
 MOST_OF_A_STORE = 10_000
 MOST_PER_SUBJECT = 100
 PASS_ON_WITHIN = timedelta(seconds=2)
@@ -280,7 +280,9 @@ def _is_id(text: str) -> bool:
 
 
 def pass_on(exposure_id: UUID) -> None:
-    """Until every credential of it is marked and its users reported. Any number of workers may do this at once, and any may die of it."""
+    """Until every credential of it is marked and its users reported. Any number of workers may do this at once; one that dies of it leaves
+    it due for later."""
+    Exposure.objects.filter(pk=exposure_id, state="passing_on").update(next_at=clock.now() + RETRY_AFTER)
     while _some(exposure_id):
         pass
 

@@ -139,6 +139,25 @@ def test_a_secret_is_kept_and_shown_as_a_fingerprint_only(someone):
     assert [secret for secret in SECRETS if secret in kept] == []
 
 
+def test_a_credential_says_where_it_is_kept_and_what_its_leaked_secret_would_look_like():
+    identity = make.identity("etl_reader")
+    digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"  # of the word test
+    entry = f"{{provider: postgres, kind: db_role, id: etl_reader, sha256: {digest}, store: vault/prod}}"
+    carried_out(f"credentials: [{entry}, {{provider: postgres, kind: api_key, secret: test, name: a key}}]")
+    role, key = Credential.objects.get(uses__identity=identity), Credential.objects.get(name="a key")
+    assert (role.store, role.secret_digest) == ("vault/prod", fingerprints.of_sha256(digest))
+    assert key.secret_digest == role.secret_digest
+    for wrong in ("sha256: abc", "store: vault"):
+        with pytest.raises(CannotImport):
+            carried_out(f"credentials: [{{provider: postgres, kind: db_role, id: etl_reader, {wrong}}}]")
+
+
+def test_a_source_gets_its_rate_and_the_age_of_its_events():
+    carried_out("sources: [{name: edr, rate_per_minute: 120, max_age_seconds: 3600}]")
+    source = Source.objects.get(name="edr")
+    assert (source.rate_per_minute, source.max_age_seconds) == (120, 3600)
+
+
 def test_everything_wrong_with_a_file_is_said_at_once_with_its_line():
     with pytest.raises(CommandError) as refusal:
         command(EXAMPLES / "faulty.yaml")
