@@ -60,7 +60,7 @@ def test_more_events_of_the_same_identity_take_no_more_queries(etl, noon):
 
 
 def test_a_full_baseline_lets_go_what_was_unused_for_longest(etl, noon, monkeypatch):
-    monkeypatch.setitem(usual.MOST, usual.RESOURCE, 20)  # type: ignore[attr-defined]
+    monkeypatch.setitem(usual.MOST, usual.RESOURCE, 20)
     told([event(on=f"sales.t{number}", at=noon + number * MINUTE) for number in range(50)])
     of_workflow = Baseline.objects.get(identity=etl, workflow="ingest")
     left = set(Habit.objects.filter(baseline=of_workflow, about="resource").values_list("two", flat=True))
@@ -71,7 +71,13 @@ def test_a_full_baseline_lets_go_what_was_unused_for_longest(etl, noon, monkeypa
 def posted(on: str = "", action: str = "data.read", **more: Any) -> Decision:
     """A detection of just now that claims nothing."""
     resource = {"kind": "table", "id": on} if on else None
-    said = {"session": {"id": "etl-main"}, "claims": [], "credential": None, "context": {}, "occurred_at": clock.now().isoformat()}
+    said: dict[str, Any] = {
+        "session": {"id": "etl-main"},
+        "claims": [],
+        "credential": None,
+        "context": {},
+        "occurred_at": clock.now().isoformat(),
+    }
     return make.detected(**said | {"action": {"name": action}, "resource": resource} | more)
 
 
