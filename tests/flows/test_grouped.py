@@ -76,7 +76,7 @@ def follow() -> None:
 
 
 def run_states(*decisions: Decision) -> list[str]:
-    return [Run.objects.get(pk=one.run_id).state for one in decisions]
+    return [Run.objects.get(pk=make.run_of(one).pk).state for one in decisions]
 
 
 def test_over_the_budget_everything_is_one_ask():
@@ -208,6 +208,7 @@ def test_a_list_closes_by_itself_after_half_of_its_patience():
     house(0)
     reported("a")
     first = group()
+    assert first.gathers_until is not None
     assert first.gathers_until - first.opened_at == (first.deadline - first.opened_at) / 2 == timedelta(minutes=15)
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE hold DISABLE TRIGGER a_hold_is_kept")
@@ -272,7 +273,7 @@ def test_one_of_many_is_asked_about_by_itself():
     with pytest.raises(NotYours):
         grouped.ask_alone(member.pk, actor=cast.person("wren"))
     alone = grouped.ask_alone(member.pk, actor=cast.person("ines"))
-    assert (alone.plan_digest, alone.as_terms().quorum) == (Run.objects.get(pk=waits[0].run_id).plan_digest, 2)
+    assert (alone.plan_digest, alone.as_terms().quorum) == (Run.objects.get(pk=make.run_of(waits[0]).pk).plan_digest, 2)
     assert names(group()) == ["b"]
     with pytest.raises(AlreadyEnded):
         grouped.ask_alone(member.pk, actor=cast.person("ines"))
@@ -301,13 +302,14 @@ def test_agents_of_all_who_could_answer_do_not_lock_the_group():
     inside = [one.hold_id == group().pk for one in decisions]
     assert inside == [True, False, False]
     assert groups.enough(group().as_terms())
-    assert {Hold.objects.get(pk=one.hold_id).as_terms().quorum for one in decisions} == {2}
+    assert {make.hold_of(one).as_terms().quorum for one in decisions} == {2}
 
 
 def test_a_case_with_a_member_that_waits_stays_open_and_knows_its_approvers():
     house(0)
     waits = reported("a")
     case = waits[0].case
+    assert case is not None
     assert "a hold waits for an answer" in cases.open_items(case)
     answer(group(), "approve", "ines", "omar")
     follow()
@@ -317,8 +319,9 @@ def test_a_case_with_a_member_that_waits_stays_open_and_knows_its_approvers():
 def test_the_database_refuses_what_would_break_a_group():
     house(0)
     reported("a", "b")
-    member = GroupMember.objects.first()
-    for change in ({"plan_digest": "other"}, {"run_ref": "run:other"}, {"asks": {}}):
+    member = GroupMember.objects.get(name="a")
+    changes: list[dict[str, Any]] = [{"plan_digest": "other"}, {"run_ref": "run:other"}, {"asks": {}}]
+    for change in changes:
         with pytest.raises(IntegrityError, match="frozen"):
             GroupMember.objects.filter(pk=member.pk).update(**change)
     with pytest.raises(IntegrityError, match="final"):

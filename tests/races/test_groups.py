@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -112,7 +113,7 @@ def test_a_join_and_an_answer_in_the_same_instant_leave_nobody_unread(group):
 
 
 def test_two_who_open_the_first_group_at_once_open_one():
-    sessions = [Session(lambda name=name: joined(name)) for name in "abcd"]
+    sessions = [Session(partial(joined, name)) for name in "abcd"]
     found = {session.outcome().pk for session in sessions}
     assert Hold.objects.count() == len(found) == 1
     assert sorted(waiting(Hold.objects.get())) == list("abcd")
@@ -236,7 +237,7 @@ class GroupsInAnyOrder(RuleBasedStateMachine):
     @rule(first=calls, second=calls)
     def two_calls_at_once(self, first: tuple[Any, ...], second: tuple[Any, ...]) -> None:
         self.look()
-        sessions = [Session(lambda call=call: self.said_by(call)) for call in (first, second)]
+        sessions = [Session(partial(self.said_by, call)) for call in (first, second)]
         for session in sessions:
             session.outcome()
 
