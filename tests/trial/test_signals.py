@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from containment.domain.families import FAMILIES
 from containment.gate import Gate
 from trial.estate import Estate
 from trial.scenarios import ALL, SIGNALS, Outcome, through_api
+from trial.scenarios.signals import QUIET
+from trial.scenarios.through_api import Holdfast, visit
 from trial.seed import ACCESS, seed
 
 pytestmark = pytest.mark.django_db
@@ -69,3 +73,28 @@ def test_every_signal_appears_with_the_verdict_that_is_promised_and_appears_agai
 def _told(outcome: Outcome) -> tuple[str, str]:
     code = SIGNALS[outcome.scenario].signal
     return (code if outcome.shows(code) else "did not appear", outcome.verdict)
+
+
+def test_the_examples_of_the_reference_bring_their_signals_about(access: dict[str, Any]) -> None:
+    """Post after post as the page shows them, with the members that it says it leaves out."""
+    page = (Path(settings.ROOT) / "docs" / "reference" / "signals.md").read_text()
+    leaked = sha256(access["estate"]["roles"]["partner_export"].encode()).hexdigest()
+    sections = re.findall(r"^### ([a-z_]+)$(.*?)(?=^##|\Z)", page, flags=re.MULTILINE | re.DOTALL)
+    found = {}
+    with visit(access) as holdfast:
+        for code, section in sections:
+            for path, said in re.findall(r"```http\nPOST (\S+)\n(.*?)```", section, flags=re.DOTALL):
+                answer = _post(holdfast, path, json.loads(said.replace("sha256:…", f"sha256:{leaked}")))
+            found[code] = Outcome(code, [], [], answer).shows(code)
+    assert found == dict.fromkeys(FAMILIES, True)
+
+
+def _post(holdfast: Holdfast, path: str, said: Any) -> Mapping[str, Any]:
+    if path == "/api/v1/detections":
+        context = said.pop("context", {})
+        return holdfast.detect("example", **{"title": "An example", **QUIET, **said, **context})
+    if path == "/api/v1/activity":
+        return holdfast.tell(*said)
+    if path == "/api/v1/exposures":
+        return holdfast.expose("example", **said)
+    return holdfast._post(path, "guard", said)
