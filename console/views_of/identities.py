@@ -114,12 +114,18 @@ def card(identity: Identity, viewer: Actor, *, now: datetime) -> Card:
         exceptions=spared.lines(_exceptions(identity, now), now=now),
         run=Run.objects.filter(identity_ref=ref, state__in=LIVE).first(),
         case=Case.objects.filter(identity=identity).exclude(state="closed").first(),
-        hold=Hold.objects.filter(identity_ref=ref, state="open").first(),
+        hold=_open_hold(ref),
         cooling=cooling_off.of(identity, now),
         may_edit=control(viewer, "inventory.edit", unless=merged_away),
         may_protect=control(viewer, "protected.edit", unless=merged_away),
         may_ask=control(viewer, "exception.ask", unless=merged_away),
     )
+
+
+def _open_hold(ref: str) -> Hold | None:
+    """What asks about it: a hold of its own, or one about many."""
+    alone = Hold.objects.filter(identity_ref=ref, state="open").first()
+    return alone or Hold.objects.filter(members__identity_ref=ref, members__state="waiting", state="open").first()
 
 
 def owner_of(identity: Identity) -> str:

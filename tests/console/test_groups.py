@@ -99,6 +99,11 @@ def test_the_case_of_a_member_leads_to_the_group(group):
     assert f"/holds/{group.pk}/" in page
 
 
+def test_the_page_of_a_member_leads_to_the_group(group):
+    page = signed_in("ines").get(f"/identities/{Identity.objects.get(subject='a').pk}/").content.decode()
+    assert f"/holds/{group.pk}/" in page
+
+
 def test_filters_and_other_lists_bear_a_group(group):
     client = signed_in("ines")
     for address in ("/?show=mine", "/?show=agents", "/?show=soon", "/search/?q=budget", "/audit/", "/decisions/"):
