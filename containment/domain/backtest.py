@@ -21,7 +21,7 @@ from typing import Any
 from containment.domain.decide import Choice, Question, Verdict, decide
 from containment.domain.facts import USUAL_DRIVE, Facts
 from containment.domain.judge import question_of
-from containment.domain.policy import Mode, RiskPolicy, Thresholds
+from containment.domain.policy import Mode, RiskPolicy, ThresholdRule, Thresholds
 from containment.domain.weigher import Weigher, Weight
 
 BELOW_SOFT = 15  # so many points under soft a slider may go
@@ -81,7 +81,7 @@ class Slice:
         self.policy = policy
         self._enforced = policy.in_mode(Mode.ENFORCE)
         self._weigher = weigher or Weigher(policy)
-        self._floors = [max(0, int(rule.thresholds.soft) - BELOW_SOFT) for rule in policy.threshold_rules]
+        self._floors = [floor_of(rule) for rule in policy.threshold_rules]
         self._softs = [rule.thresholds.soft for rule in policy.threshold_rules]
         self._outcomes: dict[str, Outcome] = {}
         self._uncertain = 0
@@ -112,6 +112,11 @@ class Slice:
                 assert event.gist is not None  # noqa: S101 - else it was judged
                 book.quiet(event, self._weigher.weigh(event.gist), self._softs)
         return book.tally(uncertain=self._uncertain)
+
+
+def floor_of(rule: ThresholdRule) -> int:
+    """The lowest place of this rule's sliders."""
+    return max(0, int(rule.thresholds.soft) - BELOW_SOFT)
 
 
 def outcome_of(facts: Facts, policy: RiskPolicy, enforced: RiskPolicy, weigher: Weigher) -> Outcome:
@@ -199,7 +204,7 @@ class _Book:
             return
         key = (event.identity, outcome.rule, int(event.at // _DAY))
         reached, low = CERTAIN if outcome.conclusive else int(outcome.risk), self._highest.get(key, -1)
-        if reached > low:
+        if reached > low and reached >= floor_of(self._policy.threshold_rules[outcome.rule]):
             self._highest[key] = reached
             where = f"{outcome.rule}|{low}|{reached}|{int(outcome.risk)}|{int(outcome.without_thin)}|{outcome.letters}"
             self._cells[where] += 1
@@ -374,7 +379,7 @@ def _slider(policy: RiskPolicy, cells: Mapping[str, int], days: int, people: Peo
             "environment": rule.environment,
             "soft": rule.thresholds.soft,
             "hard": rule.thresholds.hard,
-            "floor": max(0, int(rule.thresholds.soft) - BELOW_SOFT),
+            "floor": floor_of(rule),
         }
         for rule in policy.threshold_rules
     ]
