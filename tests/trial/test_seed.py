@@ -14,11 +14,22 @@ from accounts.models import Person, ServiceToken
 from accounts.roles import Role
 from audit.models import AuditEntry
 from containment import policies
-from containment.models import Designation, Identity, RiskPolicyVersion, Session, WorkDocument
+from containment.models import (
+    Activity,
+    Baseline,
+    Designation,
+    Detection,
+    Identity,
+    RiskPolicyVersion,
+    Session,
+    Source,
+    WorkDocument,
+)
 from playbooks.models import PlaybookVersion
 from trial.estate import Estate
 from trial.seed import ACCESS, seed
 from trial.workloads.agent import TOKEN
+from trial.workloads.telling import TOKEN as ACTIVITY_TOKEN
 
 pytestmark = pytest.mark.django_db
 
@@ -69,6 +80,26 @@ def test_every_workload_is_listed_with_where_it_comes_from(fresh_home: Path, bui
     assert Identity.objects.get(subject="estate_admin").protected
     shared = Identity.objects.get(subject="reports_shared").credential_uses.values_list("workflow", flat=True)
     assert sorted(shared) == ["adhoc", "audit", "daily"]
+
+
+def test_everybody_has_a_past_of_two_weeks_that_fits_what_the_workloads_do(fresh_home: Path, built: Estate) -> None:
+    """More than the policy's minimum, and no rate in it that an hour of the running trial would leave."""
+    seed(fresh_home, url=URL, estate=built)
+    own = {str(one.identity.subject): one for one in Baseline.objects.select_related("identity").filter(workflow="")}
+    assert own.keys() >= {"etl_reader", "payments_writer", "reports_shared", "trainer", "invoice-agent", "shop-api"}
+    assert all(one.events >= 200 and len(one.learned["days"]) >= 7 for one in own.values())
+    peaks = {subject: one.learned["windows"]["minute"][6] for subject, one in own.items()}
+    assert round(peaks["etl_reader"]) == 120  # two batches a second
+    assert round(peaks["payments_writer"]) == 60  # a payment a second
+    assert not Activity.objects.exists()  # nothing raw is made up
+    assert not Detection.objects.exists()
+
+
+def test_the_workloads_get_a_token_for_telling_and_for_nothing_else(fresh_home: Path, built: Estate) -> None:
+    seed(fresh_home, url=URL, estate=built)
+    token = tokens.find(json.loads((fresh_home / ACTIVITY_TOKEN).read_text())["token"])
+    assert (list(token.scopes), token.source) == (["detections.write"], "estate-activity")
+    assert Source.objects.get(name="estate-activity").ceiling == "watch"
 
 
 def test_a_second_start_changes_nothing_but_the_address(fresh_home: Path, built: Estate) -> None:

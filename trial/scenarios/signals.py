@@ -127,7 +127,7 @@ def first_access(holdfast: Holdfast, name: str) -> tuple[list[str], Answer]:
 def volume(holdfast: Holdfast, name: str) -> tuple[list[str], Answer]:
     """Of a job of its own each time: a burst that was watched is part of what is usual afterwards."""
     job = identity(f"price-check-{secrets.token_hex(3)}", kind="workload", provider="kubernetes")
-    does = {"identity": job, "action": {"name": "data.read", "count": 30}, "resource": table("shop.baskets", "shop")}
+    does: dict[str, Any] = {"identity": job, "action": {"name": "data.read", "count": 30}, "resource": table("shop.baskets", "shop")}
     for days in range(DAYS_TOLD, 0, -1):
         morning = timedelta(days=days)
         holdfast.tell(*(does | {"occurred_at": now(ago=morning - timedelta(minutes=minute))} for minute in range(MINUTES_TOLD)))
@@ -145,7 +145,7 @@ def volume(holdfast: Holdfast, name: str) -> tuple[list[str], Answer]:
 
 def tool_chain(holdfast: Holdfast, name: str) -> tuple[list[str], Answer]:
     with holdfast.session(SHOP, "shop") as session:
-        here = {"identity": SHOP, "session": {"id": session["name"]}}
+        here: dict[str, Any] = {"identity": SHOP, "session": {"id": session["name"]}}
         holdfast.tell({**here, "action": act("secret.read"), "resource": {"kind": "secret", "id": "shop.mail_key", "system": "shop"}})
         answer = holdfast.detect(
             name,
@@ -164,7 +164,7 @@ def tool_chain(holdfast: Holdfast, name: str) -> tuple[list[str], Answer]:
 def cross_system(holdfast: Holdfast, name: str) -> tuple[list[str], Answer]:
     elsewhere = f"partner-{secrets.token_hex(3)}"
     with holdfast.session(SHOP, "shop") as session:
-        here = {"identity": SHOP, "session": {"id": session["name"]}}
+        here: dict[str, Any] = {"identity": SHOP, "session": {"id": session["name"]}}
         holdfast.tell({**here, "action": act("data.read"), "resource": table("shop.orders", "shop")})
         answer = holdfast.detect(
             name,
@@ -326,7 +326,7 @@ def _buys(
     """A fresh session of the purchasing agent with a task, what it did before, and the call that is reported."""
     intent = {"profile": "purchasing", "task": ORDER, "environments": ["prod"]}
     with holdfast.session(BUYER, "purchase", intent=intent) as session:
-        call = {
+        call: dict[str, Any] = {
             "identity": BUYER,
             "session": {"id": session["name"]},
             "action": act("tool.call", tool="orders.place", writes=True, arguments=arguments),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from time import monotonic, sleep
 from typing import Any
 
 import httpx
@@ -77,9 +77,9 @@ class Holdfast:
         """Report a credential leaked, and wait for the decision about whoever uses it."""
         body = {"external_id": f"{scenario}-{uuid7()}", "found_at": now(), **what}
         report = self._post("/api/v1/exposures", "detections", body)
-        until = time.monotonic() + PATIENCE
-        while not (found := [one for result in report["results"] for one in result["detections"]]) and time.monotonic() < until:
-            time.sleep(0.25)
+        until = monotonic() + PATIENCE
+        while not (found := [one for result in report["results"] for one in result["detections"]]) and monotonic() < until:
+            sleep(0.25)
             report = self.read(f"/api/v1/exposures/{report['id']}")
         if not found:
             said = "; ".join(str(result["said"]) for result in report["results"])
@@ -88,9 +88,9 @@ class Holdfast:
 
     def decided(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """An acknowledged detection that was not decided at once is decided by the sweepers; then it reads the same."""
-        until = time.monotonic() + PATIENCE
-        while answer.get("decision") is None and time.monotonic() < until:
-            time.sleep(0.25)
+        until = monotonic() + PATIENCE
+        while answer.get("decision") is None and monotonic() < until:
+            sleep(0.25)
             again = self._ask("GET", f"/api/v1/detections/{answer['id']}", "detections")
             if again.is_success:
                 answer = again.json()
@@ -124,9 +124,9 @@ class Holdfast:
 
     def wait_for_run(self, run: str, states: Sequence[str]) -> str:
         """The state of a run, once it is one of `states`, or the time is over."""
-        until = time.monotonic() + TO_THE_END
-        while (state := str(self.read(f"/api/v1/runs/{run}")["state"])) not in states and time.monotonic() < until:
-            time.sleep(0.25)
+        until = monotonic() + TO_THE_END
+        while (state := str(self.read(f"/api/v1/runs/{run}")["state"])) not in states and monotonic() < until:
+            sleep(0.25)
         return state
 
     # -- people
