@@ -27,7 +27,7 @@ SIGNALS = {
     "session_ttl": "Beyond the life of its session",
     "honeytoken": "Planted credential used",
     "intent_tool": "Tool outside the approved intent",
-    "intent_resource": "Resource outside the approved intent",
+    "intent_resource": "Resource or value outside the approved intent",
     "intent_budget": "Budget of the intent used up",
     "intent_environment": "Environment outside the intent",
 }
