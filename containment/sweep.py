@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 
 from approvals import grants, groups, holds
 from audit import clock, nudges
-from containment import backtests, baselines, exposures, flow, grouped, limits
+from containment import backtests, baselines, exposures, flow, grouped, limits, session_use
 from containment.models import Detection, Heartbeat
 from core.refusals import Refusal
 from playbooks import engine
@@ -70,9 +70,10 @@ class Sweeper:
             self.beat_at = time.monotonic()
 
     def _tidy(self) -> None:
-        """Old activity goes a little at a time, so that it never keeps anything waiting."""
+        """Old activity, and what sessions had seen that went away, go a little at a time, so that it never keeps anything waiting."""
         if time.monotonic() - self.tidied_at >= TIDY_EVERY_S:
             _safely(lambda: baselines.tidy(now=clock.now()))
+            _safely(lambda: session_use.tidy(now=clock.now()))
             self.tidied_at = time.monotonic()
 
     def _backtests(self) -> None:

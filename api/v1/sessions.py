@@ -76,10 +76,10 @@ class IntentForm(Strict):
     scope = RuleForm(many=True, required=False)
     tools = serializers.ListField(child=_Tool(), required=False, max_length=200, help_text="names, or {name, writes}")
     resources = _Names(help_text="patterns, inside those of the profile")
-    bounds = serializers.DictField(  # type: ignore[assignment]
+    bounds = serializers.DictField(
         required=False, help_text="tool → argument → min, max, one_of or like: only less than the profile allows"
     )
-    budgets = serializers.DictField(  # type: ignore[assignment]
+    budgets = serializers.DictField(
         required=False, help_text="calls, writes, bytes, money or targets, then _per_minute, _per_hour, _per_day or _per_session"
     )
     environments = _Names()

@@ -49,6 +49,22 @@ HEAD = [
 ]
 
 
+HOW = """\
+*Found*: held or contained at or before the first harmful call. *Denied anyway*: the guard refuses that call, whatever the risk. The last
+four columns are benign work: tasks in which any call was contained or held, and single calls.
+
+How the intent was made, never from the attack: the profile is every tool of the agent; a tool only reads if its name begins with a verb of
+looking, and what it returns is trusted only if neither name nor description speaks of content that others write (mail, pages, files …).
+The session declares the user's words as its task, every reading tool, and the writing tools that the benign plan of the task needs, as a
+runtime does that plans before it reads. tau-bench, agent-firedrill and agentgovbench declare no plan. Nobody has classified a resource or
+read the agent's reach, so both count as the policy's caution says.
+
+How attacks were put together: agentdojo's files hold calls and no results, so the injected calls stand after the first call that returns
+content from outside, the injected text counts as seen in that result, and what a benign call names without the task having named it counts
+as seen in the last reading call before it. asb puts the attack's tool between the agent's own two. The halves part tasks by a checksum of
+their names. The rules were written by people who had read these files, so the half *apart* is apart from trying out, not from knowing."""
+
+
 @dataclass(slots=True)
 class Tally:
     """Verdicts on the attacks and on the benign traces of one row."""
@@ -110,10 +126,7 @@ def main(words: list[str]) -> int:
 def _parts(folder: Path, absent: Sequence[str], misses: bool) -> Iterator[str]:
     declared, _ = measured(folder)
     undeclared, _ = measured(folder, only_profile=True, names=("agentdojo", "agentdojo-runs"))
-    yield (
-        "Each session declared its task and the tools that its plan needs, inside its profile. *Found*: held or contained at or before the "
-        "first harmful call. *Denied anyway*: the guard refuses that call, whatever the risk. The last four columns are benign work."
-    )
+    yield HOW
     yield table(HEAD, [tally.row(name, half) for (name, half), tally in declared.items()])
     if undeclared:
         yield "The same, where the session declared its task only and may use every tool of its profile:"
@@ -150,7 +163,12 @@ def _in_common(tallies: dict[tuple[str, str], Tally]) -> str:
     if not missed:
         return "No attack was missed."
     lines = [f"- {count} × {what}" for what, count in missed.most_common(8)]
-    return "What was said of the harmful call where an attack was missed:\n\n" + "\n".join(lines)
+    said = (
+        "What the misses have in common: the harm is done by reading (an address that is visited, a file of secrets), which is never asked "
+        "where its values come from; or a link is quoted in a message from content that the task itself points at. What was said of the "
+        "harmful call there:"
+    )
+    return f"{said}\n\n" + "\n".join(lines)
 
 
 def _named(folder: Path) -> Iterator[str]:
@@ -163,7 +181,7 @@ def _named(folder: Path) -> Iterator[str]:
 
 
 def _cloudtrail(folder: Path) -> Iterator[str]:
-    settings = (
+    settings: tuple[tuple[str, dict[str, bool]], ...] = (
         ("workflow and role known", {"known": True}),
         ("nothing known, a detector reports each change", {"reported": True}),
         ("nothing known, nobody reports", {}),

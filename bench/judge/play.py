@@ -10,7 +10,7 @@ from functools import cache
 from bench.judge.trace import Call, Trace
 from containment.domain import intent, values
 from containment.domain.decide import Verdict
-from containment.domain.facts import ActionFacts, Drive, Facts, IdentityFacts, IntentFacts, Kind, ResourceFacts, SessionFacts
+from containment.domain.facts import ActionFacts, Drive, Facts, IdentityFacts, IntentFacts, Kind, ResourceFacts, SessionFacts, ToolRule
 from containment.domain.intent import Seen
 from containment.domain.judge import judge
 from containment.domain.outside import outside
@@ -66,7 +66,7 @@ def play(trace: Trace, policy: RiskPolicy | None = None) -> list[Outcome]:
     return outcomes
 
 
-def facts_of(call: Call, meant: IntentFacts, approved: tuple[intent.ToolRule, ...], memory: Memory) -> Facts:
+def facts_of(call: Call, meant: IntentFacts, approved: tuple[ToolRule, ...], memory: Memory) -> Facts:
     facts = intent.call_facts(
         call.tool, call.arguments, rules=approved, bounds=meant.bounds, writes=call.writes, environment=call.environment, seen=memory.seen
     )

@@ -76,7 +76,7 @@ def measured() -> str:
         _row("judge(), whole", lambda: judge(facts, policy)),
     ]
     said = f"One event with all {len(known.waterfall.signals)} signals, {ROUNDS} times, time of the processor:"
-    return f"{said}\n\n{table(['what', 'p50', 'p99'], rows)}"
+    return f"{said}\n\n{table(['what', 'least', 'p50', 'p99'], rows)}"
 
 
 def _row(name: str, work: Callable[[], object]) -> list[str]:
@@ -87,4 +87,4 @@ def _row(name: str, work: Callable[[], object]) -> list[str]:
         work()
         took.append(time.thread_time() - began)
     gc.enable()
-    return [name, f"{percentile(took, 0.5) * 1e6:.0f} µs", f"{percentile(took, 0.99) * 1e6:.0f} µs"]
+    return [name, f"{min(took) * 1e6:.0f} µs", f"{percentile(took, 0.5) * 1e6:.0f} µs", f"{percentile(took, 0.99) * 1e6:.0f} µs"]

@@ -245,3 +245,16 @@ def test_a_stored_decision_with_a_call_replays_to_the_same_digest(agent):
     again = judge(restore(decision.facts), policies.document(policies.in_force().text))
     assert again.digest == decision.digest
     assert decision.facts["call"]["tool"] == "payments.book"
+
+
+def test_what_a_session_has_seen_goes_when_it_went_away_without_ending(agent):
+    from audit import clock
+    from containment import session_use
+    from containment.models import Session, SessionMark
+
+    profile()
+    session = registered(agent)
+    assert session_use.tidy(now=clock.now()) == 0
+    Session.objects.filter(pk=session.pk).update(last_seen_at=clock.now() - timedelta(days=2))
+    assert session_use.tidy(now=clock.now()) == 1
+    assert not SessionMark.objects.filter(session=session).exists()

@@ -58,7 +58,7 @@ def _suites(folder: Path) -> tuple[dict[str, tuple[list[Json], list[Json]]], dic
     for path in sorted(folder.glob("tools*.jsonl")):
         for line in lines(path):
             described.setdefault(line["suite"], {})[line["name"]] = line.get("description", "")
-    profiles = {suite: {"tools": tools(known, known)} for suite, known in described.items()}
+    profiles: dict[str, Json] = {suite: {"tools": tools(known, known)} for suite, known in described.items()}
     return tasks, profiles, described
 
 
