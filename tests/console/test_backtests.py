@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from audit import clock
 from audit.models import AuditEntry
 from containment import backtests, policies
 from containment.domain.policy import shipped_text
@@ -30,7 +31,7 @@ def done(client, **asked) -> str:
     assert response.status_code == 302, words(response)
     while backtests.drive(Backtest.objects.latest("made_at").pk):
         pass
-    return response["Location"]
+    return str(response["Location"])
 
 
 def test_a_version_is_tried_watched_and_opened_and_that_goes_on_record():
@@ -129,6 +130,6 @@ def test_only_so_many_wait_at_once():
 
 def test_a_backtest_that_was_not_finished_says_why():
     make.house()
-    asked = backtests.ask(shipped_text(), since=backtests.clock.now() - backtests.LONGEST, actor=cast.person("enzo"))
+    asked = backtests.ask(shipped_text(), since=clock.now() - backtests.LONGEST, actor=cast.person("enzo"))
     Backtest.objects.filter(pk=asked.pk).update(state="failed", next_at=None, trouble="Its slice 3 stopped 3 workers, one after the other.")
     assert "Its slice 3 stopped 3 workers" in words(signed_in("enzo").get(f"/backtests/{asked.pk}/"))

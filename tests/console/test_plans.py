@@ -4,7 +4,6 @@ import pytest
 
 from accounts import people
 from containment import policies
-from containment.models import RiskPolicyVersion
 from core.actor import SYSTEM
 from playbooks.models import PlaybookVersion
 from tests import make

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from containment.domain import backtest
 from containment.domain.backtest import Event, People, Slice, finish
 from containment.domain.decide import Verdict
-from containment.domain.facts import Kind
+from containment.domain.facts import ActionFacts, Facts, Kind
 from containment.domain.gist import gist_of
 from containment.domain.judge import judge
 from containment.domain.policy import Budget, Mode, ModeRule, ThresholdRule, Thresholds
-from tests.domain.facts_of import DAY, HOUR, NOW, SHIPPED, leaked, payments, reports, sample, trainer
+from tests.domain.facts_of import DAY, HOUR, NOW, SHIPPED, detection, leaked, payments, reports, sample, trainer
 from tests.domain.test_gist import behaving, policies
 from tests.domain.test_judgement_properties import MODEST
 
@@ -25,7 +25,7 @@ PEOPLE = People(approvers=2, identities={"service_account": 40})
 histories = st.lists(st.tuples(behaving, st.sampled_from(["a", "b"]), st.integers(0, 60), st.booleans()), max_size=12)
 
 
-def history(drawn) -> list[tuple[Event, object]]:
+def history(drawn) -> list[tuple[Event, Facts]]:
     """Events of two identities over some days, as decided under the shipped policy, with their facts; some without a gist."""
     made = []
     for number, (facts, name, hours, bare) in enumerate(sorted(drawn, key=lambda one: one[2])):
@@ -62,7 +62,9 @@ def tallied(events, policy):
 
 def noticed_slowly(events, policy) -> Counter[str]:
     """Once a day and rule, the first event that would be contained or held, enforced and with budget."""
-    enforced, dealt, found = policy.in_mode(Mode.ENFORCE), set(), Counter()
+    enforced = policy.in_mode(Mode.ENFORCE)
+    dealt: set[tuple[str, int, int]] = set()
+    found: Counter[str] = Counter()
     for event, facts in events:
         judgement = judge(replace(facts, run=None, budget_left=1), enforced)
         rule = [one.thresholds for one in policy.threshold_rules].index(judgement.waterfall.thresholds)
@@ -145,7 +147,7 @@ def test_slices_put_together_are_the_whole(drawn, cut):
 
 
 def test_a_quiet_history_restores_no_facts_but_near_the_threshold():
-    quiet = sample(action=replace(sample().action, name="data.read"), detection=replace(sample().detection, claims=(), confidence=0.1))
+    quiet = sample(action=ActionFacts(name="data.read"), detection=detection(claims=(), confidence=0.1))
     events = [decided(quiet, f"e{number}") for number in range(50)]
     found = tried(events, SHIPPED)
     assert found["events"] == 50

@@ -27,7 +27,7 @@ from containment.domain.policy import Minimum, Needs, Posture, ThresholdRule, Th
 from containment.domain.scope_rules import Rule, Scope
 from containment.domain.signals import fired
 from containment.domain.weigher import Weigher
-from tests.domain.facts_of import SHIPPED, agent, leaked, payments, reports, sample, trainer
+from tests.domain.facts_of import SHIPPED, agent, detection, leaked, payments, reports, sample, trainer
 from tests.domain.test_judgement_properties import MODEST, worlds
 
 decibans = st.floats(0, 60).map(lambda value: round(value, 2))
@@ -173,6 +173,6 @@ def test_dormancy_is_counted_in_whole_days_as_the_posture_counts_it():
 
 def test_a_gist_names_no_secret_and_nothing_that_changes_from_event_to_event():
     facts = sample()
-    later = replace(facts, now=facts.now + timedelta(seconds=1), detection=replace(facts.detection, id="another"))
+    later = replace(facts, now=facts.now + timedelta(seconds=1), detection=detection(id="another"))
     assert gist_of(later, SHIPPED) == gist_of(facts, SHIPPED)
     assert SOURCE_CLAIM not in gist_of(facts, SHIPPED)

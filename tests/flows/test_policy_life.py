@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -36,14 +36,14 @@ def house():
     make.house()
 
 
-def drafted(*change: str, by: str = "enzo") -> RiskPolicyVersion:
+def drafted(was: str, becomes: str, by: str = "enzo") -> RiskPolicyVersion:
     text = policies.in_force().text
-    assert change[0] in text
-    return policies.draft(text.replace(*change, 1), actor=cast.person(by))
+    assert was in text
+    return policies.draft(text.replace(was, becomes, 1), actor=cast.person(by))
 
 
-def approve(version: RiskPolicyVersion, name: str, **more) -> RiskPolicyVersion:
-    said = {"seen_digest": version.digest, "acknowledged": True} | more
+def approve(version: RiskPolicyVersion, name: str, **more: Any) -> RiskPolicyVersion:
+    said: dict[str, Any] = {"seen_digest": version.digest, "acknowledged": True} | more
     return policy_approvals.approve(version.pk, actor=cast.person(name), **said)
 
 
@@ -54,7 +54,7 @@ def verbs(version: RiskPolicyVersion) -> list[str]:
 def many(role: str) -> str:
     """Somebody who writes policies and approves them."""
     people.add(role, name=role.title(), roles=["engineer", "manager"], actor=SYSTEM)
-    cast.ROLES[role] = (("engineer", "manager"), ())
+    cast.ROLES[role] = (("engineer", "manager"), ())  # type: ignore[assignment]  # two roles, where the cast has one each
     return role
 
 
@@ -190,7 +190,7 @@ def test_the_database_refuses_the_authors_word_and_a_version_with_too_few():
     version = drafted(*TIGHTER)
     base, now = policies.in_force(), clock.now()
     of = {"version": version, "base": base, "digest": version.digest, "at": now}
-    refused_by_the_database(lambda: PolicyApproval.objects.create(**of, person_id=version.author_id))
+    refused_by_the_database(lambda: PolicyApproval.objects.create(**of, person_id=UUID(cast.person("enzo").principal)))
     mara = UUID(cast.person("mara").principal)
 
     def in_force(needed: int) -> None:
@@ -446,5 +446,5 @@ def long_ago(table: str, days: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER rows_are_final")
-        cursor.execute(f"UPDATE {table} SET at = at - %s", [timedelta(days=days)])
+        cursor.execute(f"UPDATE {table} SET at = at - make_interval(days => %s)", [days])
         cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER rows_are_final")

@@ -3,6 +3,7 @@
 import pytest
 
 from containment import policies
+from containment.domain.policy import Mode
 from containment.models import RiskPolicyVersion
 from tests import cast, make
 
@@ -83,7 +84,7 @@ def test_where_there_is_history_an_approval_waits_for_a_backtest(person, connect
 
 def test_what_is_not_green_is_named_point_by_point(person):
     RiskPolicyVersion.objects.all().delete()
-    policies.ship(mode=policies.Mode.OBSERVE)
+    policies.ship(mode=Mode.OBSERVE)
     text = policies.in_force().text.replace("rules: []", "rules: [{kind: human, environment: prod, mode: enforce}]")
     version = person("enzo").post(PATH, {"text": text}).body
     said = person("mara").post(f"{PATH}/{version['id']}/approve", {"digest": version["digest"], "acknowledged": True})
