@@ -14,7 +14,9 @@ def credential_shared(facts: Facts) -> Finding | None:
     workflows = {workflow for _, workflow in users if workflow}
     evidence = {"identities": len(identities), "workflows": sorted(workflows)}
     if len(identities) > 1 or len(workflows) > 1:
-        because = f"{len(identities)} identities and {len(workflows)} workflows use it: {', '.join(sorted(workflows)) or 'unnamed'}."
+        who = f"{len(identities)} identit{'y' if len(identities) == 1 else 'ies'}"
+        where = f"{len(workflows)} workflow{'' if len(workflows) == 1 else 's'}"
+        because = f"{who} in {where} use{'s' if len(identities) == 1 else ''} it: {', '.join(sorted(workflows)) or 'unnamed'}."
         return Finding(code="credential_shared", strength=1.0, because=because, evidence=evidence)
     if len(workflows) == 1:
         return Finding(code="credential_shared", strength=0.0, because=f"Only {next(iter(workflows))} uses it.", evidence=evidence)
