@@ -92,14 +92,14 @@ def test_the_command_plays_them_all_and_fails_where_a_signal_did_not_appear(
 ) -> None:
     shown = {name: SIGNALS[name] for name in ("signal-source-claim", "signal-role-confusion")}
     monkeypatch.setattr(scenario, "SIGNALS", shown)
-    call_command("scenario", "--signals", "--home", str(tmp_path))
+    call_command(scenario.Command(), "--signals", "--home", str(tmp_path))
     assert re.findall(r"^(\w+) +([\d.]+) +([\d.]+)  (\w+) +http://testserver/decisions/", capsys.readouterr().out, flags=re.MULTILINE) == [
         ("source_claim", "0.61", "4.86", "watch"),
         ("role_confusion", "1.00", "14.00", "watch"),
     ]
     monkeypatch.setitem(shown, "signal-source-claim", replace(shown["signal-source-claim"], signal="honeytoken"))
     with pytest.raises(CommandError, match="did not appear: honeytoken"):
-        call_command("scenario", "--signals", "--home", str(tmp_path))
+        call_command(scenario.Command(), "--signals", "--home", str(tmp_path))
 
 
 def test_the_examples_of_the_reference_bring_their_signals_about(access: dict[str, Any]) -> None:
