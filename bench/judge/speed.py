@@ -63,6 +63,7 @@ def busy() -> Facts:
 def measured() -> str:
     facts, policy = busy(), shipped()
     known = replace(judge(facts, policy), digest="")
+    calm = replace(facts, observed=(), detection=None, call=replace(facts.call, tool="mail.send", arguments=()) if facts.call else None)
 
     def without_digest() -> None:
         signals = fired(facts, policy)
@@ -72,8 +73,9 @@ def measured() -> str:
 
     rows = [
         _row("signals, risk and decision", without_digest),
-        _row("the digest over facts and judgement", lambda: digest.digest(digest.sparse({"facts": facts, "judgement": known}))),
+        _row("the digest over facts and judgement", lambda: digest.digest_of_sparse({"facts": facts, "judgement": known})),
         _row("judge(), whole", lambda: judge(facts, policy)),
+        _row("judge() of an ordinary call, on which nothing fires", lambda: judge(calm, policy)),
     ]
     said = f"One event with all {len(known.waterfall.signals)} signals, {ROUNDS} times, time of the processor:"
     return f"{said}\n\n{table(['what', 'least', 'p50', 'p99'], rows)}"

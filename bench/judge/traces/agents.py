@@ -95,8 +95,9 @@ def _attacked(base: Trace, place: int, injection: Json) -> Trace:
 
 def agentdojo_runs(folder: Path) -> Iterator[Trace]:
     """A run under attack counts where its injection succeeded (`security`); harm begins with the first call that does what the injection
-    asks: a tool of the injection task with one of its telling values. Runs of which that cannot be said are left out."""
-    tasks, profiles, _ = _suites(folder)
+    asks: a tool of the injection task with one of its telling values. Runs of which that cannot be said are left out. What the tasks are
+    stands in the same folder, or in that of agentdojo beside it."""
+    tasks, profiles, _ = _suites(folder if any(folder.glob("ground-truth-calls*.jsonl")) else folder.parent / "agentdojo")
     for path in sorted(folder.rglob("*.json")):
         run = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(run, dict) or "user_task_id" not in run or run.get("suite_name") not in tasks or run.get("error"):
