@@ -131,6 +131,9 @@ def _parts(folder: Path, absent: Sequence[str], misses: bool) -> Iterator[str]:
     if undeclared:
         yield "The same, where the session declared its task only and may use every tool of its profile:"
         yield table(HEAD, [tally.row(name, half) for (name, half), tally in undeclared.items()])
+    if (folder / "agentdojo").is_dir():
+        yield "How much rests on what is trusted, agentdojo as a whole:"
+        yield table(HEAD, _by_trust(folder / "agentdojo"))
     yield _in_common(declared)
     if misses and (named := list(_named(folder))):
         yield "\n".join(named)
@@ -154,6 +157,16 @@ def measured(
             tallies.setdefault((name, "apart" if trace.apart else "first"), Tally()).add(asked, outcomes)
             played.append((asked, outcomes))
     return dict(sorted(tallies.items(), key=lambda one: (one[0][0], one[0][1] == "apart"))), played
+
+
+def _by_trust(folder: Path) -> Iterator[list[str]]:
+    for name, trusts in (("no tool trusted", False), ("every reading tool trusted", True)):
+        tally = Tally()
+        for trace in READERS["agentdojo"](folder):
+            approved = [tool | {"trusted": trusts and not tool["writes"]} for tool in trace.profile["tools"]]
+            asked = replace(trace, profile={"tools": approved})
+            tally.add(asked, play(asked))
+        yield tally.row(name, "both")
 
 
 def _in_common(tallies: dict[tuple[str, str], Tally]) -> str:
