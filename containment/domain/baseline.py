@@ -24,8 +24,9 @@ MOST_DAYS = 64  # distinct days that are told apart; the newest stay
 WINDOWS: Mapping[str, int] = {"minute": 60, "hour": 3_600, "day": 86_400}
 DAY = WINDOWS["day"]
 FORGETS_S = 14 * DAY  # after so long a past window counts half
-PEAK_FORGETS_S = 90 * DAY  # the highest window is remembered longer, so that monthly work stays usual
+PEAK_FORGETS_S = 365 * DAY  # the highest windows are remembered longer, so that monthly work stays usual
 DEVIATIONS, ABOVE_PEAK, AT_LEAST_MORE = 3.0, 1.3, 5.0
+GROWN_DAYS = 7  # from so many days on, a window beyond its band teaches no more than the band's edge, and a peak counts once it came twice
 
 
 class Habit(NamedTuple):
@@ -47,7 +48,8 @@ class Use:
 
 @dataclass(slots=True)
 class Window:
-    """A running count, and the band of those that are over: decayed number, sum and squares of the windows in which it was active."""
+    """A running count, and the band of those that are over: decayed number, sum and squares of the windows in which it was active.
+    `peaks`: the two highest of different days, each with its day, the higher first; they fade as well."""
 
     index: int = -1
     count: int = 0
@@ -55,7 +57,7 @@ class Window:
     weight: float = 0.0
     total: float = 0.0
     squares: float = 0.0
-    peak: float = 0.0
+    peaks: list[tuple[float, int]] = field(default_factory=list)
     days: list[int] = field(default_factory=list)
 
 
@@ -173,7 +175,8 @@ def written(baseline: Baseline) -> dict[str, Any]:
         "windows": {
             name: [
                 *(window.index, window.count, window.closed),
-                *(round(value, 6) for value in (window.weight, window.total, window.squares, window.peak)),
+                *(round(value, 6) for value in (window.weight, window.total, window.squares)),
+                [[round(height, 6), day] for height, day in window.peaks],
                 window.days,
             ]
             for name, window in baseline.windows.items()
@@ -212,15 +215,40 @@ def _count(window: Window, length: int, event: Event) -> None:
 
 
 def _close(window: Window, length: int, index: int) -> None:
-    """The running window joins the band, which fades by the time that passed. Windows without activity are no windows."""
-    fades = _faded((index - window.index) * length, FORGETS_S)
+    """The running window joins the band, which fades by the time that passed. Windows without activity are no windows.
+
+    A burst must not make the next one usual: a grown band learns no more from it than its own edge.
+    """
+    passed, day = (index - window.index) * length, window.index * length // DAY
+    learned = min(float(window.count), _upper(window)) if len(window.days) >= GROWN_DAYS else float(window.count)
+    fades = _faded(passed, FORGETS_S)
     window.weight = (window.weight + 1.0) * fades
-    window.total = (window.total + window.count) * fades
-    window.squares = (window.squares + float(window.count) ** 2) * fades
-    window.peak = max(window.peak, float(window.count)) * _faded((index - window.index) * length, PEAK_FORGETS_S)
+    window.total = (window.total + learned) * fades
+    window.squares = (window.squares + learned**2) * fades
+    window.peaks = _peaks(window.peaks, float(window.count), day, fades=_faded(passed, PEAK_FORGETS_S))
     window.closed += 1
-    _add_day(window.days, window.index * length // DAY)
+    _add_day(window.days, day)
     window.index, window.count = index, 0
+
+
+def _peaks(peaks: list[tuple[float, int]], height: float, day: int, *, fades: float) -> list[tuple[float, int]]:
+    highest = {day: height}
+    for other, its_day in peaks:
+        highest[its_day] = max(highest.get(its_day, 0.0), other)
+    return [(height * fades, day) for day, height in sorted(highest.items(), key=lambda one: (-one[1], one[0]))[:2]]
+
+
+def _usual(window: Window) -> float:
+    return window.total / window.weight
+
+
+def _upper(window: Window) -> float:
+    """The upper edge of the band. Work that comes back counts by its peak: a young band takes the highest, a grown one what was reached on
+    two different days."""
+    usual = _usual(window)
+    deviation = math.sqrt(max(0.0, window.squares / window.weight - usual * usual))
+    reached = window.peaks[-1 if len(window.days) >= GROWN_DAYS else 0][0] if window.peaks else 0.0
+    return max(usual + DEVIATIONS * deviation, usual + AT_LEAST_MORE, ABOVE_PEAK * reached)
 
 
 def _rate(name: str, window: Window, event: Event) -> RateFacts | None:
@@ -232,19 +260,16 @@ def _rate(name: str, window: Window, event: Event) -> RateFacts | None:
     band = window
     if index > window.index:
         band = Window(
-            window.index, window.count, window.closed, window.weight, window.total, window.squares, window.peak, list(window.days)
+            window.index, window.count, window.closed, window.weight, window.total, window.squares, window.peaks, list(window.days)
         )
         _close(band, WINDOWS[name], index)
     if band.weight <= 0:
         return None
-    usual = band.total / band.weight
-    deviation = math.sqrt(max(0.0, band.squares / band.weight - usual * usual))
-    upper = max(usual + DEVIATIONS * deviation, usual + AT_LEAST_MORE, ABOVE_PEAK * band.peak)
     return RateFacts(
         window=name,
         count=float(band.count + event.count),
-        usual=round(usual, 2),
-        upper=round(upper, 2),
+        usual=round(_usual(band), 2),
+        upper=round(_upper(band), 2),
         observations=band.closed,
         days=len(band.days),
     )

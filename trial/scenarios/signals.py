@@ -125,7 +125,7 @@ def first_access(holdfast: Holdfast, name: str) -> tuple[list[str], Answer]:
 
 
 def volume(holdfast: Holdfast, name: str) -> tuple[list[str], Answer]:
-    """Of a job of its own each time: a burst that was watched is part of what is usual afterwards."""
+    """Of a job of its own each time, so that yesterday's play is no part of what is usual today."""
     job = identity(f"price-check-{secrets.token_hex(3)}", kind="workload", provider="kubernetes")
     does: dict[str, Any] = {"identity": job, "action": {"name": "data.read", "count": 30}, "resource": table("shop.baskets", "shop")}
     for days in range(DAYS_TOLD, 0, -1):

@@ -37,6 +37,7 @@ def cross_system(facts: Facts) -> Finding | None:
 
 def _joined_by(facts: Facts, one: str, other: str) -> str:
     """The approved workflow at work here that joins the two. Of sessions that nobody vouches for, none counts."""
-    names = [session.workflow for session in facts.suspects if not session.discovered] or list(facts.identity.workflows)
+    vouched = [session.workflow for session in facts.suspects if session.workflow and not session.discovered]
+    names = vouched or facts.identity.workflows
     workflows = [workflow for name in dict.fromkeys(names) if (workflow := facts.workflow(name)) is not None]
     return next((workflow.name for workflow in workflows if any({one, other} <= set(join) for join in workflow.joins)), "")
