@@ -94,7 +94,7 @@ def _usual(row: Baseline, minimum: Minimum) -> Usual:
         newest_at=row.newest_at,
         lacks=_lacking(row.events, days, minimum),
         bands=[
-            Band(name, round(window.total / window.weight, 1), round(window.peak, 1), window.closed)
+            Band(name, round(window.total / window.weight, 1), round(window.peaks[0][0] if window.peaks else 0.0, 1), window.closed)
             for name, window in learned.windows.items()
             if window.weight > 0
         ],

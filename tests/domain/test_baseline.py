@@ -247,10 +247,10 @@ def test_a_burst_shows_its_band_and_grows_with_how_far_it_lies_outside():
 
 def test_a_burst_does_not_make_the_next_one_usual_before_it_came_on_two_days():
     baseline = learned(work(days=20, per_day=30))
-    minute, hundred = work(days=1, per_day=1)[0].occurred_at + DAY, {"count": 100}
+    minute = work(days=1, per_day=1)[0].occurred_at + DAY
 
     def burst(after: timedelta) -> Any:
-        event = replace(work(days=1, per_day=1)[0], occurred_at=minute + after, **hundred)
+        event = replace(work(days=1, per_day=1)[0], occurred_at=minute + after, count=100)
         found = next(rate for rate in said_of(event, baseline).rates if rate.window == "minute")
         usual.learn(baseline, event, None)
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 from uuid import UUID
 
@@ -222,8 +223,9 @@ def test_with_the_broker_down_a_sweeper_works_on_it_beside_its_rounds():
     assert sweeper.aside is None  # a nudged worker has a moment to begin
     time_passes()
     sweeper._backtests()
-    for thread in filter(None, [sweeper.aside]):
-        thread.join(timeout=60)
+    beside: threading.Thread | None = sweeper.aside
+    if beside is not None:
+        beside.join(timeout=60)
     asked.refresh_from_db()
     assert asked.state == "done"
 
