@@ -1,6 +1,7 @@
 """Tightening: what a new policy changes, each change a sentence, marked by whether more is contained by itself (tighter), less, or neither.
 
 Loosening takes one person and tightening two, so that in doubt a change counts as tighter: whoever reads it decides, not this file.
+A change is looser only where no event at all can be contained, or cut harder, because of it; of some members a change either way can be.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from enum import StrEnum
 from itertools import product
 from typing import TypeVar
 
-from containment.domain.facts import Drive, Kind, Reach, Sensitivity
-from containment.domain.policy import Budget, Mode, Ramp, RiskPolicy
+from containment.domain.facts import BusinessClass, Drive, Kind, Reach, Sensitivity
+from containment.domain.policy import Budget, HoldReason, Mode, Ramp, RiskPolicy
 from containment.domain.scope_rules import Rule
 
 Key = TypeVar("Key", bound=str)
@@ -61,12 +62,15 @@ def _environments(old: RiskPolicy | None, new: RiskPolicy, more: Iterable[str] =
 # -- one way to compare for each kind of member --------------------------------------------------------------------------------------------
 
 
-def _by(up: bool, *, tighter_up: bool) -> Way:
-    return Way.TIGHTER if up is tighter_up else Way.LOOSER
+EITHER = None  # more of it may contain more, and less of it as well
 
 
-def _number(path: str, name: str, was: float, now: float, *, up: bool = True, unit: str = "") -> Iterator[Change]:
-    """`up`: more of it is tighter."""
+def _by(up: bool, *, tighter_up: bool | None) -> Way:
+    return Way.TIGHTER if tighter_up is EITHER or up is tighter_up else Way.LOOSER
+
+
+def _number(path: str, name: str, was: float, now: float, *, up: bool | None = True, unit: str = "") -> Iterator[Change]:
+    """`up`: more of it is tighter; EITHER: any change of it."""
     if was != now:
         yield Change(path, _by(now > was, tighter_up=up), f"{name}: from {was:g} to {now:g}{unit}.")
 
@@ -76,15 +80,15 @@ def _numbers(path: str, name: str, was: Mapping[Key, float], now: Mapping[Key, f
         yield from _number(f"{path}.{key}", f"{name} {_words(key)}", was[key], now[key])
 
 
-def _span(path: str, name: str, was: timedelta, now: timedelta, *, up: bool) -> Iterator[Change]:
+def _span(path: str, name: str, was: timedelta, now: timedelta, *, up: bool | None) -> Iterator[Change]:
     yield from _number(path, name, was / timedelta(minutes=1), now / timedelta(minutes=1), up=up, unit=" minutes")
 
 
-def _word(path: str, name: str, was: StrEnum, now: StrEnum, order: Sequence[StrEnum]) -> Iterator[Change]:
-    """A word of a scale; further up is tighter."""
-    if was != now:
-        up = order.index(now) > order.index(was)
-        yield Change(path, _by(up, tighter_up=True), f"{name}: from {_words(was)} to {_words(now)}.")
+def _stands_for(path: str, name: str, was: tuple[StrEnum, float], now: tuple[StrEnum, float], order: Sequence[StrEnum]) -> Iterator[Change]:
+    """A word of a scale and its value in the table. Further up is tighter, and so is whatever is worth more: a table need not rise."""
+    if was[0] != now[0]:
+        up = order.index(now[0]) > order.index(was[0]) or now[1] > was[1]
+        yield Change(path, _by(up, tighter_up=True), f"{name}: from {_words(was[0])} to {_words(now[0])}.")
 
 
 def _words(name: str) -> str:
@@ -139,11 +143,14 @@ def _weights(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
 
 
 def _odds(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
-    yield from _number("odds_at_most", "The odds count up to", old.odds_at_most, new.odds_at_most, unit=" decibans")
+    """They are cut off below as well: a smaller bound lifts what is unlikely, and with it what nothing was found about."""
+    name = "The odds count up to"
+    yield from _number("odds_at_most", name, old.odds_at_most, new.odds_at_most, up=EITHER, unit=" decibans, above and below")
 
 
 def _thinning(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
-    yield from _number("thinning", "Thinning of what rests on a baseline", old.thinning, new.thinning, up=False)
+    """It is also how many events a baseline of one role needs before it is asked instead of the identity's own, which is longer."""
+    yield from _number("thinning", "Thinning of what rests on a baseline", old.thinning, new.thinning, up=EITHER)
 
 
 def _minimum(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
@@ -166,19 +173,18 @@ def _severities(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
 
 
 def _trust(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
-    yield from _number("trust.bound", "Trust in a source with a token of its own", old.trust.bound, new.trust.bound)
-    yield from _number("trust.unbound", "Trust in any other source", old.trust.unbound, new.trust.unbound)
+    """More trust makes a claim heavier. Less lets our own finding count in its place, which may be conclusive or well founded."""
+    yield from _number("trust.bound", "Trust in a source with a token of its own", old.trust.bound, new.trust.bound, up=EITHER)
+    yield from _number("trust.unbound", "Trust in any other source", old.trust.unbound, new.trust.unbound, up=EITHER)
     for name in sorted(old.trust.sources.keys() | new.trust.sources.keys()):
         was, now = old.trust.sources.get(name), new.trust.sources.get(name)
         if was == now:
             continue
-        pairs = [
-            (default_was if was is None else was, default_now if now is None else now)
-            for default_was, default_now in ((old.trust.bound, new.trust.bound), (old.trust.unbound, new.trust.unbound))
-        ]
-        way = Way.TIGHTER if any(b > a for a, b in pairs) else Way.LOOSER if any(b < a for a, b in pairs) else Way.NEUTRAL
+        before, after = ((trust.sources.get(name, trust.bound), trust.sources.get(name, trust.unbound)) for trust in (old.trust, new.trust))
         said = ["the usual" if one is None else f"{one:g}" for one in (was, now)]
-        yield Change(f"trust.sources.{name}", way, f"Trust in {name}: from {said[0]} to {said[1]}.")
+        yield Change(
+            f"trust.sources.{name}", Way.NEUTRAL if before == after else Way.TIGHTER, f"Trust in {name}: from {said[0]} to {said[1]}."
+        )
 
 
 def _consequences(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
@@ -196,7 +202,8 @@ def _sensitivities(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
 
 def _unknown_sensitivity(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
     name = "A resource that nobody classified counts as"
-    yield from _word("unknown_sensitivity", name, old.unknown_sensitivity, new.unknown_sensitivity, list(Sensitivity))
+    was, now = ((one.unknown_sensitivity, one.sensitivities[one.unknown_sensitivity]) for one in (old, new))
+    yield from _stands_for("unknown_sensitivity", name, was, now, list(Sensitivity))
 
 
 def _reach(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
@@ -204,7 +211,8 @@ def _reach(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
 
 
 def _unknown_reach(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
-    yield from _word("unknown_reach", "An identity of unknown reach counts as", old.unknown_reach, new.unknown_reach, list(Reach))
+    was, now = ((one.unknown_reach, one.reach[one.unknown_reach]) for one in (old, new))
+    yield from _stands_for("unknown_reach", "An identity of unknown reach counts as", was, now, list(Reach))
 
 
 def _thresholds(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
@@ -228,12 +236,13 @@ def _thresholds(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
 
 
 def _conclusive(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
+    """What is conclusive against a credential alone keeps the cut to that credential; without it the rest of the plan may run."""
     for code in sorted(old.conclusive.keys() | new.conclusive.keys()):
         was, now, path = old.conclusive.get(code), new.conclusive.get(code), f"conclusive.{code}"
         if was is None and now is not None:
             yield Change(path, Way.TIGHTER, f"{_capital(_words(code))} is conclusive now, whatever the risk ({_words(now)}).")
         elif was is not None and now is None:
-            yield Change(path, Way.LOOSER, f"{_capital(_words(code))} is conclusive no longer.")
+            yield Change(path, Way.TIGHTER, f"{_capital(_words(code))} is conclusive no longer, and may cut more than it did.")
         elif was is not None and now is not None and was != now:
             yield Change(path, Way.TIGHTER, f"{_capital(_words(code))} is conclusive on other evidence: {_words(now)}, not {_words(was)}.")
 
@@ -260,15 +269,21 @@ def _budget(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
                 )
 
 
+# Whoever depends on what would be cut is held, and the interim stage runs all that time. Of any other reason nothing runs but evidence.
+WITH_INTERIM = frozenset({*(HoldReason(one.value) for one in BusinessClass), HoldReason.SHARED_CREDENTIAL})
+
+
 def _patience(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
     for reason in old.patience:
         name = f"Patience of a hold because of {_words(reason)}"
-        yield from _span(f"patience_minutes.{reason}", name, old.patience[reason], new.patience[reason], up=False)
+        yield from _span(
+            f"patience_minutes.{reason}", name, old.patience[reason], new.patience[reason], up=EITHER if reason in WITH_INTERIM else False
+        )
 
 
 def _exposed_patience(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
     name = "Patience where a credential is exposed"
-    yield from _span("exposed_patience_minutes", name, old.exposed_patience, new.exposed_patience, up=False)
+    yield from _span("exposed_patience_minutes", name, old.exposed_patience, new.exposed_patience, up=EITHER)
 
 
 def _scope(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:

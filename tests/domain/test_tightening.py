@@ -28,7 +28,7 @@ from containment.domain.policy import (
 from containment.domain.tightening import ELSEWHERE, MEMBERS, Way, changes, people_needed, turned_on
 from tests.domain.facts_of import SHIPPED
 
-MINUTE = timedelta(minutes=1)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 OBSERVING = SHIPPED.in_mode(Mode.OBSERVE)
 RULES = "\nscope:\n  rules:\n    - {name: reads, may: read}\n    - {name: shut, may_not: '*'}\n"
 SCOPED = parse(shipped_text() + RULES)
@@ -79,13 +79,18 @@ TIGHTER: dict[str, tuple[RiskPolicy, RiskPolicy]] = {
     "budget": (replace(SHIPPED, budget=None), SHIPPED),
     "a larger budget": (SHIPPED, replace(SHIPPED, budget=Budget(60, 201, 0.25, 50))),
     "patience": (SHIPPED, replace(SHIPPED, patience={**SHIPPED.patience, HoldReason.THIN: 29 * MINUTE})),
+    "patience of an interim stage": (SHIPPED, replace(SHIPPED, patience={**SHIPPED.patience, HoldReason.PAYMENT: 7 * DAY})),
     "exposed_patience": (SHIPPED, replace(SHIPPED, exposed_patience=4 * MINUTE)),
     "scope": (SHIPPED, scoped("\nscope: {rules: [{may_not: write}]}\n")),
     "scope, less allowed": (scoped("\nscope: {rules: [{may: write}]}\n"), SHIPPED),
     "ramp": (SHIPPED, replace(SHIPPED, ramp=Ramp(backtest_days=7))),
     "ramp, older is good enough": (SHIPPED, replace(SHIPPED, ramp=Ramp(protected_days=180))),
 }  # fmt: skip
-TWO_WAYS = {"other evidence", "trust between"}  # where nobody can tell, either way counts as tighter
+# where either way can contain more, or nobody can tell, either way counts as tighter
+TWO_WAYS = {
+    *("other evidence", "conclusive", "odds_at_most", "thinning", "trust", "trust in one", "trust between", "exposed_patience"),
+    "patience of an interim stage",
+}
 
 
 @pytest.mark.parametrize("member", TIGHTER)
@@ -93,6 +98,12 @@ def test_more_automatic_containment_is_tighter_and_takes_two(member):
     old, new = TIGHTER[member]
     assert ways(old, new) == {Way.TIGHTER}, changes(old, new)
     assert people_needed(changes(old, new)) == 2
+
+
+@pytest.mark.parametrize("member", sorted(TWO_WAYS))
+def test_where_less_of_it_may_contain_more_as_well_either_way_is_tighter(member):
+    new, old = TIGHTER[member]
+    assert ways(old, new) == {Way.TIGHTER}, changes(old, new)
 
 
 @pytest.mark.parametrize("member", sorted(TIGHTER.keys() - TWO_WAYS))
@@ -178,9 +189,9 @@ numbers = st.floats(0, 60).map(lambda one: round(one, 2))
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # how fast it is says nothing
-@given(st.dictionaries(st.sampled_from(sorted(SHIPPED.weights)), numbers, min_size=1), st.floats(1, 60))
-def test_what_is_tighter_one_way_is_looser_the_other(weights, odds):
-    new = replace(SHIPPED, weights={**SHIPPED.weights, **weights}, odds_at_most=odds)
+@given(st.dictionaries(st.sampled_from(sorted(SHIPPED.weights)), numbers, min_size=1), st.integers(0, 400))
+def test_of_weights_and_minima_what_is_tighter_one_way_is_looser_the_other(weights, events):
+    new = replace(SHIPPED, weights={**SHIPPED.weights, **weights}, minimum=Minimum(events, 7))
     mirror = {Way.TIGHTER: Way.LOOSER, Way.LOOSER: Way.TIGHTER, Way.NEUTRAL: Way.NEUTRAL}
     assert [mirror[change.way] for change in changes(SHIPPED, new)] == [change.way for change in changes(new, SHIPPED)]
 
@@ -188,5 +199,13 @@ def test_what_is_tighter_one_way_is_looser_the_other(weights, odds):
 def test_trust_is_compared_as_it_counts():
     named = replace(SHIPPED, trust=Trust(0.9, 0.5, {"siem": 0.9}))
     lower = replace(SHIPPED, trust=Trust(0.9, 0.5, {"siem": 0.4}))
-    assert ways(named, lower) == {Way.LOOSER}
-    assert ways(SHIPPED, lower) == {Way.LOOSER}
+    assert ways(named, lower) == {Way.TIGHTER}
+    assert ways(SHIPPED, named) == {Way.TIGHTER}
+    flat = replace(SHIPPED, trust=Trust(0.9, 0.9, {}))
+    assert ways(flat, replace(flat, trust=Trust(0.9, 0.9, {"siem": 0.9}))) == {Way.NEUTRAL}
+
+
+def test_what_nobody_classified_is_compared_by_what_it_is_worth():
+    falling = replace(SHIPPED, sensitivities={**SHIPPED.sensitivities, Sensitivity.LOW: 0.9}, reach={**SHIPPED.reach, Reach.TEAM: 0.9})
+    assert ways(falling, replace(falling, unknown_sensitivity=Sensitivity.LOW)) == {Way.TIGHTER}
+    assert ways(falling, replace(falling, unknown_reach=Reach.TEAM)) == {Way.TIGHTER}
