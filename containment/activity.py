@@ -311,21 +311,39 @@ def _row(entry: _Entry, source: Source, now: datetime) -> dict[str, Any]:
 def _learned(entries: Sequence[_Entry], book: Book, world: _World, actor: Actor) -> int:
     """One event after the other, by when they happened. Says how many detections were made of them."""
     suspects = _under_suspicion({entry.identity.pk for entry in entries})
-    told: set[tuple[UUID, UUID | None, frozenset[str]]] = set()
+    teaches = world.source.teaches and not world.admitted.observed_because
+    told: dict[tuple[UUID, UUID | None], _Reported] = {}
+    raised = 0
     for entry in sorted(entries, key=lambda one: one.doing.event.occurred_at):
         noticed = book.notice(entry.doing)
         if entry.doing.event.tool and entry.session is not None and entry.session.discovered_at is None:
-            entry.called = session_use.note(entry.session, entry.doing.event, now=world.now)
-        codes = _suspicious(world.facts_of(entry, noticed), world.policy)
-        entry.taken.learned = not codes and entry.identity.pk not in suspects
-        if codes:
+            entry.called = session_use.hear(entry.session, entry.doing.event, source=world.source, actor=actor, now=world.now)
+        suspicion = _suspicious(world.facts_of(entry, noticed), world.policy)
+        if suspicion is not None:
             suspects.add(entry.identity.pk)
-            what = (entry.identity.pk, entry.doing.session, codes)
-            if what not in told:  # the same once more in one batch is the same observation
-                told.add(what)
-                entry.taken.detection = _report(entry, noticed, codes, actor, world)
-        book.take(entry.doing, learn=entry.taken.learned)
-    return len(told)
+            if told.setdefault((entry.identity.pk, entry.doing.session), _Reported()).is_news(entry.doing.event, suspicion):
+                entry.taken.detection = _report(entry, noticed, suspicion.codes, actor, world)
+                raised += 1
+        entry.taken.learned = teaches and not entry.ahead and entry.identity.pk not in suspects
+        if not entry.ahead:
+            book.take(entry.doing, learn=entry.taken.learned)
+    return raised
+
+
+@dataclass(slots=True)
+class _Reported:
+    """What was reported of one session in this part. The same once more is the same observation; what is worse is always news."""
+
+    things: set[tuple[frozenset[str], str, str, str]] = field(default_factory=set)
+    worst: tuple[int, int] = (0, 0)
+
+    def is_news(self, event: Event, suspicion: _Suspicion) -> bool:
+        thing = (suspicion.codes, event.action, event.resource_kind, event.resource)
+        news = suspicion.harshness > self.worst or (thing not in self.things and len(self.things) < MOST_TOLD)
+        if news:
+            self.things.add(thing)
+            self.worst = max(self.worst, suspicion.harshness)
+        return news
 
 
 def _under_suspicion(identities: set[UUID]) -> set[UUID]:

@@ -135,7 +135,7 @@ def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, sourc
         action_count=reading.action_count,
         context=masking.in_message(dict(reading.context)),
         workload=dict(reading.workload),
-        called=_called(reading, session, now),
+        called=_called(reading, session, source, actor, now),
         claimed_kind=reading.identity_kind if reading.identity_kind != identity.kind else "",
         posted_by=actor.principal,
         observed_because=admitted.observed_because,
@@ -274,11 +274,11 @@ def resource_for(reading: Reading, now: datetime) -> Resource | None:
     return resource
 
 
-def _called(reading: Reading, session: Session | None, now: datetime) -> dict[str, Any]:
+def _called(reading: Reading, session: Session | None, source: Source, actor: Actor, now: datetime) -> dict[str, Any]:
     """The tool call that it tells of, beside the intent of its session. A session that nobody vouches for has none."""
     if not reading.tool or session is None or session.discovered_at is not None:
         return {}
-    return session_use.kept(session_use.note(session, event_of(reading, session), now=now))
+    return session_use.kept(session_use.hear(session, event_of(reading, session), source=source, actor=actor, now=now))
 
 
 def event_of(reading: Reading, session: Session | None) -> Event:

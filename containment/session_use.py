@@ -1,8 +1,8 @@
 """What a session used: its budgets counted exactly, and where it has seen which values, so that every call can be compared with its intent.
 
 The guard asks `facts(lock=True)` before a call, charges what it lets pass, and learns the result afterwards; a detection or a feed tells of
-a call that happened, and `note` does all three. Values are kept as fingerprints under a key of the session alone, and go when it ends.
-The row of SessionUse is locked after Identity, Budget and Case, and before Run.
+a call that happened, and `hear` does all three where its teller may, else it only compares. Values are kept as fingerprints under a key of
+the session alone, and go when it ends. The row of SessionUse is locked after Identity, Budget and Case, and before Run.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ from containment.domain import intent, values
 from containment.domain.event import Event
 from containment.domain.facts import CallFacts, IntentFacts
 from containment.domain.intent import Seen
-from containment.models import Session, SessionMark, SessionUse, WorkDocument
+from containment.models import Session, SessionMark, SessionUse, Source, WorkDocument
+from core.actor import Actor
 from core.digest import plain
 
 PERIODS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1), "session": None}
 COUNTED = ("calls", "writes", "bytes", "money")
 MOST_MARKS_OF_A_TEXT = 2_000
 MOST_MARKS = 20_000
+BELIEVED = 0.5  # a source that is trusted less teaches no session anything, whoever owns its token
 KEPT_AFTER_LAST_SIGN = timedelta(days=1)
 TIDIED_AT_ONCE = 50
 
@@ -116,6 +118,19 @@ def learn(session: Session, event: Event) -> None:
     for text in event.returned:
         _remember(session, use, values.marks_in(text), standing)
     _save(use)
+
+
+def may_teach(session: Session, source: Source, actor: Actor) -> bool:
+    """Whose word counts for what a session did and what its tools returned: the party's that registered it, and a feed's that is set up to
+    tell what identities do. Anybody else could make a value trusted, or use up what the session may."""
+    if getattr(source, "teaches", False):
+        return True
+    return bool(actor.principal) and session.registered_by == actor.principal and source.trust >= BELIEVED
+
+
+def hear(session: Session, event: Event, *, source: Source, actor: Actor, now: datetime) -> Told:
+    """A call that somebody tells of. What a stranger says is compared with the intent, and neither counted nor remembered."""
+    return note(session, event, now=now) if may_teach(session, source, actor) else facts(session, event, now=now)
 
 
 def note(session: Session, event: Event, *, now: datetime) -> Told:

@@ -232,6 +232,44 @@ def test_a_call_in_an_activity_feed_is_judged_beside_its_intent(agent):
     assert "intent_resource" in {signal["code"] for signal in decision.signals}
 
 
+def told_by_another(actor, number: str, **action: Any):
+    """A call in the agent's session, as one integration or another posts it: in a detection and in a feed."""
+    from audit import clock
+    from containment import activity
+    from containment.activity import Told
+    from sources import activity as source
+
+    who = {"kind": "ai_agent", "provider": "holdfast", "subject": "invoice-agent"}
+    said = {"identity": who, "session": {"id": "inv-1"}, "action": {"name": "data.read"} | action}
+    make.detected(actor=actor, **said | {"external_id": number, "claims": [], "resource": None, "credential": None})
+    message = said | {"id": number, "occurred_at": clock.now().isoformat()}
+    activity.take([Told(source.read(message), message)], actor=actor)
+
+
+@pytest.mark.parametrize("stranger", ["another owner", "not trusted"])
+def test_a_source_that_did_not_register_the_session_neither_makes_a_value_trusted_nor_uses_up_its_budgets(agent, stranger):
+    from dataclasses import replace
+
+    from containment.models import SessionUse, Source
+
+    profile()
+    session = registered(agent)
+    Source.objects.get_or_create(name="rumours", defaults={"trust": 0.0 if stranger == "not trusted" else 0.9})
+    actor = replace(cast.detector("rumours"), **{"principal": cast.person("mara").principal} if stranger == "another owner" else {})
+    told_by_another(actor, "f-1", tool="ledger.read", returned=[f"Northwind has a new account: {STRANGER}"])
+    told_by_another(actor, "f-2", tool="payments.book", arguments={"recipient": NORTHWIND, "amount": 1999})
+    assert SessionUse.objects.get(session=session).windows == {}
+    argument = note(session, call("payments.book", recipient=STRANGER)).call.arguments[0]
+    assert (argument.in_trusted, argument.in_named, argument.in_untrusted) == (False, False, False)
+
+
+def test_who_registered_the_session_tells_what_its_tools_returned(agent):
+    profile()
+    session = registered(agent)
+    told_by_another(cast.detector(), "t-1", tool="ledger.read", arguments={"number": "77"}, returned=[f"Northwind: {STRANGER}"])
+    assert note(session, call("payments.book", recipient=STRANGER)).call.arguments[0].in_trusted is True
+
+
 def test_a_stored_decision_with_a_call_replays_to_the_same_digest(agent):
     from containment import policies
     from containment.domain.judge import judge
