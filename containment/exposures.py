@@ -7,13 +7,15 @@ exceptions and shared credentials behave as they always do, and a report of a th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError
+from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db.models import QuerySet
 
 from audit import clock, nudges
 from audit.record import attempt, record, story
@@ -26,7 +28,10 @@ from containment.refusals import NotExposed, OutOfSource
 from core import masking
 from core.actor import SYSTEM, Actor
 from core.digest import digest
+from core.refs import Ref
 from core.refusals import BadInput, Fault, Missing
+
+log = logging.getLogger(__name__)
 
 PASS_ON = "containment.pass_on"  # noqa: S105 - the name of a task
 AT_A_TIME = 10  # credentials that share a transaction
@@ -34,6 +39,7 @@ MOST_OF_A_STORE = 10_000
 MOST_PER_SUBJECT = 100
 PASS_ON_WITHIN = timedelta(seconds=2)
 RETRY_AFTER = timedelta(seconds=15)
+MOST_STRIKES = 3  # so often one credential may fail before the others no longer wait for it
 LONGEST_REASON = 2000
 
 
@@ -281,33 +287,88 @@ def _is_id(text: str) -> bool:
 
 def pass_on(exposure_id: UUID) -> None:
     """Until every credential of it is marked and its users reported. Any number of workers may do this at once; one that dies of it leaves
-    it due for later."""
+    it due for later. A credential that fails is tried again later, after those behind it; after MOST_STRIKES it is set aside.
+
+    Each credential counts against the rate of its source, as a message does: a few at a time, before they are passed on and in a
+    transaction of their own. What goes over the rate is only observed.
+    """
     Exposure.objects.filter(pk=exposure_id, state="passing_on").update(next_at=clock.now() + RETRY_AFTER)
-    while _some(exposure_id):
+    failed: set[UUID] = set()
+    while _some(exposure_id, _admitted(exposure_id, failed), failed):
         pass
 
 
+def _admitted(exposure_id: UUID, failed: Collection[UUID]) -> str:
+    """Count the few that come next. Says why they are only observed; empty where they may act."""
+    count = len(_waiting(exposure_id, failed).values_list("pk", flat=True)[:AT_A_TIME])
+    if not count:
+        return ""
+    exposure = Exposure.objects.select_related("source").get(pk=exposure_id)
+    return limits.admit(exposure.source, count)
+
+
+def _waiting(exposure_id: UUID, failed: Collection[UUID]) -> QuerySet[ExposureMember]:
+    return ExposureMember.objects.filter(exposure_id=exposure_id, state="waiting").exclude(pk__in=failed).order_by("place", "id")
+
+
 @story
-def _some(exposure_id: UUID) -> bool:
-    """A few of them. False when none is left here: the rest is done, or another worker has it."""
-    waiting = ExposureMember.objects.select_for_update(skip_locked=True, of=("self",)).filter(exposure_id=exposure_id, state="waiting")
-    members = list(waiting.select_related("exposure__source", "credential").order_by("place", "id")[:AT_A_TIME])
+def _some(exposure_id: UUID, observed: str, failed: set[UUID]) -> bool:
+    """A few of them; those that fail are put into `failed`. False when none is left here: the rest is done, failed, or another worker
+    has it."""
+    waiting = _waiting(exposure_id, failed).select_for_update(skip_locked=True, of=("self",))
+    members = list(waiting.select_related("exposure__source", "credential")[:AT_A_TIME])
     if not members:
         _finish(exposure_id)
         return False
+    credentials = _locked(members)
     for member in members:
-        _report_users(member, _mark(member))
-        member.state = "passed_on"
-        member.save(update_fields=["state", "said"])
+        try:
+            with attempt():
+                _pass_on_one(member, credentials[member.credential_id], observed)
+        except (OperationalError, InterfaceError):
+            raise  # the database is away, or asks for all of it again
+        except Exception as trouble:
+            log.exception("one credential of a leak could not be passed on; the others go on")
+            _strike(member, trouble)
+            failed.add(member.pk)
     Exposure.objects.filter(pk=exposure_id).update(next_at=clock.now() + RETRY_AFTER)
     return True
 
 
-def _mark(member: ExposureMember) -> Credential:
-    """Since the first time it was found. A secret that was compared stays compared."""
+def _locked(members: Iterable[ExposureMember]) -> dict[UUID | None, Credential]:
+    """All at once and in the order of their ids: another report may name the same ones the other way round."""
+    wanted = [member.credential_id for member in members]
+    rows = Credential.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=wanted).order_by("pk")
+    return {one.pk: one for one in rows}
+
+
+def _pass_on_one(member: ExposureMember, credential: Credential, observed: str) -> None:
+    _mark(member, credential)
+    _report_users(member, credential, observed)
+    member.state = "passed_on"
+    member.save(update_fields=["state", "said"])
+
+
+def _strike(member: ExposureMember, trouble: Exception) -> None:
+    member.strikes += 1
+    member.state, member.said = "waiting", ""
+    if member.strikes >= MOST_STRIKES:
+        member.state = "set_aside"
+        member.said = f"Set aside after {MOST_STRIKES} attempts, so a person has to see to it ({type(trouble).__name__})."
+        record(
+            "exposure.set_aside",
+            member.exposure.ref,
+            actor=SYSTEM,
+            about=[Ref.to("credential", str(member.credential_id))],
+            credential=member.named,
+            because=f"it failed {MOST_STRIKES} times, last with {type(trouble).__name__}",
+        )
+    member.save(update_fields=["state", "said", "strikes"])
+
+
+def _mark(member: ExposureMember, credential: Credential) -> None:
+    """Since the first time it was found. A secret that was compared stays compared. The caller holds the credential's lock."""
     exposure = member.exposure
-    assert member.credential_id is not None  # noqa: S101 - a constraint says so
-    credential = Credential.objects.select_for_update(no_key=True, of=("self",)).get(pk=member.credential_id)
     fresh = credential.exposed_at is None or (credential.rotated_at is not None and credential.rotated_at > credential.exposed_at)
     if fresh or credential.exposed_at is None:
         credential.exposed_at, credential.exposure_verified, credential.exposed_where = exposure.found_at, member.verified, exposure.where
@@ -325,17 +386,16 @@ def _mark(member: ExposureMember) -> Credential:
         where=exposure.where,
         checked="its fingerprint was compared" if member.verified else "nobody compared its fingerprint",
     )
-    return credential
 
 
-def _report_users(member: ExposureMember, credential: Credential) -> None:
+def _report_users(member: ExposureMember, credential: Credential, observed: str) -> None:
     """One detection for everybody who uses the credential, in the name of the source that reported the leak."""
     users = _users(credential)
     told = 0
     for identity in users:
         if member.exposure.source.kinds and identity.kind not in member.exposure.source.kinds:
             continue
-        detection = intake.report_exposed(member.exposure, credential, identity, verified=member.verified)
+        detection = intake.report_exposed(member.exposure, credential, identity, verified=member.verified, observed=observed)
         member.detections.add(detection)
         nudges.wake_worker(DECIDE, detection.pk)
         told += 1
@@ -358,7 +418,8 @@ def _finish(exposure_id: UUID) -> None:
     exposure.save(update_fields=["state", "next_at"])
     known = exposure.members.filter(state="passed_on").count()
     unknown = exposure.members.filter(state="unknown").count()
-    record("exposure.passed_on", exposure.ref, actor=SYSTEM, known=known, unknown=unknown)
+    set_aside = exposure.members.filter(state="set_aside").count()
+    record("exposure.passed_on", exposure.ref, actor=SYSTEM, known=known, unknown=unknown, set_aside=set_aside)
 
 
 def due(most: int) -> list[UUID]:

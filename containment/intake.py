@@ -6,16 +6,19 @@ defaults of its kind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError
+from django.db.models import Q
 
 from audit import clock
 from audit.record import attempt, record, story
-from containment import fingerprints, limits, session_use
+from containment import fingerprints, inventory, limits, session_use
 from containment.domain.event import Event
 from containment.models import (
     Credential,
@@ -110,9 +113,80 @@ def find_identity(provider: str, subject: str) -> Identity | None:
     return identity
 
 
+def ready(readings: Iterable[Reading], actor: Actor) -> None:
+    """What several messages are about is discovered and locked in an order that does not depend on theirs, so that two senders never wait
+    for each other in a circle. What the token may not say is left to receive(). Inside a story."""
+    now = clock.now()
+    spoken = [reading for reading in readings if _may_say(reading, actor)]
+    identities_for(spoken, now)
+    resources_for(spoken, now)
+
+
+def _may_say(reading: Reading, actor: Actor) -> bool:
+    try:
+        source_of(reading, actor)
+    except OutOfSource:
+        return False
+    return True
+
+
+def identities_for(readings: Iterable[Reading], now: datetime) -> dict[tuple[str, str], Identity]:
+    """Discovered in the order of their names, then locked in the order of their ids."""
+    first = {(reading.identity_provider, reading.identity_subject): reading for reading in reversed(list(readings))}
+    wanted = [{"p": provider, "s": subject} for provider, subject in sorted(first)]
+    known = Identity.objects.raw(
+        "SELECT i.* FROM identity i JOIN jsonb_to_recordset(%s::jsonb) AS w(p text, s text) ON i.provider = w.p AND i.subject = w.s"
+        " WHERE i.merged_into_id IS NULL",
+        [json.dumps(wanted)],
+    )
+    found = {(identity.provider, identity.subject): identity for identity in known} if first else {}
+    for name in sorted(first.keys() - found.keys()):
+        found[name] = identity_for(first[name], now)
+    locked = inventory.lock_all({identity.pk for identity in found.values()})
+    return {name: locked[identity.pk] for name, identity in found.items()}
+
+
+def sessions_for(wanted: Mapping[tuple[UUID, str], tuple[Identity, Reading]], now: datetime) -> dict[tuple[UUID, str], Session | None]:
+    """Of identities that are locked, by identity and the name that messages give the session."""
+    rows = Session.objects.filter(identity__in={key for key, _ in wanted}, external_id__in={name for _, name in wanted})
+    found: dict[tuple[UUID, str], Session | None] = {
+        (row.identity_id, row.external_id): row for row in rows if (row.identity_id, row.external_id) in wanted
+    }
+    Session.objects.filter(pk__in=[row.pk for row in found.values() if row is not None]).update(last_seen_at=now)
+    for key in sorted(wanted.keys() - found.keys()):
+        identity, reading = wanted[key]
+        found[key] = session_for(reading, identity, None, now)
+    return found
+
+
+def resources_for(readings: Iterable[Reading], now: datetime) -> dict[tuple[str, str], Resource]:
+    first = {(reading.resource_kind, reading.resource_id): reading for reading in reversed(list(readings)) if reading.resource_id}
+    wanted = Q()
+    for kind in {kind for kind, _ in first}:
+        wanted |= Q(kind=kind, key__in=[key for its, key in first if its == kind])
+    found = {(row.kind, row.key): row for row in Resource.objects.filter(wanted)} if first else {}
+    if missing := [reading for name, reading in sorted(first.items(), key=lambda one: one[0]) if name not in found]:
+        made = [
+            Resource(
+                kind=reading.resource_kind,
+                key=reading.resource_id,
+                system=reading.resource_system,
+                environment=str(reading.context.get("environment") or ""),
+                discovered_at=now,
+            )
+            for reading in missing
+        ]
+        Resource.objects.bulk_create(made, ignore_conflicts=True)
+        found = {(row.kind, row.key): row for row in Resource.objects.filter(wanted)}
+    for name in sorted(first):
+        if first[name].resource_system and not found[name].system:
+            found[name] = resource_for(first[name], now) or found[name]
+    return found
+
+
 def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, source: Source, admitted: Admitted, actor: Actor) -> Detection:
     now = clock.now()
-    identity = identity_for(reading, now)
+    identity = inventory.lock(identity_for(reading, now).pk)  # before its sessions: whoever decides locks in this order too
     may_speak_about(source, identity.kind)  # of a known identity the inventory's word counts, not the message's
     credential = _credential(reading, identity, now)
     session = session_for(reading, identity, credential, now)
@@ -160,8 +234,9 @@ def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, sourc
     return detection
 
 
-def report_exposed(exposure: Exposure, credential: Credential, identity: Identity, *, verified: bool) -> Detection:
-    """A detection about somebody who uses a leaked credential: nothing was done with it yet, so it has no action. Inside a story."""
+def report_exposed(exposure: Exposure, credential: Credential, identity: Identity, *, verified: bool, observed: str = "") -> Detection:
+    """A detection about somebody who uses a leaked credential: nothing was done with it yet, so it has no action. Inside a story.
+    `observed`: why its source is only observed by now."""
     now = clock.now()
     detection = Detection.objects.create(
         source=exposure.source,
@@ -176,7 +251,7 @@ def report_exposed(exposure: Exposure, credential: Credential, identity: Identit
         action="",
         context={"exposure": str(exposure.pk), "where": exposure.where},
         posted_by=exposure.posted_by,
-        observed_because=exposure.observed_because,
+        observed_because=exposure.observed_because or observed,
         occurred_at=exposure.found_at,
         received_at=now,
         next_at=now + DECIDE_WITHIN,

@@ -18,6 +18,7 @@ from playbooks.domain.plan import cuts, narrowed
 # How a credential stands, worst first: of several users, the one who needs most attention decides.
 BUCKETS = {
     "needs_person": "a person has to see to it",
+    "set_aside": "set aside; a person has to see to it",
     "held": "waits for an answer",
     "cutting": "being cut",
     "waiting": "not decided yet",
@@ -94,7 +95,7 @@ def _with_credentials(rows: Any) -> list[ExposureMember]:
 
 def _status(member: Member) -> str:
     state = member.row.state
-    if state in ("unknown", "twice"):
+    if state in ("unknown", "twice", "set_aside"):
         return state
     if state == "waiting" or len(member.decisions) < len(member.detections):
         return min(["waiting", *map(_of_decision, member.decisions)], key=_IN_ORDER.index)

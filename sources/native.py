@@ -27,6 +27,7 @@ _PARTS: dict[str, tuple[set[str], set[str]]] = {  # member -> (needed, optional)
     "action": ({"name"}, {"count", "tool", "arguments", "writes", "bytes", "money", "returned"}),
     "resource": ({"kind", "id"}, {"system"}),
 }
+RESERVED = ("exposure:", "activity:")  # ids of detections that we make ourselves, in the name of the source
 MOST_ARGUMENTS, MOST_TEXTS, MOST_MOVED = 100, 100, 10**15
 _WORKLOAD = {"attestation", "image", "issuer", "subject", "audience", "network", "environment"}
 
@@ -65,7 +66,7 @@ class Reader:
         identity, session, credential, action, resource = (parts[name] for name in _PARTS)
         name, count, kind = self.action(action), self.count(action), self.kind(identity)
         made: dict[str, Any] = {
-            "external_id": self.text(raw, "external_id", "external_id", 200),
+            "external_id": self._external_id(raw),
             "title": self.text(raw, "title", "title", 300),
             "severity": self._choice(raw, "severity", SEVERITIES),
             "confidence": self._share(raw, "confidence"),
@@ -90,6 +91,12 @@ class Reader:
             "context": self.context(raw),
         }
         return None if self.faults else Reading(**made)
+
+    def _external_id(self, raw: Mapping[str, Any]) -> str:
+        external_id = self.text(raw, "external_id", "external_id", 200)
+        if external_id.startswith(RESERVED):
+            self.fault("external_id", "reserved", f"It may not begin with {' or '.join(RESERVED)}: those are ours.")
+        return external_id
 
     def action(self, action: Mapping[str, Any]) -> str:
         name = self.text(action, "name", "action.name", 100) if "name" in action else ""

@@ -11,6 +11,7 @@ from containment.models import Decision, Exposure, ExposureMember
 
 TONES = {
     "needs_person": "hot",
+    "set_aside": "hot",
     "held": "warn",
     "cutting": "accent",
     "waiting": "warn",

@@ -14,6 +14,7 @@ from containment.models.ramp import PreflightCheck, ProtectedConfirmation
 from containment.models.resource import Resource
 from containment.models.session import Designation, Session
 from containment.models.session_use import SessionMark, SessionUse
+from containment.models.source_ask import SourceAsk
 from containment.models.work import WorkDocument
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "ShadowDifference",
     "Source",
     "SourceAlarm",
+    "SourceAsk",
     "SourceMeter",
     "Trail",
     "VerdictCount",

@@ -50,7 +50,8 @@ class Exposure(models.Model):
 
 class ExposureMember(models.Model):
     """A credential of the report, or an entry that fits none of ours (`unknown`), or that stands there already
-    (`twice`). `place` is its index in the report; of a store, 0 on."""
+    (`twice`). `place` is its index in the report; of a store, 0 on. `strikes`: how often passing it on failed; after three it is
+    `set_aside`, and `said` tells why."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     exposure = models.ForeignKey(Exposure, on_delete=models.PROTECT, related_name="members")
@@ -61,6 +62,7 @@ class ExposureMember(models.Model):
     verified = models.BooleanField(default=False)
     state = models.TextField(default="waiting")
     said = models.TextField(blank=True, default="")
+    strikes = models.PositiveSmallIntegerField(default=0)
     detections = models.ManyToManyField(Detection, related_name="exposed", db_table="exposure_detection")
 
     class Meta:
@@ -71,13 +73,16 @@ class ExposureMember(models.Model):
                 fields=["exposure", "credential"], condition=Q(credential__isnull=False), name="a_credential_is_once_in_an_exposure"
             ),
             models.CheckConstraint(
-                condition=Q(state__in=["waiting", "passed_on", "unknown", "twice"]), name="state_of_an_exposed_one_is_known"
+                condition=Q(state__in=["waiting", "passed_on", "set_aside", "unknown", "twice"]), name="state_of_an_exposed_one_is_known"
             ),
             models.CheckConstraint(
                 condition=Q(state__in=["unknown", "twice"]) | Q(credential__isnull=False), name="what_is_passed_on_is_a_credential"
             ),
         ]
-        indexes = [models.Index(fields=["exposure", "place", "id"], condition=Q(state="waiting"), name="exposed_and_waiting")]
+        indexes = [
+            models.Index(fields=["exposure", "place", "id"], condition=Q(state="waiting"), name="exposed_and_waiting"),
+            models.Index(fields=["exposure", "state"], name="exposed_by_state"),
+        ]
 
     def __str__(self) -> str:
         return self.named

@@ -253,7 +253,7 @@ def test_large_reports_are_passed_on_a_few_at_a_time(token):
         key(owner, f"secret {number}", store="vault/big")
     post(token, store={"provider": "vault", "name": "big"})
     exposure = Exposure.objects.get()
-    assert exposures._some(exposure.pk) is True
+    assert exposures._some(exposure.pk, "", set()) is True
     assert ExposureMember.objects.filter(state="passed_on").count() == exposures.AT_A_TIME
     exposures.pass_on(exposure.pk)
     assert ExposureMember.objects.filter(state="passed_on").count() == 45
@@ -288,3 +288,77 @@ def test_once_it_was_replaced_the_old_leak_condemns_nobody_and_a_later_one_does(
     assert leaked.exposed_at is not None
     assert leaked.exposed_at.isoformat() == later
     assert leaked.exposure_verified is False
+
+
+def in_the_way(credential: Credential, identity: Identity) -> Detection:
+    """Somebody took the id of the detection that the report will make."""
+    return Detection.objects.create(
+        source=Source.objects.get(name="edr-prod"),
+        external_id=f"exposure:{Exposure.objects.get().pk}:{credential.pk}:{identity.pk}",
+        body_digest="",
+        title="in the way",
+        severity="low",
+        confidence=0.1,
+        identity=identity,
+        occurred_at=clock.now(),
+        received_at=clock.now(),
+        state="decided",
+        next_at=None,
+    )
+
+
+def test_one_that_fails_keeps_none_behind_it_waiting_and_is_set_aside_after_three_attempts(token):
+    etl, others = make.identity("etl_reader"), [make.identity(f"other_{number}") for number in range(12)]
+    broken = key(etl, SECRET)
+    for other in others:
+        key(other, f"{other.subject}-secret")
+    fingerprints = [SECRET, *(f"{other.subject}-secret" for other in others)]
+    said = post(token, credentials=[{"fingerprint": sha256(one)} for one in fingerprints])
+    exposure = Exposure.objects.get()
+    in_the_way(broken, etl)
+    exposures.pass_on(exposure.pk)
+    assert ExposureMember.objects.filter(state="passed_on").count() == 12
+    member = ExposureMember.objects.get(credential=broken)
+    assert (member.state, member.strikes) == ("waiting", 1)
+    broken.refresh_from_db()
+    assert broken.exposed_at is None, "what failed was taken back with its entries"
+    assert AuditEntry.objects.filter(verb="credential.exposed").count() == 12
+    exposures.pass_on(exposure.pk), exposures.pass_on(exposure.pk)
+    exposure.refresh_from_db()
+    assert exposure.state == "passed_on"
+    now = token.get(f"/api/v1/exposures/{said.body['id']}").body
+    assert now["results"][0]["status"] == "set_aside"
+    assert "Set aside after 3 attempts" in now["results"][0]["said"]
+    assert AuditEntry.objects.filter(verb="exposure.set_aside").count() == 1
+
+
+def test_what_a_transient_trouble_kept_is_passed_on_at_the_next_attempt(token):
+    etl = make.identity("etl_reader")
+    leaked = key(etl, SECRET)
+    post(token, credentials=[{"fingerprint": sha256(SECRET)}])
+    trouble = in_the_way(leaked, etl)
+    exposures.pass_on(Exposure.objects.get().pk)
+    assert ExposureMember.objects.get().state == "waiting"
+    trouble.delete()
+    exposures.pass_on(Exposure.objects.get().pk)
+    assert ExposureMember.objects.get().state == "passed_on"
+
+
+@pytest.mark.parametrize("prefix", ["exposure:", "activity:"])
+def test_ids_that_we_make_ourselves_are_refused_from_others(token, prefix):
+    said = token.post("/api/v1/detections", make.message("etl_reader") | {"external_id": f" {prefix}x"})
+    assert said.status == 422
+    assert [(fault["path"], fault["code"]) for fault in said.body["errors"]] == [("external_id", "reserved")]
+    assert not Detection.objects.exists()
+
+
+def test_the_credentials_of_a_store_count_against_the_rate_and_what_goes_over_it_is_only_observed(token):
+    for number in range(25):
+        key(make.identity(f"svc_{number}"), f"{number}-secret", store="vault/big")
+    Source.objects.filter(name="edr-prod").update(rate_per_minute=15)
+    post(token, store={"provider": "vault", "name": "big"})
+    exposures.pass_on(Exposure.objects.get().pk)
+    acting = Detection.objects.filter(observed_because="").count()
+    assert acting == exposures.AT_A_TIME  # with the report itself, the second ten would be the messages 12 to 21
+    assert Detection.objects.count() == 25
+    assert Source.objects.get(name="edr-prod").state == "observing"
