@@ -1,6 +1,7 @@
 """Alive, ready, counted; and the description of it all."""
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -106,7 +107,7 @@ def _below(entry, prefix):
 
 
 def _as_openapi(path: str) -> str:
-    return path.replace("<uuid:key>", "{key}").replace("<str:key>", "{key}")
+    return re.sub(r"<(?:uuid|str):(\w+)>", r"{\1}", path)
 
 
 def test_every_operation_says_what_it_needs_and_how_it_refuses(client):
