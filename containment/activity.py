@@ -2,31 +2,31 @@
 
 An event that would lead judgement to more than watch is reported by ourselves, as a detection of the feed's own source, and from then on
 goes the way of every detection. Such an event is not learned, nor is anything that its identity does while it has an open case: nobody
-teaches a baseline what an attack looks like.
+teaches a baseline what an attack looks like. Only a source that an engineer marked as a feed teaches at all, and not while it observes.
 
-Late events count for what was used and when, not for how fast and not for chains. Events from the future are taken as of now.
+Late events count for what was used and when, not for how fast and not for chains. An event from the future is taken as of now; one that is
+dated further ahead than a clock may run is neither learned nor a step.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError, connection
-from django.db.models import Q
 
 from audit import clock
 from audit.record import record, story
-from containment import baselines, flow, gather, intake, inventory, limits, policies, session_use
+from containment import baselines, flow, gather, intake, policies, session_use
 from containment.baselines import Book, Doing, Noticed
 from containment.domain.decide import Verdict
 from containment.domain.event import Event
-from containment.domain.facts import ActionFacts, CallFacts, Facts
+from containment.domain.facts import ActionFacts, CallFacts, Facts, Stage
 from containment.domain.judge import judge
 from containment.domain.policy import RiskPolicy
 from containment.domain.signals import fired
@@ -43,6 +43,10 @@ log = logging.getLogger(__name__)
 
 STANDING = frozenset({"credential_shared"})  # true of the credential all the time: no event makes it news
 LONGEST_TITLE = 300
+IDENTITIES_AT_A_TIME = 50  # whose locks one story holds
+EVENTS_AT_A_TIME = 1_000
+MOST_TOLD = 20  # of one session in one part: distinct suspicious things that are reported, and beyond that only what is worse
+_STEPS: Mapping[Verdict, int] = {Verdict.HOLD: 1, Verdict.CONTAIN: 2, Verdict.COVERED: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,16 @@ class _Entry:
     session: Session | None
     resource: Resource | None
     doing: Doing
+    ahead: bool = False
     called: session_use.Told | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspicion:
+    """The signals that fired, and how far what judgement would do goes: the larger, the worse."""
+
+    codes: frozenset[str]
+    harshness: tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -82,6 +95,7 @@ class _World:
 
     policy: RiskPolicy
     source: Source
+    admitted: intake.Admitted
     now: datetime
     known: dict[tuple[UUID, str, bool], Facts] = field(default_factory=dict)
 
@@ -89,7 +103,7 @@ class _World:
         event, reading = entry.doing.event, entry.told.observed.reading
         key = (entry.identity.pk, reading.session, event.action == "privilege.change")
         if key not in self.known:
-            self.known[key] = gather.facts_of(_as_detection(entry, self.source, self.now), self.policy, now=self.now)
+            self.known[key] = gather.facts_of(_as_detection(entry, self), self.policy, now=self.now)
         known = self.known[key]
         assert known.detection is not None  # noqa: S101 - it was gathered for one
         said: dict[str, Any] = {name: str(reading.context.get(name) or "") for name in ("source_ip", "environment", "tenant")}
@@ -107,16 +121,56 @@ class _World:
 
 
 def take(events: Sequence[Told], *, actor: Actor) -> list[Taken | Refusal]:
-    """One answer for each event, in their order. What was reported is decided at once; where that fails, it is due work."""
-    answers = _take(events, actor)
+    """One answer for each event, in their order. Each part is counted against the source's rate, then taken in one story. What was reported
+    is decided at once; where that fails, it is due work."""
+    answers: list[Taken | Refusal] = []
+    for part in _parts(events):
+        answers += _take(part, actor, intake.admit(actor, len(part)))
     for answer in answers:
         if isinstance(answer, Taken) and answer.detection is not None and not answer.duplicate:
             _decide(answer.detection)
     return answers
 
 
+def live_through(events: Sequence[Told], *, actor: Actor) -> list[Taken | Refusal]:
+    """A past that somebody answers for: learned as if each event had been received when it happened, and not judged."""
+    answers: list[Taken | Refusal] = []
+    for part in _parts(events):
+        answers += _live_through(part, actor)
+    return answers
+
+
+def _parts(events: Sequence[Told]) -> Iterator[Sequence[Told]]:
+    """In their order, each about a bounded number of identities: so many are locked at once, and for so long."""
+    begin, seen = 0, set[tuple[str, str]]()
+    for index, told in enumerate(events):
+        who = (told.observed.reading.identity_provider, told.observed.reading.identity_subject)
+        full = who not in seen and len(seen) == IDENTITIES_AT_A_TIME
+        if full or index - begin == EVENTS_AT_A_TIME:
+            yield events[begin:index]
+            begin, seen = index, set()
+        seen.add(who)
+    if events:
+        yield events[begin:]
+
+
 @story
-def _take(events: Sequence[Told], actor: Actor) -> list[Taken | Refusal]:
+def _live_through(events: Sequence[Told], actor: Actor) -> list[Taken | Refusal]:
+    now = clock.now()
+    policy = policies.document(policies.in_force().text)
+    answers, source = _allowed(events, actor)
+    entries = [entry for entry in _entries(events, answers, source, now) if not entry.ahead] if source else []
+    fresh = _kept(entries, source, now) if source else []
+    if source and fresh:
+        baselines.live_through([entry.doing for entry in fresh], policy, now=now)
+        for entry in fresh:
+            entry.taken.learned = True
+        record("activity.lived_through", source.ref, actor=actor, source=source.name, count=len(fresh))
+    return answers
+
+
+@story
+def _take(events: Sequence[Told], actor: Actor, admitted: intake.Admitted) -> list[Taken | Refusal]:
     now = clock.now()
     policy = policies.document(policies.in_force().text)
     answers, source = _allowed(events, actor)
@@ -124,8 +178,8 @@ def _take(events: Sequence[Told], actor: Actor) -> list[Taken | Refusal]:
     fresh = _kept(entries, source, now) if source else []
     if not source or not fresh:
         return answers
-    book = baselines.opened([entry.doing for entry in fresh], policy)
-    raised = _learned(fresh, book, _World(policy, source, now), actor)
+    book = baselines.opened([entry.doing for entry in fresh], policy, now=now)
+    raised = _learned(fresh, book, _World(policy, source, admitted, now), actor)
     book.close()
     _note(fresh, now)
     record(
@@ -162,10 +216,10 @@ def _allowed(events: Sequence[Told], actor: Actor) -> tuple[list[Taken | Refusal
 def _entries(events: Sequence[Told], answers: list[Taken | Refusal], source: Source, now: datetime) -> list[_Entry]:
     """Whatever was not seen before is discovered, each thing once and in the same order in every batch; identities are locked."""
     readings = [told.observed.reading for told, answer in zip(events, answers, strict=True) if isinstance(answer, Taken)]
-    identities = _identities(readings, now)
+    identities = intake.identities_for(readings, now)
     sessions = _sessions(readings, identities, now)
     alone = _only_sessions({identity.pk for identity in identities.values()})
-    resources = _resources(readings, now)
+    resources = intake.resources_for(readings, now)
     entries: list[_Entry] = []
     for index, (told, answer) in enumerate(zip(events, answers, strict=True)):
         if not isinstance(answer, Taken):
@@ -181,15 +235,9 @@ def _entries(events: Sequence[Told], answers: list[Taken | Refusal], source: Sou
         resource = resources.get((reading.resource_kind, reading.resource_id))
         doing = _doing(told.observed, identity, session, resource, now)
         key = told.observed.id or f"~{uuid7()}"  # the sender gave none: nothing to know it again by
-        entries.append(_Entry(told, answer, key, identity, session, resource, doing))
+        ahead = gather.is_ahead(reading.occurred_at, received_at=now)
+        entries.append(_Entry(told, answer, key, identity, session, resource, doing, ahead))
     return entries
-
-
-def _identities(readings: Iterable[Reading], now: datetime) -> dict[tuple[str, str], Identity]:
-    first = {(reading.identity_provider, reading.identity_subject): reading for reading in reversed(list(readings))}
-    found = {name: intake.identity_for(reading, now) for name, reading in sorted(first.items(), key=lambda one: one[0])}
-    locked = {key: inventory.lock(key) for key in sorted({identity.pk for identity in found.values()})}
-    return {name: locked[identity.pk] for name, identity in found.items()}
 
 
 def _sessions(
@@ -200,37 +248,12 @@ def _sessions(
         identity = identities[reading.identity_provider, reading.identity_subject]
         if reading.session:
             first.setdefault((identity.pk, reading.session), (identity, reading))
-    return {key: intake.session_for(reading, identity, None, now) for key, (identity, reading) in sorted(first.items(), key=lambda o: o[0])}
+    return intake.sessions_for(first, now)
 
 
 def _only_sessions(identities: set[UUID]) -> dict[UUID, Session]:
     live = list(Session.objects.filter(identity_id__in=identities, ended_at__isnull=True, discovered_at__isnull=True))
     return {key: session for key in identities if (session := gather.only_session(key, live)) is not None}
-
-
-def _resources(readings: Iterable[Reading], now: datetime) -> dict[tuple[str, str], Resource]:
-    first = {(reading.resource_kind, reading.resource_id): reading for reading in reversed(list(readings)) if reading.resource_id}
-    wanted = Q()
-    for kind in {kind for kind, _ in first}:
-        wanted |= Q(kind=kind, key__in=[key for its, key in first if its == kind])
-    found = {(row.kind, row.key): row for row in Resource.objects.filter(wanted)} if first else {}
-    if missing := [reading for name, reading in sorted(first.items(), key=lambda one: one[0]) if name not in found]:
-        made = [
-            Resource(
-                kind=reading.resource_kind,
-                key=reading.resource_id,
-                system=reading.resource_system,
-                environment=str(reading.context.get("environment") or ""),
-                discovered_at=now,
-            )
-            for reading in missing
-        ]
-        Resource.objects.bulk_create(made, ignore_conflicts=True)
-        found = {(row.kind, row.key): row for row in Resource.objects.filter(wanted)}
-    for name, reading in first.items():
-        if reading.resource_system and not found[name].system:
-            found[name] = intake.resource_for(reading, now) or found[name]
-    return found
 
 
 def _doing(observed: Observed, identity: Identity, session: Session | None, resource: Resource | None, now: datetime) -> Doing:
@@ -350,13 +373,16 @@ def _under_suspicion(identities: set[UUID]) -> set[UUID]:
     return set(Case.objects.filter(identity_id__in=identities).exclude(state="closed").values_list("identity_id", flat=True))
 
 
-def _suspicious(facts: Facts, policy: RiskPolicy) -> frozenset[str]:
-    """The signals that fired, where they would lead to more than watch; none otherwise. What fires nothing is not judged in full."""
+def _suspicious(facts: Facts, policy: RiskPolicy) -> _Suspicion | None:
+    """What would lead to more than watch; None otherwise. What fires nothing is not judged in full."""
     codes = frozenset(signal.code for signal in fired(facts, policy) if signal.ours)
     if not codes - STANDING:
-        return frozenset()
+        return None
     choice = judge(facts, policy).choice
-    return codes if choice.verdict is not Verdict.WATCH or choice.would_have else frozenset()
+    if choice.verdict is Verdict.WATCH and not choice.would_have:
+        return None
+    stage = 2 if choice.stage is Stage.HARD else 1 if choice.stage else 0
+    return _Suspicion(codes, (_STEPS.get(choice.would_have or choice.verdict, 0), stage))
 
 
 def _report(entry: _Entry, noticed: Noticed, codes: frozenset[str], actor: Actor, world: _World) -> UUID:
@@ -370,8 +396,7 @@ def _report(entry: _Entry, noticed: Noticed, codes: frozenset[str], actor: Actor
         title=f"Observed: {event.action}{where} ({words})"[:LONGEST_TITLE],
         occurred_at=event.occurred_at,
     )
-    admitted = intake.Admitted(limits.observed_because(world.source, at=world.now))
-    received = intake.receive(reading, entry.told.message, actor=actor, admitted=admitted)
+    received = intake.receive(reading, entry.told.message, actor=actor, admitted=world.admitted, source=world.source)
     if not received.duplicate:
         kept = {"baseline": noticed.baseline, "trail": noticed.trail, "call": _call(event), "last_active_at": noticed.last_active_at}
         Detection.objects.filter(pk=received.detection.pk).update(
@@ -380,11 +405,11 @@ def _report(entry: _Entry, noticed: Noticed, codes: frozenset[str], actor: Actor
     return received.detection.pk
 
 
-def _as_detection(entry: _Entry, source: Source, now: datetime) -> Detection:
+def _as_detection(entry: _Entry, world: _World) -> Detection:
     """The event as the detection that it would make, not stored: facts are gathered of it as of any other."""
     reading, event = entry.told.observed.reading, entry.doing.event
     return Detection(
-        source=source,
+        source=world.source,
         external_id=entry.key,
         severity=reading.severity,
         confidence=reading.confidence,
@@ -396,7 +421,8 @@ def _as_detection(entry: _Entry, source: Source, now: datetime) -> Detection:
         action_count=event.count,
         context=dict(reading.context),
         occurred_at=event.occurred_at,
-        received_at=now,
+        observed_because=world.admitted.observed_because,
+        received_at=world.now,
         noticed={"baseline": None},
     )
 

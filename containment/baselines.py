@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Q
 
 from containment.domain import baseline as usual
 from containment.domain import trail as trails
@@ -74,6 +75,7 @@ class Book:
     """The baselines and trails that some events touch, in memory. `take` changes them, `close` writes them."""
 
     policy: RiskPolicy
+    now: datetime
     baselines: dict[Part, usual.Baseline] = field(default_factory=dict)
     rows: dict[Part, UUID] = field(default_factory=dict)
     trails: dict[Line, Trail] = field(default_factory=dict)
@@ -95,8 +97,9 @@ class Book:
             last_active_at=own.newest_at if own is not None else None,
         )
 
-    def take(self, doing: Doing, *, learn: bool) -> None:
-        """One event happened: it is a step of its session, and where nothing is wrong with it a baseline learns it."""
+    def take(self, doing: Doing, *, learn: bool, lived: bool = False) -> None:
+        """One event happened: it is a step of its session, and where nothing is wrong with it a baseline learns it. `lived`: history that
+        somebody answers for, which counts as if it had been received when it happened."""
         event, trail = doing.event, self.trail_of(doing.line)
         if learn:
             before, on_time = trails.before(trail, event), trails.is_on_time(trail, event)
@@ -104,9 +107,10 @@ class Book:
                 if part not in self.baselines:
                     self.baselines[part] = usual.Baseline(of=_called(part))
                     self.rows[part] = uuid7()
-                usual.learn(self.baselines[part], event, before, in_order=on_time)
+                received_at = None if lived else self.now
+                usual.learn(self.baselines[part], event, before, in_order=on_time, received_at=received_at)
                 self.touched.add(part)
-            way = (str(doing.identity), event.occurred_at.date().isoformat(), str(doing.session or ""), doing.workflow)
+            way = (str(doing.identity), event.occurred_at.astimezone(UTC).date().isoformat(), str(doing.session or ""), doing.workflow)
             key = (*way, str(doing.credential or ""))
             self.used[key] = self.used.get(key, 0) + event.count
         trails.add(trail, event, usual.step_of(event))
@@ -171,7 +175,7 @@ class Book:
                 with connection.cursor() as cursor:
                     cursor.execute(
                         "DELETE FROM habit WHERE id IN (SELECT id FROM habit WHERE baseline_id = %s AND about = %s"
-                        " ORDER BY last_at, count, id LIMIT %s)",
+                        " ORDER BY least(last_at, clock_timestamp()), count, id LIMIT %s)",
                         [self.rows[part], about, count],
                     )
 
@@ -206,21 +210,28 @@ class Book:
         )
 
 
-def opened(doings: Sequence[Doing], policy: RiskPolicy, *, known_before: datetime | None = None) -> Book:
+def opened(doings: Sequence[Doing], policy: RiskPolicy, *, now: datetime, known_before: datetime | None = None) -> Book:
     """Three queries, whatever the history: the baselines, the trails, and those of their habits that these events could meet.
-    `known_before`: a habit that began later does not count as known."""
-    book = Book(policy)
+    What is kept with a later date than `now` is as of now. `known_before`: a habit that began later does not count as known."""
+    book = Book(policy, now)
     _read_trails(book, {doing.line for doing in doings})
     _read_baselines(book, {part for doing in doings for part in (doing.own, doing.exact)})
     _read_habits(book, _candidates(book, doings), known_before)
     return book
 
 
-def learn(doings: Sequence[Doing], policy: RiskPolicy) -> None:
-    """Everything that `doings` say, as one change. (The caller has locked the identities, and found nothing wrong.)"""
-    book = opened(doings, policy)
+def live_through(doings: Sequence[Doing], policy: RiskPolicy, *, now: datetime) -> None:
+    """A past that somebody answers for, as if each event had been received when it happened. (The caller has locked the identities.)"""
+    book = opened(doings, policy, now=now)
     for doing in sorted(doings, key=lambda one: one.event.occurred_at):
-        book.take(doing, learn=True)
+        book.take(doing, learn=True, lived=True)
+    book.close()
+
+
+def take(doing: Doing, policy: RiskPolicy, *, learn: bool, now: datetime) -> None:
+    """One event that was judged: a step of its session, and where it may teach, part of what is usual. (The identity is locked.)"""
+    book = opened([doing], policy, now=now)
+    book.take(doing, learn=learn)
     book.close()
 
 
@@ -232,10 +243,10 @@ def use_of(identity: UUID, credential: UUID | None, *, now: datetime) -> tuple[U
         cursor.execute(
             """
             SELECT coalesce(session_id::text, ''), workflow, coalesce(credential_id::text, ''), sum(events)::bigint AS events
-            FROM daily_use WHERE (identity_id = %s OR credential_id = %s) AND day > %s
+            FROM daily_use WHERE (identity_id = %s OR credential_id = %s) AND day > %s AND day <= %s
             GROUP BY 1, 2, 3 ORDER BY events DESC, 1, 2, 3 LIMIT %s
             """,
-            [identity, credential, since, MOST_WAYS],
+            [identity, credential, since, now.date() + timedelta(days=1), MOST_WAYS],
         )
         return tuple(UseFacts(session=row[0], workflow=row[1], credential=row[2], events=row[3]) for row in cursor.fetchall())
 
@@ -243,10 +254,13 @@ def use_of(identity: UUID, credential: UUID | None, *, now: datetime) -> tuple[U
 def tidy(*, now: datetime) -> int:
     """Raw activity, trails and daily use whose time is over go, a bounded number at once."""
     gone = 0
+    TrailRow.objects.filter(newest_at__gt=now).update(newest_at=now)  # one that says it is from the future would stay for ever
     for rows in (
         Activity.objects.filter(received_at__lt=now - KEPT).order_by("received_at"),
         TrailRow.objects.filter(newest_at__lt=now - KEPT).order_by("newest_at"),
-        DailyUse.objects.filter(day__lt=now.date() - timedelta(days=USE_DAYS + 1)).order_by("day"),
+        DailyUse.objects.filter(Q(day__lt=now.date() - timedelta(days=USE_DAYS + 1)) | Q(day__gt=now.date() + timedelta(days=1))).order_by(
+            "day"
+        ),
     ):
         old = list(rows.values_list("pk", flat=True)[:TIDIED_AT_ONCE])
         gone += rows.model.objects.filter(pk__in=old).delete()[0] if old else 0
@@ -282,7 +296,7 @@ def _read_baselines(book: Book, parts: Iterable[Part]) -> None:
         part = (str(row.identity_id), row.role, row.workflow, row.tenant)
         book.rows[part] = row.pk
         columns = {"events": row.events, "newest_at": row.newest_at, "oldest_at": row.oldest_at}
-        book.baselines[part] = usual.restored(row.learned, of=_called(part), **columns)
+        book.baselines[part] = usual.not_ahead(usual.restored(row.learned, of=_called(part), **columns), now=book.now)
 
 
 def _read_trails(book: Book, lines: Iterable[Line]) -> None:
@@ -296,7 +310,7 @@ def _read_trails(book: Book, lines: Iterable[Line]) -> None:
     )
     for row in found:
         line = (str(row.identity_id), str(row.session_id or ""))
-        book.trails[line] = trails.restored(row.kept, newest_at=row.newest_at, loose=row.session_id is None)
+        book.trails[line] = trails.restored(row.kept, newest_at=row.newest_at, loose=row.session_id is None, now=book.now)
 
 
 def _read_habits(book: Book, candidates: Iterable[tuple[Part, Habit]], known_before: datetime | None) -> None:

@@ -159,8 +159,8 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
     gists.keep(decision, facts, policy)
     detection.state, detection.next_at, detection.crash_count = "decided", None, 0
     detection.save(update_fields=["identity", "state", "next_at", "crash_count"])
-    if judgement.verdict is Verdict.WATCH and not judgement.choice.would_have and gather.may_learn(detection):
-        baselines.learn([gather.doing_of(detection)], policy)  # only what nobody had to look at becomes usual
+    if judgement.verdict is Verdict.WATCH and not judgement.choice.would_have and gather.may_be_a_step(detection):
+        baselines.take(gather.doing_of(detection), policy, learn=gather.may_learn(detection), now=now)  # only what nobody had to look at
     shadow.compare(decision, facts, judgement, policy)
     return decision
 

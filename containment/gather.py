@@ -19,6 +19,7 @@ from approvals.domain.coverage import Seen, covers
 from approvals.models import ExceptionGrant, Hold
 from containment import baselines, cooling, limits
 from containment.baselines import Doing, Noticed
+from containment.domain.decide import AHEAD
 from containment.domain.event import Event
 from containment.domain.facts import (
     BOTH_STAGES,
@@ -88,7 +89,7 @@ def facts_of(detection: Detection, policy: RiskPolicy, *, now: datetime, generat
     users = list(credential.uses.select_related("identity").order_by("id")) if credential else []
     sessions = list(_live_sessions(identity, credential, now))
     named = detection.session if detection.session and detection.session.discovered_at is None else None
-    noticed = _noticed(detection, sessions, policy)
+    noticed = _noticed(detection, sessions, policy, now)
     designations = list(identity.designations.filter(granted_at__isnull=False, ended_at__isnull=True))
     named_in: list[CredentialUse | Session | Designation] = [*uses, *users, *sessions, *designations]
     documents = _documents({one.workflow for one in named_in})
@@ -116,13 +117,13 @@ def facts_of(detection: Detection, policy: RiskPolicy, *, now: datetime, generat
 
 
 def doing_of(detection: Detection, sessions: Sequence[Session] = ()) -> Doing:
-    """What the detection says happened, in the words that baselines learn. Role, workflow and tenant come from a session that somebody
-    vouches for: the one it names, or the only one that its identity has."""
+    """What the detection says happened, in the words that baselines learn, and no later than it arrived. Role, workflow and tenant come
+    from a session that somebody vouches for: the one it names, or the only one that its identity has."""
     session = detection.session or (None if detection.named_session else only_session(detection.identity_id, sessions))
     vouched = session if session is not None and session.discovered_at is None else None
     resource = detection.resource
     event = Event(
-        occurred_at=detection.occurred_at,
+        occurred_at=min(detection.occurred_at, detection.received_at),
         action=detection.action,
         count=detection.action_count,
         resource_kind=resource.kind if resource else "",
@@ -148,16 +149,28 @@ def only_session(identity_id: UUID, sessions: Iterable[Session]) -> Session | No
     return mine[0] if len(mine) == 1 else None
 
 
+def may_be_a_step(detection: Detection) -> bool:
+    """Where nothing was done, nothing happened; and what is dated ahead of its arrival did not happen yet."""
+    return bool(detection.action) and not is_ahead(detection.occurred_at, received_at=detection.received_at)
+
+
 def may_learn(detection: Detection) -> bool:
-    """While something is wrong with an identity, nothing that it does becomes usual. Where nothing was done, there is nothing to learn."""
-    return bool(detection.action) and not detection.identity.cases.exclude(state="closed").exists()
+    """Only what a feed of what identities do tells can make anything usual, and not while it observes. While something is wrong with an
+    identity, nothing that it does becomes usual."""
+    teaches = detection.source.teaches and not detection.observed_because
+    return teaches and not detection.identity.cases.exclude(state="closed").exists()
+
+
+def is_ahead(occurred_at: datetime, *, received_at: datetime) -> bool:
+    """Dated further ahead than a clock may run before ours."""
+    return occurred_at - received_at > AHEAD
 
 
 def call_noticed(noticed: Mapping[str, Any]) -> CallFacts | None:
     return part(noticed["call"], CallFacts) if noticed.get("call") else None
 
 
-def _noticed(detection: Detection, sessions: Sequence[Session], policy: RiskPolicy) -> Noticed:
+def _noticed(detection: Detection, sessions: Sequence[Session], policy: RiskPolicy, now: datetime) -> Noticed:
     """What baseline and trail said when the event came in, where they were asked then; otherwise what they say now of that moment."""
     kept = detection.noticed
     if kept:
@@ -167,7 +180,8 @@ def _noticed(detection: Detection, sessions: Sequence[Session], policy: RiskPoli
             last_active_at=datetime.fromisoformat(kept["last_active_at"]) if kept.get("last_active_at") else None,
         )
     doing = doing_of(detection, sessions)
-    return baselines.opened([doing], policy, known_before=detection.occurred_at - SAME_EVENT).notice(doing, told_twice=SAME_EVENT)
+    book = baselines.opened([doing], policy, now=now, known_before=doing.event.occurred_at - SAME_EVENT)
+    return book.notice(doing, told_twice=SAME_EVENT)
 
 
 def sparing(facts: Facts, stage_cuts: Mapping[str, frozenset[Stage]]) -> Facts:

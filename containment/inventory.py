@@ -104,6 +104,12 @@ def lock(identity_id: UUID) -> Identity:
     return identity
 
 
+def lock_all(keys: Iterable[UUID]) -> dict[UUID, Identity]:
+    """Many at once, in the order of their ids; where one was merged meanwhile, the one that it was merged into stands for it."""
+    rows = Identity.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=set(keys)).order_by("pk")
+    return {row.pk: row if row.merged_into_id is None else lock(row.merged_into_id) for row in rows}
+
+
 # -- one identity -------------------------------------------------------------------------------------------------------------------------
 
 

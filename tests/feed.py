@@ -52,6 +52,12 @@ def told(messages: Iterable[dict[str, Any]], *, actor: Actor | None = None) -> l
     return answers
 
 
+def lived(messages: Iterable[dict[str, Any]], *, actor: Actor | None = None) -> None:
+    """A past, as if it had been told day by day."""
+    events_of = [Told(events.read(message), message) for message in messages]
+    activity.live_through(events_of, actor=actor or cast.detector())
+
+
 def workdays(days: int, per_day: int, *, until: datetime, **what: Any) -> list[dict[str, Any]]:
     """`days` days of the same work, one event a minute from nine on, the last of them the day before `until`."""
     nine = until.replace(hour=9, minute=0, second=0, microsecond=0)

@@ -53,12 +53,12 @@ SAMPLE: dict[str, Any] = {
 }
 
 
-def house(mode: Mode = Mode.ENFORCE) -> None:
-    """Policy and playbooks in force, a source, a team that answers, and the sensitive table."""
+def house(mode: Mode = Mode.ENFORCE, *, teaches: bool = False) -> None:
+    """Policy and playbooks in force, a source, a team that answers, and the sensitive table. `teaches`: the source is a feed, too."""
     cast.person("ines"), cast.person("omar"), cast.person("mara")
     policies.ship(mode=mode)
     library.ship()
-    Source.objects.get_or_create(name="edr-prod")
+    Source.objects.get_or_create(name="edr-prod", defaults={"teaches": teaches})
     Resource.objects.get_or_create(kind="table", key="vault.card_tokens", defaults={"sensitivity": "critical"})
 
 

@@ -102,7 +102,8 @@ ROUTINES = (
 def live_through() -> int:
     """How many events were learned. An identity that has a baseline already has a past of its own, and keeps it."""
     policy = policies.document(policies.in_force().text)
-    yesterday = clock.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    now = clock.now()
+    yesterday = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
     learned = 0
     for subject in sorted({(one.provider, one.subject) for one in ROUTINES}):
         found = Identity.objects.filter(provider=subject[0], subject=subject[1]).first()
@@ -111,7 +112,7 @@ def live_through() -> int:
         identity = inventory.lock(found.pk)
         routines = [one for one in ROUTINES if (one.provider, one.subject) == subject]
         doings = [doing for routine in routines for doing in _doings(routine, identity, yesterday)]
-        baselines.learn(doings, policy)
+        baselines.live_through(doings, policy, now=now)
         learned += len(doings)
     return learned
 

@@ -204,7 +204,7 @@ CRITICAL = (
 def allow_the_sources() -> None:
     """Where the trial's messages come from. The detector may speak about anybody. The estate's own feed tells what is done; what looks
     wrong in it is written down and watched, so that an incident is contained because a detector reported it, each time the same way."""
-    Source.objects.get_or_create(name=FEED, defaults={"ceiling": "watch"})
+    Source.objects.get_or_create(name=FEED, defaults={"ceiling": "watch", "teaches": True})
     Source.objects.get_or_create(name=DETECTOR, defaults={"rate_per_minute": 60_000})
 
 

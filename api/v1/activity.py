@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from api import examples, gate
 from api.refusals import STATUS
 from api.routes import Endpoint
-from containment import activity
+from containment import activity, intake
 from containment.activity import Taken, Told
 from core.refusals import BadInput, Refusal
 from sources import activity as events
@@ -24,7 +24,9 @@ class ActivityItem(serializers.Serializer[Any]):
     index = serializers.IntegerField()
     status = serializers.IntegerField(help_text="202 taken in, 200 seen before under this id, or a refusal's")
     duplicate = serializers.BooleanField(required=False)
-    learned = serializers.BooleanField(required=False, help_text="false: something is wrong with it or its identity, so it stays unusual")
+    learned = serializers.BooleanField(
+        required=False, help_text="false: something is wrong with it or its identity, or its source does not teach, or observes"
+    )
     detection = serializers.UUIDField(required=False, help_text="the detection that was made of it, if it would lead to more than watch")
     code = serializers.CharField(required=False)
     detail = serializers.CharField(required=False)
@@ -58,8 +60,10 @@ class Feed(Endpoint):
         The same `id` again from the same source is not learned twice."""
         items = gate.read_batch(request._request)
         read = [_read(item) for item in items]
-        told = [one for one in read if isinstance(one, Told)]
-        taken = iter(activity.take(told, actor=self.actor(request)) if told else [])
+        told, actor = [one for one in read if isinstance(one, Told)], self.actor(request)
+        if len(told) < len(items):
+            intake.admit(actor, len(items) - len(told))  # what cannot be read counts against the source's rate as well
+        taken = iter(activity.take(told, actor=actor))
         results = [_result(index, next(taken) if isinstance(one, Told) else one) for index, one in enumerate(read)]
         statuses = [result["status"] for result in results]
         return Response(

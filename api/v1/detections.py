@@ -27,6 +27,7 @@ from containment.models import Decision
 from core.actor import Actor
 from core.refusals import BadInput, Refusal
 from sources import native
+from sources.base import Reading
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,15 @@ def _answer(received: Received, decision: Decision | None) -> dict[str, Any]:
 
 @story
 def _take(items: Sequence[gate.Item], start: int, admitted: Admitted, actor: Actor) -> list[dict[str, Any]]:
+    intake.ready([reading for item in items if (reading := _read(item)) is not None], actor)
     return list(_results(items, start, admitted, actor))
+
+
+def _read(item: gate.Item) -> Reading | None:
+    try:
+        return None if item.faults else native.read(item.value)
+    except Refusal:
+        return None  # told of when its turn comes
 
 
 def _results(items: Sequence[gate.Item], start: int, admitted: Admitted, actor: Actor) -> Iterator[dict[str, Any]]:

@@ -47,7 +47,7 @@ class SourceShape(serializers.ModelSerializer[Source]):
     class Meta:
         model = Source
         fields = named(
-            "id name reads trust ceiling kinds providers rate_per_minute budget_per_hour max_age_seconds state observes_because "
+            "id name reads trust ceiling kinds providers rate_per_minute budget_per_hour max_age_seconds teaches state observes_because "
             "observes_until rate alarm verdicts"
         )
 

@@ -45,6 +45,7 @@ class SourceForm(forms.Form):
     rate_per_minute = forms.IntegerField(min_value=1, max_value=1_000_000)
     budget_per_hour = forms.IntegerField(min_value=0, max_value=1_000_000)
     max_age_hours = forms.FloatField(required=False, min_value=1 / 60, max_value=24 * 3650)
+    teaches = forms.BooleanField(required=False)
 
     def clean_providers(self) -> list[str]:
         """One per line or between commas."""
@@ -155,7 +156,7 @@ def _page(
 
 
 def _as_typed(source: Source) -> dict[str, Any]:
-    kept = ("trust", "ceiling", "kinds", "rate_per_minute", "budget_per_hour")
+    kept = ("trust", "ceiling", "kinds", "rate_per_minute", "budget_per_hour", "teaches")
     age = source.max_age_seconds
     typed = {name: getattr(source, name) for name in kept}
     return {**typed, "providers": ", ".join(source.providers), "max_age_hours": f"{age / 3600:g}" if age is not None else ""}

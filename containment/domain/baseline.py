@@ -5,13 +5,16 @@ many came before it. The caller brings the habits that the events at hand could 
 
 Late events have one rule: an event older than the running window counts for what was used and when, and not for how fast; one older than
 the newest step of its session counts for no pair and no move.
+
+Days are lived, not told: what was received counts for no day before the one on which this baseline first learned, nor before the latest
+that counts, and not for a day of its own where it came more than LATE_DAYS later. So no sender fills a week in an hour.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -21,6 +24,8 @@ from containment.domain.facts import BaselineFacts, RateFacts, StepFacts
 RESOURCE, ACTION, PAIR, MOVE = "resource", "action", "pair", "move"
 MOST: Mapping[str, int] = {RESOURCE: 5_000, ACTION: 500, PAIR: 5_000, MOVE: 1_000}  # habits of each sort in one baseline
 MOST_DAYS = 64  # distinct days that are told apart; the newest stay
+MOST_AT_ONCE = 100  # of one message's count, this much counts as experience; rates see all of it
+LATE_DAYS = 3  # a feed may rest over a weekend
 WINDOWS: Mapping[str, int] = {"minute": 60, "hour": 3_600, "day": 86_400}
 DAY = WINDOWS["day"]
 FORGETS_S = 14 * DAY  # after so long a past window counts half
@@ -49,7 +54,8 @@ class Use:
 @dataclass(slots=True)
 class Window:
     """A running count, and the band of those that are over: decayed number, sum and squares of the windows in which it was active.
-    `peaks`: the two highest of different days, each with its day, the higher first; they fade as well."""
+    `peaks`: the two highest of different days, each with its day, the higher first; they fade as well. `day`: for which the running one
+    counts."""
 
     index: int = -1
     count: int = 0
@@ -59,17 +65,20 @@ class Window:
     squares: float = 0.0
     peaks: list[tuple[float, int]] = field(default_factory=list)
     days: list[int] = field(default_factory=list)
+    day: int = -1
 
 
 @dataclass(slots=True)
 class Baseline:
     """`known`: habits it has, as far as the caller looked them up; `gained`: what the events at hand add. `kept`: how many it has of each
-    sort. `pairs` and `moves` count the steps that could have shown a new pair or system, whether or not they did."""
+    sort. `pairs` and `moves` count the steps that could have shown a new pair or system, whether or not they did. `since`: the day on which
+    it first learned anything."""
 
     of: str = "identity"
     events: int = 0
     newest_at: datetime | None = None
     oldest_at: datetime | None = None
+    since: int | None = None
     days: list[int] = field(default_factory=list)
     pairs: int = 0
     pair_days: list[int] = field(default_factory=list)
@@ -111,10 +120,13 @@ def move(one: str, other: str) -> Habit:
     return Habit(MOVE, *sorted((one, other)))
 
 
-def learn(baseline: Baseline, event: Event, before: StepFacts | None, *, in_order: bool = True) -> None:
-    """Take one event in. `before`: the step of the same session just before it; `in_order`: it is not older than that session's newest."""
-    day = _second(event.occurred_at) // DAY
-    baseline.events += event.count
+def learn(
+    baseline: Baseline, event: Event, before: StepFacts | None, *, in_order: bool = True, received_at: datetime | None = None
+) -> None:
+    """Take one event in. `before`: the step of the same session just before it; `in_order`: it is not older than that session's newest.
+    Without `received_at` it is history that somebody answers for: it counts as if it had been received when it happened."""
+    day = _day_for(baseline, event.occurred_at, received_at)
+    baseline.events += min(event.count, MOST_AT_ONCE)
     baseline.newest_at = max(baseline.newest_at or event.occurred_at, event.occurred_at)
     baseline.oldest_at = min(baseline.oldest_at or event.occurred_at, event.occurred_at)
     _add_day(baseline.days, day)
@@ -126,7 +138,7 @@ def learn(baseline: Baseline, event: Event, before: StepFacts | None, *, in_orde
             baseline.moves += 1
             _add_day(baseline.move_days, day)
     for name, window in baseline.windows.items():
-        _count(window, WINDOWS[name], event)
+        _count(window, WINDOWS[name], event, day)
     for habit in habits_of(event, before):
         _gain(baseline, habit, event)
 
@@ -166,6 +178,7 @@ def let_go(baseline: Baseline) -> dict[str, int]:
 def written(baseline: Baseline) -> dict[str, Any]:
     """Everything but its name, its three columns and its habits, as plain JSON."""
     return {
+        "since": baseline.since,
         "days": baseline.days,
         "pairs": baseline.pairs,
         "pair_days": baseline.pair_days,
@@ -178,6 +191,7 @@ def written(baseline: Baseline) -> dict[str, Any]:
                 *(round(value, 6) for value in (window.weight, window.total, window.squares)),
                 [[round(height, 6), day] for height, day in window.peaks],
                 window.days,
+                window.day,
             ]
             for name, window in baseline.windows.items()
         },
@@ -185,14 +199,30 @@ def written(baseline: Baseline) -> dict[str, Any]:
 
 
 def restored(learned: Mapping[str, Any], **columns: Any) -> Baseline:
-    """The reverse of `written`. A member that was not written yet begins empty."""
+    """The reverse of `written`. A member that was not written yet begins empty; without `since`, the days it has are believed."""
     made = Baseline(**columns)
     for name in ("days", "pair_days", "move_days"):
         setattr(made, name, list(learned.get(name, [])))
+    made.since = learned.get("since", made.days[0] if made.days else None)
     made.pairs, made.moves = learned.get("pairs", 0), learned.get("moves", 0)
     made.kept |= {about: kept for about, kept in learned.get("kept", {}).items() if about in MOST}
     made.windows |= {name: Window(*values) for name, values in learned.get("windows", {}).items() if name in WINDOWS}
     return made
+
+
+def not_ahead(baseline: Baseline, *, now: datetime) -> Baseline:
+    """What says that it is from the future is as of now, so that nobody who ever dated something ahead makes all that follows late."""
+    today = _second(now) // DAY
+    baseline.newest_at, baseline.oldest_at = (at and min(at, now) for at in (baseline.newest_at, baseline.oldest_at))
+    baseline.since = min(baseline.since, today) if baseline.since is not None else None
+    for days in (baseline.days, baseline.pair_days, baseline.move_days, *(window.days for window in baseline.windows.values())):
+        days[:] = [day for day in days if day <= today]
+    for name, window in baseline.windows.items():
+        if window.index > (running := _second(now) // WINDOWS[name]):
+            window.index, window.count = running, 0
+        window.day = min(window.day, today)
+        window.peaks = [(height, min(day, today)) for height, day in window.peaks]
+    return baseline
 
 
 def in_order(events: Iterable[Event]) -> list[Event]:
@@ -203,7 +233,7 @@ def in_order(events: Iterable[Event]) -> list[Event]:
 # -- rates -------------------------------------------------------------------------------------------------------------------------------
 
 
-def _count(window: Window, length: int, event: Event) -> None:
+def _count(window: Window, length: int, event: Event, day: int) -> None:
     index = _second(event.occurred_at) // length
     if window.index < 0:
         window.index = index
@@ -212,6 +242,7 @@ def _count(window: Window, length: int, event: Event) -> None:
     if index > window.index:
         _close(window, length, index)
     window.count += event.count
+    window.day = day
 
 
 def _close(window: Window, length: int, index: int) -> None:
@@ -219,8 +250,9 @@ def _close(window: Window, length: int, index: int) -> None:
 
     A burst must not make the next one usual: a grown band learns no more from it than its own edge.
     """
-    passed, day = (index - window.index) * length, window.index * length // DAY
-    learned = min(float(window.count), _upper(window)) if len(window.days) >= GROWN_DAYS else float(window.count)
+    passed, day = (index - window.index) * length, window.day if window.day >= 0 else window.index * length // DAY
+    grown = len(window.days) >= GROWN_DAYS and window.weight > 0  # after a year of silence nothing is left of a band
+    learned = min(float(window.count), _upper(window)) if grown else float(window.count)
     fades = _faded(passed, FORGETS_S)
     window.weight = (window.weight + 1.0) * fades
     window.total = (window.total + learned) * fades
@@ -259,9 +291,7 @@ def _rate(name: str, window: Window, event: Event) -> RateFacts | None:
         return None
     band = window
     if index > window.index:
-        band = Window(
-            window.index, window.count, window.closed, window.weight, window.total, window.squares, window.peaks, list(window.days)
-        )
+        band = replace(window, days=list(window.days))
         _close(band, WINDOWS[name], index)
     if band.weight <= 0:
         return None
@@ -292,6 +322,18 @@ def _gain(baseline: Baseline, habit: Habit, event: Event) -> None:
     if habit not in baseline.known:
         baseline.known.add(habit)
         baseline.kept[habit.about] += 1
+
+
+def _day_for(baseline: Baseline, occurred_at: datetime, received_at: datetime | None) -> int:
+    """The day for which an event counts."""
+    day = _second(occurred_at) // DAY
+    received = day if received_at is None else _second(received_at) // DAY
+    if baseline.since is None or received_at is None:
+        baseline.since = received if baseline.since is None else min(baseline.since, received)
+    if received_at is None:
+        return day
+    day, latest = max(day, baseline.since), baseline.days[-1] if baseline.days else baseline.since
+    return latest if day < latest or received - day > LATE_DAYS else day
 
 
 def _add_day(days: list[int], day: int) -> None:

@@ -103,13 +103,15 @@ def written(trail: Trail) -> dict[str, Any]:
     }
 
 
-def restored(kept: Mapping[str, Any], *, newest_at: datetime | None, loose: bool) -> Trail:
-    firsts, lasts = ([_step(one) for one in kept.get(name, [])] for name in ("firsts", "lasts"))
+def restored(kept: Mapping[str, Any], *, newest_at: datetime | None, loose: bool, now: datetime) -> Trail:
+    """The reverse of `written`. A step that is dated after `now` is as of now: it must not make every later one late."""
+    newest_at = min(newest_at, now) if newest_at else None
+    firsts, lasts = ([_step(one, now) for one in kept.get(name, [])] for name in ("firsts", "lasts"))
     return Trail(
         loose=loose,
         newest_at=newest_at,
         number=kept.get("number", 0),
-        latest=[_step(one) for one in kept.get("latest", [])],
+        latest=[_step(one, now) for one in kept.get("latest", [])],
         firsts={one.step.action: one for one in firsts},
         lasts={one.step.action: one for one in lasts},
     )
@@ -124,7 +126,7 @@ def _plain(one: Step) -> list[Any]:
     return [one.at.astimezone(UTC).isoformat(), one.number, step.action, step.system, step.resource, step.tool, step.writes]
 
 
-def _step(plain: list[Any]) -> Step:
+def _step(plain: list[Any], now: datetime) -> Step:
     at, number, action, system, resource, tool, writes = plain
     facts = StepFacts(action=action, system=system, resource=resource, tool=tool, writes=writes)
-    return Step(datetime.fromisoformat(at), number, facts)
+    return Step(min(datetime.fromisoformat(at), now), number, facts)

@@ -17,7 +17,7 @@ from containment.models.resource import SENSITIVITIES
 
 SECTIONS = ("teams", "sources", "resources", "identities", "credentials", "workflows", "agent_profiles", "sessions", "designations")
 
-FLAGS = {"admin_api", "ephemeral", "planted", "protected", "must_go_on.reconnect"}
+FLAGS = {"admin_api", "ephemeral", "planted", "protected", "teaches", "must_go_on.reconnect"}
 NUMBERS = {"trust", "budget_per_hour", "rate_per_minute", "max_age_seconds", "stop_cost_per_hour", "restart_minutes"}
 LISTS = {
     "known_networks", "aliases", "kinds", "providers", "must_go_on.schemas",
@@ -25,7 +25,9 @@ LISTS = {
 }  # fmt: skip
 COLUMNS: dict[str, set[str]] = {
     "teams": {"name", "purpose"},
-    "sources": {"name", "reads", "trust", "ceiling", "kinds", "providers", "budget_per_hour", "rate_per_minute", "max_age_seconds"},
+    "sources": {
+        "name", "reads", "trust", "ceiling", "kinds", "providers", "budget_per_hour", "rate_per_minute", "max_age_seconds", "teaches",
+    },
     "resources": {"kind", "id", "sensitivity", "admin_api", "environment", "tenant"},
     "identities": {
         "provider", "subject", "kind", "name", "environment", "tenant", "owner", "owner_team", "reach", "drive", "known_networks",
@@ -71,6 +73,7 @@ def source(members: Members) -> dict[str, Any]:
         "budget_per_hour": members.whole("budget_per_hour", 0, 1_000_000),
         "rate_per_minute": members.whole("rate_per_minute", 1, 1_000_000),
         "max_age_seconds": members.whole("max_age_seconds", 60, 1_000_000_000),
+        "teaches": members.flag("teaches"),
     }
     return _given(members, read)
 

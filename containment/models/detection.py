@@ -17,6 +17,7 @@ class Source(models.Model):
     """Reads one kind of inbound message. The name comes from the token that posts. `ceiling` is the most that its word alone may lead
     to; an event older than `max_age_seconds` is held at most. `budget_per_hour`: how many distinct identities it may bring to
     containment in an hour. Over its rate or its budget it observes until `observes_until` (None: until a person lets it act again).
+    `teaches`: an engineer said that it is a feed of what identities do, so that what it tells may become usual.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -29,6 +30,7 @@ class Source(models.Model):
     budget_per_hour = models.PositiveIntegerField(default=60)
     rate_per_minute = models.PositiveIntegerField(default=6000)
     max_age_seconds = models.PositiveIntegerField(null=True)
+    teaches = models.BooleanField(default=False, db_default=False)
     state = models.TextField(default="active")
     observes_because = models.TextField(blank=True, default="")
     observes_until = models.DateTimeField(null=True)

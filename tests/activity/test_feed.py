@@ -11,7 +11,7 @@ from audit import clock
 from containment.activity import Taken
 from containment.models import Activity, Baseline, Case, DailyUse, Decision, Detection, Habit, Identity, Resource, Session, Source, Trail
 from tests import cast, make
-from tests.feed import MINUTE, event, raised, told, workdays
+from tests.feed import MINUTE, event, lived, raised, told, workdays
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -25,7 +25,7 @@ def today() -> datetime:
 
 @pytest.fixture
 def etl(connected):
-    make.house()
+    make.house(teaches=True)
     make.workflow("ingest", [{"action": "data.*", "resource": "sales.*"}])
     identity = make.identity("etl_reader")
     make.session(identity, "etl-main", workflow="ingest")
@@ -44,7 +44,7 @@ def detection_of(answer: Taken) -> UUID:
 
 
 def test_a_feed_teaches_the_workflow_s_baseline_and_the_identity_s_own(etl, today):
-    told(workdays(10, 30, until=today))
+    lived(workdays(10, 30, until=today))
     of_workflow = Baseline.objects.get(identity=etl, workflow="ingest")
     assert (own(etl).events, of_workflow.events) == (300, 300)
     assert len(of_workflow.learned["days"]) == 10
@@ -79,7 +79,7 @@ def test_one_id_twice_in_a_batch_is_one_event(etl, today):
 
 
 def test_the_same_id_of_another_source_is_another_event(etl, today):
-    Source.objects.create(name="proxy")
+    Source.objects.create(name="proxy", teaches=True)
     told([event(at=today, key="one")])
     told([event(at=today, key="one")], actor=cast.detector("proxy"))
     assert own(etl).events == 2
@@ -92,7 +92,7 @@ def test_nobody_learns_under_a_role_that_only_a_message_names(etl, today):
 
 
 def test_what_was_not_seen_before_is_discovered(connected, today):
-    make.house()
+    make.house(teaches=True)
     told([event("stranger", on="new.table", at=today)])
     assert Identity.objects.get(subject="stranger").discovered_at is not None
     assert Resource.objects.get(key="new.table").discovered_at is not None
@@ -103,7 +103,7 @@ def test_a_late_event_counts_for_what_was_used_and_not_for_how_fast_or_in_which_
     late = today - 3 * DAY
     told([event(action="data.export", on="sales.old", at=late, count=5000)])
     assert Habit.objects.get(baseline=own(etl), about="resource", two="sales.old").first_at == late
-    assert own(etl).events == 5 + 5000
+    assert own(etl).events == 5 + 100  # a message is one message, whatever it counts
     assert not Habit.objects.filter(about="pair", two="data.export").exists()
     assert not Habit.objects.filter(about="pair", one="data.export").exists()
     windows = own(etl).learned["windows"]
@@ -111,16 +111,24 @@ def test_a_late_event_counts_for_what_was_used_and_not_for_how_fast_or_in_which_
     assert windows["day"][1] == 5
 
 
-def test_an_event_from_the_future_is_as_of_now(etl):
-    told([event(at=datetime.now(UTC) + 10 * DAY)])
+def test_an_event_of_a_clock_that_runs_before_ours_is_as_of_now(etl):
+    (answer,) = told([event(at=datetime.now(UTC) + 2 * MINUTE)])
     newest_at = own(etl).newest_at
+    assert answer.learned
     assert newest_at is not None
     assert newest_at <= clock.now()
     assert Activity.objects.get().occurred_at <= clock.now()
 
 
+def test_an_event_that_is_dated_ahead_is_neither_learned_nor_a_step(etl):
+    (answer,) = told([event(at=datetime.now(UTC) + 10 * DAY)])
+    assert not answer.learned
+    assert not Baseline.objects.exists()
+    assert not Trail.objects.exists()
+
+
 def test_an_event_that_leads_to_more_than_watch_becomes_a_detection_of_the_feed(etl, today):
-    told(workdays(20, 30, until=today))
+    lived(workdays(20, 30, until=today))
     answers = told([event(action="secret.read", on="vault.card_tokens", at=today)])
     (answer,) = raised(answers)
     detection = Detection.objects.get(pk=detection_of(answer))
@@ -138,7 +146,7 @@ def test_an_event_that_leads_to_more_than_watch_becomes_a_detection_of_the_feed(
 
 
 def test_what_raised_a_detection_is_not_learned_nor_anything_while_the_case_is_open(etl, today):
-    told(workdays(20, 30, until=today))
+    lived(workdays(20, 30, until=today))
     attack = event(action="secret.read", on="vault.card_tokens", at=today)
     after = event(on="sales.orders", at=today + MINUTE)
     assert [answer.learned for answer in told([attack, after])] == [False, False]
@@ -151,14 +159,14 @@ def test_what_raised_a_detection_is_not_learned_nor_anything_while_the_case_is_o
 
 
 def test_a_hundred_like_it_in_one_batch_make_one_detection(etl, today):
-    told(workdays(20, 30, until=today))
+    lived(workdays(20, 30, until=today))
     attack = [event(action="secret.read", on="vault.card_tokens", at=today + number * MINUTE / 60) for number in range(100)]
     told(attack)
     assert Detection.objects.count() <= 3  # the first, and where a further signal joined
 
 
 def test_the_same_facts_lead_to_the_same_signals_through_either_door(etl, today):
-    told(workdays(20, 30, until=today))
+    lived(workdays(20, 30, until=today))
     posted = make.detected(
         session={"id": "etl-main"},
         occurred_at=today.isoformat(),
@@ -172,7 +180,7 @@ def test_the_same_facts_lead_to_the_same_signals_through_either_door(etl, today)
     observed = Decision.objects.get(detection=posted.detection)
     other = make.identity("etl_twin")
     make.session(other, "etl-main", workflow="ingest")
-    told(workdays(20, 30, until=today, subject="etl_twin"))
+    lived(workdays(20, 30, until=today, subject="etl_twin"))
     (answer,) = raised(told([event("etl_twin", "secret.read", "vault.card_tokens", at=today)]))
     fed = Decision.objects.get(detection_id=detection_of(answer))
 

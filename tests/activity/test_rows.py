@@ -14,7 +14,7 @@ from containment import baselines
 from containment.domain import baseline as usual
 from containment.models import Activity, Baseline, Credential, CredentialUse, DailyUse, Decision, Habit, Resource, Trail
 from tests import make
-from tests.feed import MINUTE, event, raised, told, workdays
+from tests.feed import MINUTE, event, lived, raised, told, workdays
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = timedelta(days=1)
@@ -27,7 +27,7 @@ def noon() -> datetime:
 
 @pytest.fixture
 def etl(connected):
-    make.house()
+    make.house(teaches=True)
     make.workflow("ingest", [{"action": "data.*", "resource": "sales.*"}], joins=[["sales-db", "warehouse"]])
     identity = make.identity("etl_reader")
     make.session(identity, "etl-main", workflow="ingest")
@@ -47,7 +47,7 @@ def queries_for(messages):
 def test_a_batch_takes_as_many_queries_after_a_long_history_as_after_a_short_one(etl, noon):
     told([event(at=noon - 30 * DAY)])
     early = queries_for([event(at=noon - 29 * DAY + number * MINUTE) for number in range(50)])
-    told(workdays(20, 100, until=noon))
+    lived(workdays(20, 100, until=noon))
     late = queries_for([event(at=noon + number * MINUTE) for number in range(50)])
     assert late <= early
 
@@ -82,7 +82,7 @@ def posted(on: str = "", action: str = "data.read", **more: Any) -> Decision:
 
 
 def test_a_move_that_an_approved_workflow_joins_is_no_signal_and_another_one_is(etl, noon):
-    told(workdays(20, 30, until=noon))
+    lived(workdays(20, 30, until=noon))
     assert "cross_system" not in {signal["code"] for signal in posted("sales.copy").signals}
     moved = next(signal for signal in posted("hr.pay").signals if signal["code"] == "cross_system")
     assert (moved["evidence"]["from"], moved["evidence"]["to"]) == ("warehouse", "hr-db")
@@ -90,7 +90,7 @@ def test_a_move_that_an_approved_workflow_joins_is_no_signal_and_another_one_is(
 
 
 def test_a_detection_beside_the_feed_that_told_of_the_same_event_still_sees_it_as_new(etl, noon):
-    told(workdays(20, 30, until=noon))
+    lived(workdays(20, 30, until=noon))
     Resource.objects.create(kind="table", key="sales.secret", sensitivity="high", system="sales-db")
     assert told([event(on="sales.secret", at=noon)])[0].learned
     decision = posted("sales.secret", occurred_at=noon.isoformat(), severity="low", confidence=0)
@@ -98,7 +98,7 @@ def test_a_detection_beside_the_feed_that_told_of_the_same_event_still_sees_it_a
 
 
 def test_a_watched_detection_is_learned_and_one_that_was_held_is_not(etl, noon):
-    told(workdays(20, 30, until=noon))
+    lived(workdays(20, 30, until=noon))
     watched = posted("sales.new", severity="low")
     assert watched.verdict == "watch"
     assert Habit.objects.filter(about="resource", two="sales.new").exists()
@@ -108,7 +108,7 @@ def test_a_watched_detection_is_learned_and_one_that_was_held_is_not(etl, noon):
 
 
 def test_a_shared_credential_is_compared_with_its_workflow_and_the_smallest_cut_knows_whom_it_would_hurt(connected, noon):
-    make.house()
+    make.house(teaches=True)
     shared = make.identity("reports_shared")
     credential = Credential.objects.get(uses__identity=shared)
     for name in ("daily", "monthly"):
@@ -116,7 +116,7 @@ def test_a_shared_credential_is_compared_with_its_workflow_and_the_smallest_cut_
         make.session(shared, f"r-{name}", workflow=name)
         CredentialUse.objects.create(credential=credential, identity=shared, workflow=name)
         Resource.objects.create(kind="table", key=f"reports.{name}", sensitivity="high", system="reports-db")
-        told(workdays(8, 30, until=noon, subject="reports_shared", on=f"reports.{name}", session=f"r-{name}"))
+        lived(workdays(8, 30, until=noon, subject="reports_shared", on=f"reports.{name}", session=f"r-{name}"))
     told([event("reports_shared", on="reports.daily", session="r-daily", at=clock.now())])
     decision = make.detected(
         "reports_shared", session={"id": "r-monthly"}, claims=[], action={"name": "data.read"}, context={},
@@ -139,7 +139,7 @@ def test_a_chain_that_the_policy_names_is_found_over_what_lies_between(etl, noon
 
 
 def test_old_activity_trails_and_use_go_and_baselines_stay(etl, noon):
-    told(workdays(3, 10, until=noon))
+    lived(workdays(3, 10, until=noon))
     later = clock.now() + 60 * DAY
     assert baselines.tidy(now=later) > 0
     assert not Activity.objects.exists()
@@ -154,7 +154,7 @@ def test_an_event_whose_detection_was_lowered_to_watch_by_observe_mode_is_not_le
     make.house(Mode.OBSERVE)
     make.workflow("ingest", [{"action": "data.*", "resource": "sales.*"}])
     make.session(make.identity("etl_reader"), "etl-main", workflow="ingest")
-    told(workdays(20, 30, until=noon))
+    lived(workdays(20, 30, until=noon))
     (answer,) = raised(told([event(action="secret.read", on="vault.card_tokens", at=noon)]))
     assert answer.detection is not None
     decision = Decision.objects.get(detection_id=answer.detection)

@@ -10,20 +10,20 @@ from containment.models import Decision, Resource
 from tests import make
 from tests.browser.conftest import DESK, PHONE
 from tests.browser.test_looks import photograph
-from tests.feed import event, raised, told, workdays
+from tests.feed import event, lived, raised, told, workdays
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 def test_baselines_and_what_left_them_fit_their_window(role, as_person):
     role("etl_reader")
-    make.house()
+    make.house(teaches=True)
     make.workflow("ingest", [{"action": "data.*", "resource": "sales.*"}])
     identity = make.identity("etl_reader", name="Nightly ingest")
     make.session(identity, "etl-main", workflow="ingest")
     Resource.objects.create(kind="table", key="sales.orders", sensitivity="moderate", system="sales-db")
     noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
-    told(workdays(10, 30, until=noon))
+    lived(workdays(10, 30, until=noon))
     (answer,) = raised(told([event(action="secret.read", on="vault.card_tokens", system="vault", at=noon, count=40)]))
     assert answer.detection is not None
     decision = Decision.objects.get(detection_id=answer.detection)

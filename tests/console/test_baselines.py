@@ -7,7 +7,7 @@ import pytest
 from containment.models import Case, Decision, Resource
 from tests import make
 from tests.console.doors import signed_in, words
-from tests.feed import event, raised, told, workdays
+from tests.feed import event, lived, raised, told, workdays
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -19,7 +19,7 @@ def noon():
 
 @pytest.fixture
 def etl(postgres_plans):
-    make.house()
+    make.house(teaches=True)
     make.workflow("ingest", [{"action": "data.*", "resource": "sales.*"}])
     identity = make.identity("etl_reader", name="Nightly ingest")
     make.session(identity, "etl-main", workflow="ingest")
@@ -33,7 +33,7 @@ def test_an_identity_of_which_nothing_is_known_says_how_that_changes(etl):
 
 
 def test_each_baseline_says_how_much_it_rests_on_and_what_is_missing(etl, noon):
-    told(workdays(4, 30, until=noon))
+    lived(workdays(4, 30, until=noon))
     said = words(signed_in("wren").get(f"/identities/{etl.pk}/"))
     assert "Whatever it does 120 events on 4 days; 80 more events and 3 more days until it counts in full" in said
     assert "Workflow ingest 120 events on 4 days" in said
@@ -42,14 +42,14 @@ def test_each_baseline_says_how_much_it_rests_on_and_what_is_missing(etl, noon):
 
 
 def test_what_is_known_in_full_lacks_nothing(etl, noon):
-    told(workdays(10, 30, until=noon))
+    lived(workdays(10, 30, until=noon))
     said = words(signed_in("wren").get(f"/identities/{etl.pk}/"))
     assert "Whatever it does 300 events on 10 days" in said
     assert "until it counts in full" not in said
 
 
 def test_the_page_of_a_decision_shows_each_behaviour_signal_with_what_it_rests_on(etl, noon):
-    told(workdays(10, 30, until=noon))
+    lived(workdays(10, 30, until=noon))
     (answer,) = raised(told([event(action="secret.read", on="vault.card_tokens", at=noon, count=40)]))
     assert answer.detection is not None
     decision = Decision.objects.get(detection_id=answer.detection)
@@ -63,7 +63,7 @@ def test_the_page_of_a_decision_shows_each_behaviour_signal_with_what_it_rests_o
 
 
 def test_while_a_case_is_open_the_page_says_that_nothing_becomes_usual(etl, noon):
-    told(workdays(10, 30, until=noon))
+    lived(workdays(10, 30, until=noon))
     told([event(action="secret.read", on="vault.card_tokens", at=noon)])
     page = signed_in("wren").get(f"/identities/{etl.pk}/")
     assert "While a case is open, nothing that it does becomes usual." in words(page)

@@ -9,7 +9,7 @@ from api import examples
 from audit.models import AuditEntry
 from containment.models import Activity, Baseline, Detection, Identity, Resource, Source
 from tests import make
-from tests.feed import event, workdays
+from tests.feed import event, lived, workdays
 
 pytestmark = pytest.mark.django_db
 ACTIVITY = "/api/v1/activity"
@@ -17,7 +17,7 @@ ACTIVITY = "/api/v1/activity"
 
 @pytest.fixture
 def feed(connected, program):
-    make.house()
+    make.house(teaches=True)
     make.workflow("ingest", [{"action": "data.*", "resource": "sales.*"}])
     make.session(make.identity("etl_reader"), "etl-main", workflow="ingest")
     return program("detections.write")
@@ -92,7 +92,7 @@ def test_another_source_in_the_body_is_refused(feed):
 
 def test_what_leaves_the_usual_is_answered_with_its_detection(feed):
     noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
-    feed.post(ACTIVITY, workdays(20, 30, until=noon))
+    lived(workdays(20, 30, until=noon))
     said = feed.post(ACTIVITY, [event(action="secret.read", on="vault.card_tokens", at=noon, key="theft"), event(at=noon)])
     first, second = said.body["results"]
     assert said.body["detections"] == 1
