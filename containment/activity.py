@@ -160,7 +160,8 @@ def _live_through(events: Sequence[Told], actor: Actor) -> list[Taken | Refusal]
     policy = policies.document(policies.in_force().text)
     answers, source = _allowed(events, actor)
     entries = [entry for entry in _entries(events, answers, source, now) if not entry.ahead] if source else []
-    fresh = _kept(entries, source, now) if source else []
+    suspects = _under_suspicion({entry.identity.pk for entry in entries})
+    fresh = _kept([entry for entry in entries if entry.identity.pk not in suspects], source, now) if source else []
     if source and fresh:
         baselines.live_through([entry.doing for entry in fresh], policy, now=now)
         for entry in fresh:
