@@ -143,6 +143,14 @@ def answer(hold_id: UUID, word: Word, *, actor: Actor, seen_digest: str, reason:
     return Answered(hold, given, first=True, settled=settled)
 
 
+def asks_too_few(hold_id: UUID, *, actor: Actor) -> Hold | None:
+    """The hold, locked, where this actor's word would count for something that has become protected and was not asked about as such."""
+    hold = _locked(hold_id)
+    if hold.reason_class == "protected" or not hold.is_open or hold.deadline <= clock.now():
+        return None
+    return hold if quorum.admits(hold.as_terms(), actor) else None
+
+
 @story
 def extend(hold_id: UUID, *, actor: Actor, reason: str = "", seen_deadline: datetime | None = None) -> Hold:
     """Ten more minutes, a bounded number of times. A click on a page with an earlier deadline has been heard already: nothing changes."""
@@ -179,10 +187,10 @@ def due(limit: int = 50) -> list[tuple[UUID, str]]:
 
 
 @story
-def lapse(hold_id: UUID, *, protected: bool = False, budget_spent: bool = False) -> Hold:
+def lapse(hold_id: UUID, *, protected: bool = False, observed: str = "", budget_spent: bool = False) -> Hold:
     """What silence means, as the page said all along. `lapsed_to` of the hold says which: contain, release, or escalated (still open).
-    `protected`: the identity has become so since the hold opened, and silence no longer contains it; nor does it once the budget of
-    automatic containments is spent.
+    `protected`: the identity has become so since the hold opened, and silence no longer contains it; nor does it where it is only
+    `observed` by now (the clause that says so), or once the budget of automatic containments is spent.
 
     AlreadyEnded or NotDue when somebody answered, extended or lapsed it in the meantime.
     """
@@ -199,6 +207,7 @@ def lapse(hold_id: UUID, *, protected: bool = False, budget_spent: bool = False)
         overdue=now - hold.deadline,
         asked_again=hold.asked_again,
         protected=protected,
+        observed=observed,
         budget_spent=budget_spent,
     )
     hold.lapsed_to = follows.to

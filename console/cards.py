@@ -28,7 +28,7 @@ from console.pictures import blast_radius, waterfall
 from console.timelines import Moment
 from console.views_of import cooling_off
 from console.views_of.cooling_off import Cooling
-from containment import cases, verdicts
+from containment import cases, outcomes, verdicts
 from containment.models import Case, Decision, Detection, Identity
 from core.actor import Actor
 from core.refs import Ref
@@ -487,7 +487,11 @@ def hold(hold_id: UUID, viewer: Actor) -> HoldCard:
         now=said.true_now(interim) if found.is_open else said.run_sentence(run, steps, clock.now())[1].rstrip("."),
         deadline=found.deadline,
         total=_total(found),
-        follows=said.at_zero(found, restricted=any(step.disruptive and step.state in said.TOOK_EFFECT for step in interim)),
+        follows=said.at_zero(
+            found,
+            restricted=any(step.disruptive and step.state in said.TOOK_EFFECT for step in interim),
+            spared=outcomes.spared(found) if found.is_open else "",
+        ),
         tone=tone,
         ended=ended,
         plan_digest=found.plan_digest,

@@ -120,15 +120,16 @@ def true_now(steps: Iterable[Step]) -> str:
     return "nothing is stopped yet"
 
 
-def at_zero(hold: Hold, *, restricted: bool) -> str:
-    """What follows when nobody answers, as the end of “If nobody answers by …,”."""
-    if hold.on_lapse == "contain":
+def at_zero(hold: Hold, *, restricted: bool, spared: str = "") -> str:
+    """What follows when nobody answers, as the end of “If nobody answers by …,”. `spared`: why it is not contained by silence any more."""
+    why = f", because {spared}" if spared else ""
+    if hold.on_lapse == "contain" and not spared:
         return "it is contained"
-    if hold.on_lapse == "release":
-        return f"it is left running{_put_back(hold, restricted)}"
+    if hold.on_lapse != "escalate":
+        return f"it is left running{_put_back(hold, restricted)}{why}"
     terms = hold.as_terms()
     following = terms.reviewers[terms.step + 1].name if terms.further else "the same people, once more,"
-    end = "contained" if hold.in_the_end == "contain" else "left running"
+    end = "contained" if hold.in_the_end == "contain" and not spared else f"left running{why}"
     return f"{following} will be asked; if they are silent too, it is {end}"
 
 

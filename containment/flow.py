@@ -17,6 +17,7 @@ from approvals import grants, groups, holds
 from approvals.domain.moves import Word
 from approvals.holds import Answered
 from approvals.models import ExceptionGrant, Hold
+from approvals.refusals import PlanChanged
 from audit import clock, nudges
 from audit.record import record, story
 from containment import baselines, budget, gather, gists, grouped, inventory, limits, outcomes, plans, policies, reviewers, shadow, targets
@@ -26,7 +27,7 @@ from containment.domain.families import Pattern
 from containment.domain.judge import Judgement, judge
 from containment.domain.policy import RiskPolicy
 from containment.intake import Received
-from containment.models import Case, ContainmentSpend, Decision, Detection, RiskPolicyVersion
+from containment.models import Case, Decision, Detection, Identity, RiskPolicyVersion
 from containment.refusals import BeingUndone, NoSuchDetection
 from core.actor import CLOCK, SYSTEM, Actor
 from core.digest import plain
@@ -115,7 +116,7 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
     version = policies.in_force()
     policy = policies.document(version.text)
     now = clock.now()
-    facts, judgement, pattern = _judge(detection, policy, now, generation)
+    facts, judgement, pattern, spent = _judge(detection, policy, now, generation)
     if judgement.choice.releases and not plans.fits(detection, facts, judgement, pattern):
         _make_way(detection, judgement)
         facts, judgement, pattern = _under_the_fitting_plan(detection, gather.under_no_run(facts), policy)
@@ -146,10 +147,14 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
             decision.run, decision.hold = _ask(decision, detection, facts, judgement, binding, pattern, policy)
             if judgement.choice.spends:
                 budget.spend(detection, now)
+            if judgement.choice.grouped and spent is not None:
+                budget.count_refused(spent, now)
         case Verdict.COVERED:
             decision.run = _covering(judgement)
             if judgement.choice.raises and judgement.stage is not None:
-                runs.raise_stage(decision.run.pk, to=str(judgement.stage), because=judgement.because)
+                raised = runs.raise_stage(decision.run.pk, to=str(judgement.stage), because=judgement.because)
+                if raised.stage != decision.run.stage:
+                    budget.spend_anew(detection, now)  # where people had released it, nothing was spent for it yet
             if judgement.choice.releases:
                 _release(decision.run, judgement)
                 budget.spend(detection, now)
@@ -188,8 +193,12 @@ def _make_way(detection: Detection, judgement: Judgement) -> None:
     runs.stand_down(run.pk, actor=SYSTEM, because=judgement.because)
 
 
-def _judge(detection: Detection, policy: RiskPolicy, now: datetime, generation: int) -> tuple[Facts, Judgement, Pattern]:
-    """Judged as if the budget were unspent; where that would act by itself, judged again with what is left of it under its lock."""
+def _judge(
+    detection: Detection, policy: RiskPolicy, now: datetime, generation: int
+) -> tuple[Facts, Judgement, Pattern, budget.Left | None]:
+    """Judged as if the budget were unspent; where that would act by itself, judged again with what is left of it: under its lock, unless it
+    is spent already."""
+    left: budget.Left | None = None
     facts = gather.facts_of(detection, policy, now=now, generation=generation)
     facts, judgement, pattern = _under_the_fitting_plan(detection, facts, policy)
     while judgement.verdict is Verdict.EXEMPT and not _spared(detection, judgement):  # another spent the grant's last; it covers no more
@@ -197,12 +206,12 @@ def _judge(detection: Detection, policy: RiskPolicy, now: datetime, generation: 
     if judgement.choice.spends or judgement.choice.raises:
         left = budget.left(detection, policy)
         if judgement.choice.spends and (why := _over_its_budget(detection, policy)):
-            return _under_the_fitting_plan(detection, gather.from_observed_source(facts, why), policy)
+            return *_under_the_fitting_plan(detection, gather.from_observed_source(facts, why), policy), None
         if left.count != facts.budget_left:
             facts, judgement, pattern = _under_the_fitting_plan(detection, gather.with_budget(facts, left.count), policy)
         if judgement.verdict is Verdict.HOLD and judgement.choice.grouped:
             budget.refused(detection, left, now)
-    return facts, judgement, pattern
+    return facts, judgement, pattern, left
 
 
 def _over_its_budget(detection: Detection, policy: RiskPolicy) -> str:
@@ -352,11 +361,24 @@ def _patience(judgement: Judgement) -> timedelta:
 # -- people and time ---------------------------------------------------------------------------------------------------------------------
 
 
-@story
 def answer_hold(hold_id: UUID, word: Word, *, actor: Actor, seen_digest: str, reason: str = "") -> Answered:
-    """A person says "contain now" (approve) or "leave it running" (reject), with the digest of the plan on their screen."""
-    if _lock_run_of(hold_id) is None:
+    """A person says "contain now" (approve) or "leave it running" (reject), with the digest of the plan on their screen. What has become
+    protected since is not contained on the words that were asked for before: another hold asks two people.
+    """
+    said = _answered(hold_id, word, actor=actor, seen_digest=seen_digest, reason=reason)
+    if isinstance(said, Hold):
+        raise PlanChanged("It has become protected since it was asked about. Another hold asks two people about it now.", hold=str(said.pk))
+    return said
+
+
+@story
+def _answered(hold_id: UUID, word: Word, *, actor: Actor, seen_digest: str, reason: str) -> Answered | Hold:
+    identity = _lock_identity_of(hold_id)
+    run = _lock_run_of(hold_id)
+    if run is None:
         grouped.close_list(hold_id, seen_digest)
+    elif word == "approve" and _is_protected(identity, run) and (hold := holds.asks_too_few(hold_id, actor=actor)) is not None:
+        return outcomes.ask_two(hold, run)
     answered = holds.answer(hold_id, word, actor=actor, seen_digest=seen_digest, reason=reason)
     if answered.settled and answered.hold.grouped:
         grouped.ended(answered.hold)
@@ -374,21 +396,20 @@ def extend_hold(hold_id: UUID, *, actor: Actor, reason: str, seen_deadline: date
 @story
 def lapse_hold(hold_id: UUID) -> Hold:
     """Nobody answered in time: what the page said would follow, follows; but silence never contains an identity that is protected by
-    now, nor more identities than the budget allows.
+    now, nor one that is only observed by now, nor more identities than the budget allows.
     """
     if Hold.objects.filter(pk=hold_id, grouped=True).exists():
         return _lapse_group(hold_id)
-    identity_ref = Hold.objects.filter(pk=hold_id).values_list("identity_ref", flat=True).first() or ""
-    identity = inventory.lock(UUID(Ref.parse(identity_ref).id)) if identity_ref else None
-    unspent = _contains_unspent(hold_id)
-    budget_spent = unspent is not None and budget.left(unspent, policies.document(policies.in_force().text)).count < 1
+    identity = _lock_identity_of(hold_id)
+    containing = _contains(hold_id, identity)
+    budget_spent = containing is not None and budget.left(containing, policies.document(policies.in_force().text), beside=True).count < 1
     run = _lock_run_of(hold_id)
-    protected = (identity is not None and identity.protected) or (run is not None and outcomes.cuts_into_the_protected(run))
-    hold = holds.lapse(hold_id, protected=protected, budget_spent=budget_spent)
+    observed = outcomes.observed_by_now(containing, containing.identity) if containing is not None else ""
+    hold = holds.lapse(hold_id, protected=_is_protected(identity, run), observed=observed, budget_spent=budget_spent)
     if hold.state == "lapsed":
         _follow(hold, hold.lapsed_to, actor=CLOCK)
-        if unspent is not None and hold.lapsed_to == "contain":
-            budget.spend(unspent, clock.now())
+        if containing is not None and hold.lapsed_to == "contain":
+            budget.spend_anew(containing, clock.now())
     return hold
 
 
@@ -400,15 +421,26 @@ def _lapse_group(hold_id: UUID) -> Hold:
     return hold
 
 
-def _contains_unspent(hold_id: UUID) -> Detection | None:
-    """The detection behind a hold whose silence contains, where nothing was spent for it yet: its interim stage did not run."""
+def _contains(hold_id: UUID, identity: Identity | None) -> Detection | None:
+    """The detection behind a hold whose silence contains, about the identity as it is now."""
     decisions = Decision.objects.filter(hold_id=hold_id, hold__in_the_end="contain").select_related(
         "detection__source", "detection__identity"
     )
-    decision = decisions.first()
-    if decision is None or ContainmentSpend.objects.filter(source=decision.detection.source, at=decision.decided_at).exists():
+    decision = decisions.order_by("decided_at").first()
+    if decision is None:
         return None
+    if identity is not None:
+        decision.detection.identity = identity
     return decision.detection
+
+
+def _is_protected(identity: Identity | None, run: Run | None) -> bool:
+    return (identity is not None and identity.protected) or (run is not None and outcomes.cuts_into_the_protected(run))
+
+
+def _lock_identity_of(hold_id: UUID) -> Identity | None:
+    identity_ref = Hold.objects.filter(pk=hold_id).values_list("identity_ref", flat=True).first() or ""
+    return inventory.lock(UUID(Ref.parse(identity_ref).id)) if identity_ref else None
 
 
 @story

@@ -1,15 +1,21 @@
-"""Outcomes: what the ending of a hold means for its run. Called inside a story, with the Run locked."""
+"""Outcomes: what the ending of a hold means for its run, and what has changed since it was asked. Called with the Run locked."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import Q
 
-from containment.models import Credential
-from core.actor import Actor
-from playbooks import runs
+from approvals import groups, holds
+from approvals.models import Hold
+from containment import limits, policies
+from containment.domain.facts import Kind
+from containment.domain.policy import HoldReason, Mode
+from containment.models import Credential, Decision, Detection, Identity, Source
+from core.actor import SYSTEM, Actor
+from playbooks import library, runs
 from playbooks.domain.plan import cuts
 from playbooks.models import Run
 
@@ -35,3 +41,49 @@ def cuts_into_the_protected(run: Run) -> bool:
         return False
     guarded = Q(protected=True) | Q(uses__identity__protected=True)
     return Credential.objects.filter(guarded, pk=UUID(credential["id"])).exists()
+
+
+def observed_by_now(detection: Detection, identity: Identity) -> str:
+    """Why nothing is contained by itself any more, as a clause: its kind is only observed here by now, or whoever reported it is. Empty
+    where both act."""
+    policy = policies.document(policies.in_force().text)
+    if policy.mode(Kind(identity.kind), identity.environment) is Mode.OBSERVE:
+        where = f"in {identity.environment}" if identity.environment else "without an environment"
+        return f"every {identity.kind.replace('_', ' ')} {where} is only observed by now"
+    source = Source.objects.get(pk=detection.source_id)
+    return f"{source.name}, which reported it, is only observed by now" if limits.observed_because(source) else ""
+
+
+def spared(hold: Hold) -> str:
+    """Why silence contains nobody, whatever was announced when the hold opened; a clause for its page, empty where it would."""
+    decision = Decision.objects.filter(hold=hold).select_related("detection__identity").order_by("decided_at").first()
+    if decision is None or hold.in_the_end != "contain":
+        return ""
+    identity = decision.detection.identity
+    if identity.protected or (decision.run is not None and cuts_into_the_protected(decision.run)):
+        return "it is protected by now"
+    return observed_by_now(decision.detection, identity)
+
+
+def ask_two(hold: Hold, run: Run) -> Hold:
+    """What the hold asks about has become protected: another one asks two people about the same plan, and silence never contains it."""
+    terms = hold.as_terms()
+    of_protected = library.document(run.playbook.text).hold_for(str(HoldReason.PROTECTED))
+    quorum = max(groups.QUORUM, terms.quorum, of_protected.quorum)
+    holds.supersede(hold.pk, "It has become protected since it was asked about: two people decide.", actor=SYSTEM)
+    asking = holds.open(
+        run_ref=hold.run_ref,
+        case_ref=hold.case_ref,
+        identity_ref=hold.identity_ref,
+        title=hold.title,
+        because=f"It has become protected since it was asked about. {hold.because}",
+        reason_class=str(HoldReason.PROTECTED),
+        plan=hold.plan,
+        plan_digest=hold.plan_digest,
+        terms=replace(terms, quorum=quorum),
+        patience=policies.document(policies.in_force().text).patience[HoldReason.PROTECTED],
+        on_lapse="release",
+        actor=SYSTEM,
+    )
+    Decision.objects.filter(run=run, hold=hold).update(hold=asking)
+    return asking

@@ -29,10 +29,12 @@ def after_deadline(
     overdue: timedelta,
     asked_again: bool,
     protected: bool,
+    observed: str = "",
     budget_spent: bool = False,
 ) -> Lapse:
     """The first sentence that is true wins. `asked_again`: the last reviewers have been asked a second time already. `protected`: the
-    identity is, by now. `budget_spent`: no automatic containment is left, and this would be one."""
+    identity is, by now. `observed`: why nothing is contained by itself any more, as a clause. `budget_spent`: no automatic containment is
+    left, and this would be one."""
     late = overdue > LATE
     found = f"the deadline was found {int(overdue.total_seconds() // 60)} minutes late"
     if terms.further and (late or on_lapse == "escalate"):
@@ -44,6 +46,8 @@ def after_deadline(
     if protected:
         return Lapse("release", terms, "nobody answered, and silence never contains the protected")
     ending = in_the_end if on_lapse == "escalate" else on_lapse
+    if ending == "contain" and observed:
+        return Lapse("release", terms, f"nobody answered, and {observed}")
     if ending == "contain" and budget_spent:
         because = "nobody answered, and the containment budget is spent"
         return Lapse("escalated", terms.escalated(), because) if terms.further else Lapse("release", terms, because)

@@ -11,12 +11,14 @@ from django.test import Client
 from approvals.models import Hold
 from audit.models import AuditEntry
 from console.frame import counts
-from containment import flow, intake
+from containment import flow, intake, policy_approvals
+from containment.domain.facts import Kind
 from containment.gather import STRIKES
 from containment.models import Detection
 from sources import native
 from tests import cast, make
 from tests.console.people import HTMX, signed_in, text_of
+from tests.flows.test_lapse import trained
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -212,3 +214,13 @@ def test_a_plan_that_no_connector_can_carry_out_promises_nothing():
     text = text_of(signed_in("omar").get("/"))
     assert "no connector can carry the playbook out here" in text
     assert "Every step can be undone" not in text
+
+
+def test_the_page_says_what_silence_means_from_the_moment_of_a_step_back(postgres_plans):
+    make.house()
+    hold = trained("trainer")
+    assert "it is contained" in text_of(signed_in("omar").get(f"/holds/{hold.pk}/"))
+    policy_approvals.step_back(Kind.AI_AGENT, "prod", actor=cast.person("mara"))
+    text = text_of(signed_in("omar").get(f"/holds/{hold.pk}/"))
+    assert "it is left running" in text
+    assert "because every ai agent in prod is only observed by now" in text

@@ -111,3 +111,21 @@ def test_silence_never_contains_what_was_protected_meanwhile(on_lapse):
     last = Terms(1, [Reviewers("the managers", teams=("managers",))])
     follows = after_deadline(last, on_lapse=on_lapse, in_the_end="contain", overdue=timedelta(0), asked_again=False, protected=True)
     assert follows.to == "release"
+
+
+@pytest.mark.parametrize("on_lapse", ["contain", "escalate"])
+def test_silence_never_contains_what_is_only_observed_by_now_and_says_why(on_lapse):
+    last = Terms(1, [Reviewers("the managers", teams=("managers",))])
+    why = "every ai agent in prod is only observed by now"
+    passed = timedelta(0)
+    follows = after_deadline(
+        last,
+        on_lapse=on_lapse,
+        in_the_end="contain",
+        overdue=passed,
+        asked_again=False,
+        protected=False,
+        observed=why,
+        budget_spent=True,
+    )
+    assert (follows.to, follows.because) == ("release", f"nobody answered, and {why}")

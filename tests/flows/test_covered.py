@@ -84,6 +84,27 @@ def test_what_contains_by_itself_does_not_wait_behind_a_question(held, drive):
     assert (run.state, run.stage) == ("contained", "hard")
 
 
+def test_what_people_released_softly_rises_by_itself_and_takes_one_from_the_budget(held):
+    flow.answer_hold(make.hold_of(held).pk, "approve", actor=cast.person("omar"), seen_digest=make.hold_of(held).plan_digest)
+    assert ContainmentSpend.objects.count() == 0
+    decision = worse()
+    run = make.run_of(held)
+    run.refresh_from_db()
+    assert (decision.verdict, decision.run_id, run.stage) == ("covered", run.pk, "hard")
+    assert ContainmentSpend.objects.count() == 1
+    worse()
+    assert ContainmentSpend.objects.count() == 1
+
+
+def test_what_people_released_softly_stays_soft_where_nothing_is_left_to_spend(held):
+    flow.answer_hold(make.hold_of(held).pk, "approve", actor=cast.person("omar"), seen_digest=make.hold_of(held).plan_digest)
+    spend_everything()
+    worse()
+    run = make.run_of(held)
+    run.refresh_from_db()
+    assert run.stage == "soft"
+
+
 @pytest.mark.parametrize("why", ["ceiling", "budget", "quiet"])
 def test_what_would_not_contain_by_itself_leaves_the_question_open(held, why):
     if why == "ceiling":
