@@ -32,18 +32,22 @@ from audit.record import attempt, record, story
 from core.actor import SYSTEM, Actor
 from core.digest import digest
 from core.ids import uuid7
+from core.refs import Ref
 
 Reviewed = Callable[[int, Mapping[str, str]], Terms]  # quorum, who never counts -> terms
 
 QUORUM = 2
 MOST_MEMBERS = 5000
 RETRY_AFTER = timedelta(seconds=30)
+LONGEST_RETRY = timedelta(hours=1)
+STRIKES = 3  # attempts that end in nothing before it is written down
 TITLE = "More to contain than the budget allows"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A run that waits, and what people are shown of it. `never` and `quorum` are what its own hold would have said."""
+    """A run that waits, and what people are shown of it. `never` and `quorum` are what its own hold would have said; `team`: who answers
+    for its environment, by name; empty where everybody who answers holds does."""
 
     run_ref: str
     case_ref: str
@@ -51,6 +55,7 @@ class Candidate:
     name: str
     kind: str
     environment: str
+    team: str = ""
     title: str
     because: str
     risk: float
@@ -146,7 +151,12 @@ def close_list(hold_id: UUID, seen_digest: str) -> Closed | None:
     if not later:
         return None
     following = _open(
-        _only(hold.as_terms(), later), patience=hold.patience, because=hold.because, after=later[-1].seq, reads=later[-1].list_digest
+        _only(hold.as_terms(), later),
+        patience=hold.patience,
+        because=hold.because,
+        team=hold.asks_team,
+        after=later[-1].seq,
+        reads=later[-1].list_digest,
     )
     GroupMember.objects.filter(pk__in=[one.pk for one in later]).update(hold=following)
     return Closed(following, [one.run_ref for one in later])
@@ -182,9 +192,26 @@ def settle(member: GroupMember, move: str, *, because: str, actor: Actor) -> Non
     record(f"group.{member.state}", ref, actor=actor, about=member.about, name=member.name, was=was, because=because)
 
 
+@story
+def begin(member_id: UUID) -> bool:
+    """Count an attempt before it is made, and let the others go first: a member that kills workers holds up nobody. False where another
+    worker was faster."""
+    due = GroupMember.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=member_id, state="waiting", next_at__lte=Now())
+    member = due.first()
+    if member is None:
+        return False
+    member.strikes = min(member.strikes + 1, 1000)
+    member.next_at = clock.now() + min(RETRY_AFTER * 2 ** min(member.strikes - 1, 10), LONGEST_RETRY)
+    member.save(update_fields=["strikes", "next_at"])
+    if member.strikes == STRIKES + 1:
+        ref = Ref.to("hold", member.hold_id)
+        record("group.struck", ref, actor=SYSTEM, about=member.about, name=member.name, attempts=STRIKES)
+    return True
+
+
 def postpone(member_id: UUID) -> None:
-    """It could not be followed now. The others go first."""
-    GroupMember.objects.filter(pk=member_id, next_at__isnull=False).update(next_at=clock.now() + RETRY_AFTER)
+    """It was refused, for a reason that passes: no strike."""
+    GroupMember.objects.filter(pk=member_id, next_at__isnull=False).update(next_at=clock.now() + RETRY_AFTER, strikes=0)
 
 
 def enough(terms: Terms) -> bool:
@@ -204,10 +231,10 @@ def link(before: str, run_ref: str, plan_digest: str) -> str:
 
 
 def _gathering(candidate: Candidate, reviewers: Reviewed, patience: timedelta, because: str) -> tuple[Hold, int]:
-    """The group that takes members, locked, and the number of its last one; a new group where there is none. An answer may close one
-    while this waits for its lock, and open the next: then that one is found."""
+    """The group of the same team that takes members, locked, and the number of its last one; a new group where there is none. An answer may
+    close one while this waits for its lock, and open the next: then that one is found."""
     while True:
-        hold = Hold.objects.select_for_update(of=("self",)).filter(gathers=True).first()
+        hold = Hold.objects.select_for_update(of=("self",)).filter(gathers=True, asks_team=candidate.team).first()
         if hold is not None:
             last = hold.members.order_by("-seq").values_list("seq", flat=True).first() or hold.plan["after"]
             if _takes_more(hold, last):
@@ -215,7 +242,7 @@ def _gathering(candidate: Candidate, reviewers: Reviewed, patience: timedelta, b
         try:
             with attempt():
                 terms = reviewers(max(QUORUM, candidate.quorum), candidate.never)
-                return _open(terms, patience=patience, because=because), 0
+                return _open(terms, patience=patience, because=because, team=candidate.team), 0
         except IntegrityError:
             continue
 
@@ -232,7 +259,7 @@ def _takes_more(hold: Hold, last: int) -> bool:
     return False
 
 
-def _open(terms: Terms, *, patience: timedelta, because: str, after: int = 0, reads: str = "") -> Hold:
+def _open(terms: Terms, *, patience: timedelta, because: str, team: str, after: int = 0, reads: str = "") -> Hold:
     """`after`, `reads`: the last number and the digest of its list, where it takes over members of another."""
     now, key = clock.now(), uuid7()
     hold = Hold.objects.create(
@@ -255,6 +282,7 @@ def _open(terms: Terms, *, patience: timedelta, because: str, after: int = 0, re
         grouped=True,
         gathers=True,
         gathers_until=now + patience / 2,
+        asks_team=team,
     )
     record(
         "hold.opened",

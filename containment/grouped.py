@@ -10,6 +10,8 @@ import logging
 from functools import partial
 from uuid import UUID
 
+from django.db.models.functions import Now
+
 from approvals import groups, holds
 from approvals.domain import quorum
 from approvals.groups import Candidate
@@ -45,6 +47,7 @@ def ask(run: Run, detection: Detection, judgement: Judgement, plan: Plan, policy
         name=identity.label,
         kind=identity.kind,
         environment=identity.environment,
+        team=reviewers.team_for(identity.environment),
         title=detection.title,
         because=f"{judgement.choice.because} {plan.trouble}".strip(),
         risk=judgement.risk,
@@ -95,21 +98,20 @@ def ask_alone(member_id: UUID, *, actor: Actor) -> Hold:
 
 
 def follow_due(member_id: UUID) -> bool:
-    """One member of a group that has ended. What cannot be done now is tried again, after the others."""
+    """One member of a group that has ended. The attempt is counted first; what cannot be done now is tried again, after the others."""
+    if not groups.begin(member_id):
+        return False
     try:
         return _follow(member_id)
     except Refusal as refusal:
         log.warning("the member %s waits: %s", member_id, refusal.sentence)
         groups.postpone(member_id)
         return False
-    except Exception:
-        groups.postpone(member_id)
-        raise
 
 
 def follow_some(hold_id: UUID) -> None:
     """A worker's share, and another nudge where more is left."""
-    keys = GroupMember.objects.filter(hold_id=hold_id, next_at__isnull=False).order_by("next_at", "id").values_list("pk", flat=True)
+    keys = GroupMember.objects.filter(hold_id=hold_id, next_at__lte=Now()).order_by("next_at", "id").values_list("pk", flat=True)
     found = list(keys[: AT_A_TIME + 1])
     for key in found[:AT_A_TIME]:
         follow_due(key)
@@ -134,6 +136,8 @@ def _follow(member_id: UUID) -> bool:
         _alone(due, run, protected=True, actor=SYSTEM)
     else:
         because = _said(due.hold)
+        if due.hold.state == "lapsed" and (observed := _observed(run)):
+            because = f"{because}; {observed}"
         (outcomes.contain if contains else outcomes.leave_running)(run.pk, actor=SYSTEM, because=because)
         groups.settle(due, "follow", because=because, actor=SYSTEM)
     return True
@@ -163,6 +167,11 @@ def _alone(member: GroupMember, run: Run, *, protected: bool, actor: Actor) -> H
     )
     Decision.objects.filter(run=run, hold=member.hold).update(hold=hold)
     return hold
+
+
+def _observed(run: Run) -> str:
+    decision = run.decisions.select_related("detection__identity").order_by("decided_at").first()
+    return outcomes.observed_by_now(decision.detection, decision.detection.identity) if decision else ""
 
 
 def _said(hold: Hold) -> str:

@@ -28,6 +28,12 @@ def terms_for(detection: Detection, bystanders: Iterable[Bystander], playbook: P
     return Terms(quorum=quorum, reviewers=(first, MANAGERS), never=never_of(detection, playbook))
 
 
+def team_for(environment: str) -> str:
+    """The name of the group that answers for an environment; empty where there is none."""
+    team = gather.fallback_team(environment)
+    return team.name if team else ""
+
+
 def for_group(environment: str, quorum: int, never: Mapping[str, str]) -> Terms:
     """Who is asked about many at once: the group that answers for the environment, with the managers as well where that group is too small
     to answer, and with everybody who answers holds where even they are too few."""

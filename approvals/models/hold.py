@@ -51,6 +51,7 @@ class Hold(models.Model):
     grouped = models.BooleanField(default=False)
     gathers = models.BooleanField(default=False)
     gathers_until = models.DateTimeField(null=True)
+    asks_team = models.TextField(blank=True, default="")  # of a grouped one: who answers for the environments of its members
 
     state = models.TextField(default="open")
     closed_at = models.DateTimeField(null=True)
@@ -71,7 +72,7 @@ class Hold(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(fields=["run_ref"], condition=Q(state="open", grouped=False), name="one_open_hold_per_run"),
-            models.UniqueConstraint(fields=["gathers"], condition=Q(gathers=True), name="one_group_takes_members"),
+            models.UniqueConstraint(fields=["asks_team"], condition=Q(gathers=True), name="one_group_per_team_takes_members"),
             models.CheckConstraint(condition=Q(gathers=False) | Q(grouped=True, state="open"), name="only_an_open_group_takes_members"),
             models.CheckConstraint(
                 condition=Q(grouped=False, gathers_until__isnull=True) | Q(grouped=True, gathers_until__isnull=False, run_ref=""),

@@ -15,7 +15,7 @@ class GroupMember(models.Model):
     """`list_digest` covers this plan and, link by link, every one that joined before it: it names the list as somebody saw it then.
 
     `asks` is what this one brings to the terms of its group: quorum, who never counts, and the versions under its plan's digest. `next_at`
-    is set once its group has ended, until what people said was done to its run.
+    is set once its group has ended, until what people said was done to its run; `strikes` counts the attempts that nobody saw the end of.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -37,6 +37,7 @@ class GroupMember(models.Model):
 
     state = models.TextField(default="waiting")
     next_at = models.DateTimeField(null=True)
+    strikes = models.PositiveSmallIntegerField(default=0)
     closed_at = models.DateTimeField(null=True)
     closed_because = models.TextField(blank=True, default="")
 

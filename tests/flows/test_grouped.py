@@ -16,8 +16,9 @@ from approvals.refusals import AlreadyEnded, NotYours, PlanChanged
 from audit import clock
 from audit.models import AuditEntry
 from connectors import registry
-from containment import cases, flow, grouped, inventory
+from containment import cases, flow, grouped, inventory, policy_approvals
 from containment.domain import policy as documents
+from containment.domain.facts import Kind
 from containment.domain.policy import Mode
 from containment.gate import Gate
 from containment.models import ContainmentSpend, Decision, Identity, RiskPolicyVersion
@@ -26,6 +27,7 @@ from core.digest import digest
 from embedded.postgres import Postgres
 from playbooks.models import Run
 from tests import cast, make
+from tests.approvals.rows import person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -332,3 +334,58 @@ def test_the_database_refuses_what_would_break_a_group():
         GroupMember.objects.filter(pk=member.pk).update(state="waiting", closed_at=None)
     with pytest.raises(IntegrityError, match="takes no members"):
         GroupMember.objects.create(**{field.attname: getattr(member, field.attname) for field in member._meta.fields if field.name != "id"})
+
+
+def test_each_team_is_asked_about_its_own_environment():
+    house(0)
+    cast.person("ines")
+    dora, dirk = person("dora", teams=("soc-dev",)), person("dirk", teams=("soc-dev",))
+    make.identity("d", environment="dev"), make.identity("p", environment="prod"), make.identity("q", environment="prod")
+    in_dev, in_prod, later = (make.detected(name) for name in "dpq")
+    assert in_dev.hold_id != in_prod.hold_id == later.hold_id
+    dev, prod = make.hold_of(in_dev), Hold.objects.get(pk=make.hold_of(in_prod).pk)
+    with pytest.raises(NotYours):
+        flow.answer_hold(prod.pk, "approve", actor=dora, seen_digest=prod.plan_digest)
+    for who in (dora, dirk):
+        flow.answer_hold(dev.pk, "approve", actor=who, seen_digest=dev.plan_digest)
+    answer(prod, "approve", "ines", "omar")
+    follow()
+    assert run_states(in_dev, in_prod, later) == ["pending"] * 3
+
+
+def test_a_group_keeps_the_team_that_it_asks():
+    house(0)
+    reported("a")
+    with pytest.raises(IntegrityError, match="frozen"):
+        Hold.objects.update(asks_team="others")
+
+
+def test_a_member_that_nobody_saw_the_end_of_lets_the_others_go_first():
+    house(0)
+    waits = reported("a", "b")
+    answer(group(), "approve", "ines", "omar")
+    first, second = groups.due(10)
+    for strike in range(groups.STRIKES + 1):
+        assert groups.begin(first)  # and its worker dies
+        assert groups.due(10) == [second]
+        assert not groups.begin(first)
+        wait = GroupMember.objects.get(pk=first).next_at - clock.now()
+        assert groups.RETRY_AFTER * 2**strike - timedelta(seconds=10) < wait <= groups.RETRY_AFTER * 2**strike
+        GroupMember.objects.filter(pk=first).update(next_at=clock.now())
+    assert AuditEntry.objects.filter(verb="group.struck").count() == 1
+    follow()
+    assert run_states(*waits) == ["pending", "pending"]
+
+
+def test_silence_about_what_is_only_observed_by_now_says_so():
+    house(0)
+    make.identity("a", environment="prod")
+    waits = reported("a")
+    hold = group()
+    policy_approvals.step_back(Kind.SERVICE_ACCOUNT, "prod", actor=cast.person("mara"))
+    for _ in range(2):
+        make.deadline_passed(hold)
+        flow.lapse_hold(hold.pk)
+    follow()
+    assert run_states(*waits) == ["withdrawn"]
+    assert "every service account in prod is only observed by now" in hold.members.get().closed_because

@@ -24,11 +24,14 @@ from approvals.refusals import PlanChanged
 from audit import chain
 from audit.models import AuditEntry, AuditHead
 from audit.record import story
+from containment import flow, grouped
 from core.actor import SYSTEM, Actor
 from core.digest import digest
 from core.ids import uuid7
 from core.refusals import Refusal
+from tests import cast
 from tests.approvals.rows import MINUTE, past_deadline, person
+from tests.flows.test_grouped import house, reported
 from tests.races.sessions import Session, holding, in_the_same_instant
 
 TEAM = Reviewers("the soc", teams=("soc",))
@@ -167,6 +170,22 @@ def test_two_workers_follow_one_member_once(group):
             session.seen_waiting()
     assert sorted(session.outcome() for session in sessions) == [False, True]
     assert AuditEntry.objects.filter(verb="group.followed").count() == 1
+
+
+def test_a_member_is_not_due_while_a_worker_is_at_it():
+    house(0)
+    reported("a", "b")
+    hold = Hold.objects.get()
+    for name in ("ines", "omar"):
+        flow.answer_hold(hold.pk, "approve", actor=cast.person(name), seen_digest=hold.plan_digest)
+    first, second = groups.due(10)
+    run = GroupMember.objects.get(pk=first).run_ref.partition(":")[2]
+    with holding("run", UUID(run)):
+        worker = Session(lambda: grouped.follow_due(first))
+        worker.seen_waiting()
+        assert groups.due(10) == [second]
+        assert Session(lambda: grouped.follow_due(first)).outcome() is False
+    assert worker.outcome() is True
 
 
 def test_an_answer_and_the_deadline_in_the_same_instant_have_one_ending(group):
