@@ -337,7 +337,7 @@ def _some(exposure_id: UUID, observed: str, failed: set[UUID]) -> bool:
 
 def _locked(members: Iterable[ExposureMember]) -> dict[UUID | None, Credential]:
     """All at once and in the order of their ids: another report may name the same ones the other way round."""
-    wanted = [member.credential_id for member in members]
+    wanted = [member.credential_id for member in members if member.credential_id]
     rows = Credential.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=wanted).order_by("pk")
     return {one.pk: one for one in rows}
 

@@ -1,4 +1,4 @@
-"""Limits of sources: how much one may post, and how many identities it may bring to containment in an hour.
+"""Limits of sources: how much one may post, and how many identities it may bring to containment in an hour; and who may set them.
 
 Over either, a source observes: what it reports is stored and judged, and recorded as what would have been done. The others go on. It acts
 again by itself once it has kept to its rate for CALM, or once its budget has room; a person may say so at once.
@@ -9,6 +9,7 @@ and never while something waits for the audit trail, so that a flood makes no ot
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,13 +19,18 @@ from django.db.models import Max
 
 from audit import clock
 from audit.record import record, story
-from containment.models import ContainmentSpend, Identity, Source, SourceAlarm, SourceMeter
-from containment.refusals import NoSuchSource, NotObserving, ObservesAlready
+from containment.domain.widening import parted
+from containment.models import ContainmentSpend, Identity, Source, SourceAlarm, SourceAsk, SourceMeter
+from containment.refusals import AskAnswered, NoSuchSource, NotAsShown, NotObserving, NotThePerson, ObservesAlready, OwnApproval
 from core import masking
 from core.actor import CLOCK, SYSTEM, Actor
-from core.refusals import BadInput, Fault, Forbidden
+from core.digest import digest
+from core.refusals import BadInput, Fault, Forbidden, Missing
 
 CALM = timedelta(minutes=10)
+LIMITS = ("trust", "ceiling", "kinds", "providers", "rate_per_minute", "budget_per_hour", "max_age_seconds")
+BEGINS_AT = "watch"
+CONFIRMS = "policy.approve"
 LONGEST_REASON = 2000
 _HOUR, _MINUTE = timedelta(hours=1), timedelta(minutes=1)
 _STEP = timedelta(seconds=20)  # a flood that goes on moves the end of the calm this often, not with every message
@@ -177,35 +183,151 @@ def _restored(source: Source, because: str, *, actor: Actor, pardoned: bool) -> 
     return source
 
 
-# -- setting them -----------------------------------------------------------------------------------------------------------------------
+# -- setting them: less at once and on one word, more with a second person ----------------------------------------------------------------
 
 
 @story
 def add(name: str, wanted: dict[str, Any], *, actor: Actor) -> Source:
+    """A new source brings about nothing, whatever is wanted of it, until a second person confirmed it."""
     _must(actor)
     if not name.strip() or len(name) > 100:
         raise BadInput([Fault("name", "wrong_form", "A name of at most 100 characters.")])
-    source, made = Source.objects.get_or_create(name=name.strip(), defaults=wanted)
+    begins = {**wanted, "ceiling": BEGINS_AT}
+    source, made = Source.objects.get_or_create(name=name.strip(), defaults=begins)
     if not made:
         raise BadInput([Fault("name", "taken", "There is a source of this name already.")])
-    record("source.added", source.ref, actor=actor, source=source.name, **wanted)
+    record("source.added", source.ref, actor=actor, source=source.name, **begins)
+    _, waits = parts(source, wanted)
+    if waits:
+        ask(source, waits, actor=actor)
     return source
 
 
 @story
 def change(source_id: UUID, wanted: dict[str, Any], *, actor: Actor) -> Source:
-    """Its trust, ceiling, kinds, providers, rate, budget or the age up to which its events count as fresh."""
+    """Its trust, ceiling, kinds, providers, rate, budget or the age up to which its events count as fresh. What gives it less holds at
+    once; what gives it more waits for a second person, and takes the place of what waited before."""
     _must(actor)
     source = _locked(source_id)
-    differing = {name: value for name, value in wanted.items() if getattr(source, name) != value}
-    if differing:
-        was = {name: getattr(source, name) for name in differing}
-        for name, value in differing.items():
-            setattr(source, name, value)
-        source.save(update_fields=list(differing))
-        names = ", ".join(sorted(differing)).replace("_", " ")
-        record("source.changed", source.ref, actor=actor, source=source.name, changes=names, was=was, now=differing)
+    at_once, waits = parts(source, wanted)
+    if at_once:
+        _set(source, at_once, "source.changed", actor=actor)
+    if waits:
+        ask(source, waits, actor=actor)
+    elif at_once:
+        lowered(source, at_once, actor=actor)
     return source
+
+
+def parts(source: Source, wanted: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(what may happen at once, what waits for a second person) of what is wanted."""
+    return parted({name: getattr(source, name) for name in wanted}, wanted)
+
+
+def waiting(source: Source) -> SourceAsk | None:
+    return source.asks.filter(state="waiting").first()
+
+
+def ask(source: Source, waits: dict[str, Any], *, actor: Actor) -> SourceAsk | None:
+    """Keep what gives the source more until somebody else confirms it. None where exactly this waits already. The caller locked the source
+    and looked at the actor's rights."""
+    earlier = waiting(source)
+    if earlier is not None and earlier.wanted == waits:
+        return None
+    if earlier is not None:
+        _replace(earlier, source, "something else was asked for", actor=actor)
+    was = {name: getattr(source, name) for name in waits}
+    made = SourceAsk.objects.create(
+        source=source, was=was, wanted=waits, asked_by=actor.principal, asked_by_name=actor.name, asked_at=clock.now()
+    )
+    record("source.asked", source.ref, actor=actor, source=source.name, changes=_names(waits), was=was, wanted=waits)
+    return made
+
+
+def lowered(source: Source, at_once: Collection[str], *, actor: Actor) -> None:
+    """What waits for a limit that was lowered meanwhile waits no longer: whoever asked knew of another one."""
+    earlier = waiting(source)
+    if earlier is not None and set(earlier.wanted) & set(at_once):
+        _replace(earlier, source, "it was given less meanwhile", actor=actor)
+
+
+def digest_of(wanted: SourceAsk, source: Source) -> str:
+    """Over all limits as they will be: what was on screen is what comes into force."""
+    after = {name: getattr(source, name) for name in LIMITS} | dict(wanted.wanted)
+    return digest({"ask": str(wanted.pk), "limits": {name: str(value) for name, value in after.items()}})
+
+
+@story
+def confirm(ask_id: UUID, *, seen_digest: str, actor: Actor) -> Source:
+    """A second person's word. It is in force from the next message on."""
+    if not (actor.is_person and actor.may(CONFIRMS)):
+        raise NotThePerson("What gives a source more is confirmed by people who approve policies.")
+    source, found = _asked(ask_id)
+    if found.asked_by == actor.principal:
+        raise OwnApproval("You asked for it yourself. Somebody else has to confirm it.")
+    if digest_of(found, source) != seen_digest:
+        raise NotAsShown("The limits of this source changed meanwhile. Read what waits again, then confirm it.")
+    _set(source, found.wanted, "source.confirmed", actor=actor, asked_by=found.asked_by_name, digest=seen_digest)
+    found.digest = seen_digest
+    _answered(found, "confirmed", "", actor)
+    return source
+
+
+@story
+def refuse(ask_id: UUID, reason: str, *, actor: Actor) -> Source:
+    """Somebody who could confirm it says no, or whoever sets up sources takes it back. The limits stay as they are."""
+    if not (actor.is_person and (actor.may(CONFIRMS) or actor.may("connector.edit"))):
+        raise NotThePerson("Refusing it takes somebody who approves policies or sets up sources.")
+    said = _reason(reason)
+    source, found = _asked(ask_id)
+    _answered(found, "refused", said, actor)
+    record(
+        "source.refused",
+        source.ref,
+        actor=actor,
+        source=source.name,
+        changes=_names(found.wanted),
+        asked_by=found.asked_by_name,
+        because=said,
+    )
+    return source
+
+
+def _asked(ask_id: UUID) -> tuple[Source, SourceAsk]:
+    """Locked, the source first, as everything does that changes its limits."""
+    source_id = SourceAsk.objects.filter(pk=ask_id).values_list("source_id", flat=True).first()
+    if source_id is None:
+        raise Missing("Nothing of this kind was asked for.")
+    source = _locked(source_id)
+    found = SourceAsk.objects.select_for_update(of=("self",)).get(pk=ask_id)
+    if found.state == "replaced":
+        raise AskAnswered(f"It waits no longer: {found.because}.")
+    if found.state != "waiting":
+        raise AskAnswered(f"{found.answered_by_name} {found.state} it already.")
+    return source, found
+
+
+def _replace(earlier: SourceAsk, source: Source, because: str, *, actor: Actor) -> None:
+    _answered(earlier, "replaced", because, actor)
+    record("source.ask_replaced", source.ref, actor=actor, source=source.name, changes=_names(earlier.wanted), because=because)
+
+
+def _answered(found: SourceAsk, state: str, because: str, actor: Actor) -> None:
+    found.state, found.because, found.answered_at = state, because, clock.now()
+    found.answered_by, found.answered_by_name = actor.principal, actor.name
+    found.save(update_fields=["state", "because", "digest", "answered_at", "answered_by", "answered_by_name"])
+
+
+def _set(source: Source, values: Mapping[str, Any], verb: str, *, actor: Actor, **facts: Any) -> None:
+    was = {name: getattr(source, name) for name in values}
+    for name, value in values.items():
+        setattr(source, name, value)
+    source.save(update_fields=list(values))
+    record(verb, source.ref, actor=actor, source=source.name, changes=_names(values), was=was, now=dict(values), **facts)
+
+
+def _names(values: Collection[str]) -> str:
+    return ", ".join(sorted(values)).replace("_", " ")
 
 
 def _locked(source_id: UUID) -> Source:

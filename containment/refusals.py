@@ -23,6 +23,12 @@ class NotObserving(Refusal):
     code = "not_observing"
 
 
+class AskAnswered(Refusal):
+    """Somebody was faster, or what was asked for waits no longer."""
+
+    code = "ask_answered"
+
+
 class NotExposed(Refusal):
     code = "not_exposed"
 

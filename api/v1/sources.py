@@ -12,7 +12,7 @@ from api.lists import Filter, Listing, One, by_text, number
 from api.v1.shapes import named
 from audit import clock
 from containment import limits, verdicts
-from containment.models import Source, SourceAlarm, VerdictCount
+from containment.models import Source, SourceAlarm, SourceAsk, VerdictCount
 
 
 class CountShape(serializers.ModelSerializer[VerdictCount]):
@@ -38,17 +38,28 @@ class _Alarm(serializers.ModelSerializer[SourceAlarm]):
         fields = named("id over limit because raised_at")
 
 
+class _Ask(serializers.ModelSerializer[SourceAsk]):
+    asked_by = serializers.CharField(source="asked_by_name")
+    was = serializers.DictField()
+    wanted = serializers.DictField()
+
+    class Meta:
+        model = SourceAsk
+        fields = named("id was wanted asked_by asked_at")
+
+
 class SourceShape(serializers.ModelSerializer[Source]):
     state = serializers.SerializerMethodField(help_text="active, or observing: judged and recorded, with nothing done")
     rate = serializers.SerializerMethodField()
     alarm = serializers.SerializerMethodField(help_text="the one that stands, or null")
+    waits = serializers.SerializerMethodField(help_text="what was asked for and is not in force until a second person confirms it, or null")
     verdicts = serializers.SerializerMethodField()
 
     class Meta:
         model = Source
         fields = named(
             "id name reads trust ceiling kinds providers rate_per_minute budget_per_hour max_age_seconds teaches state observes_because "
-            "observes_until rate alarm verdicts"
+            "observes_until rate alarm waits verdicts"
         )
 
     def get_state(self, source: Source) -> str:
@@ -63,6 +74,11 @@ class SourceShape(serializers.ModelSerializer[Source]):
     def get_alarm(self, source: Source) -> Any:
         alarm = source.alarms.filter(ended_at__isnull=True).first()
         return _Alarm(alarm).data if alarm else None
+
+    @extend_schema_field(_Ask(allow_null=True))
+    def get_waits(self, source: Source) -> Any:
+        found = limits.waiting(source)
+        return _Ask(found).data if found else None
 
     @extend_schema_field(CountShape(allow_null=True))
     def get_verdicts(self, source: Source) -> Any:

@@ -30,6 +30,7 @@ CEILINGS = {
     "hold": "Ask at most: a person decides",
     "contain": "Contain: what the policy says is done",
 }
+CHANGED = "Changed. It counts from the next message."
 MOST_COUNTED = 500
 MOST_PROVIDERS = 50
 
@@ -69,6 +70,7 @@ def sources(request: ActorRequest) -> HttpResponse:
     facts = {
         "turned": turned,
         "lines": shown.lines(turned.rows, now=clock.now()),
+        "asked_for_more": shown.asked_for_more(),
         "may_edit": controls.control(request.actor, "connector.edit"),
     }
     return frame.show(request, "sources/list.html", facts)
@@ -92,7 +94,8 @@ def add(request: ActorRequest) -> HttpResponse:
         except Refusal as refusal:
             faults = faults_of(refusal)
         else:
-            messages.success(request, "Set up. An administrator issues a token that speaks for it.")
+            waits = " It brings about nothing until a second person confirmed its ceiling." if limits.waiting(made) else ""
+            messages.success(request, f"Set up. An administrator issues a token that speaks for it.{waits}")
             return redirect("source", made.pk)
     elif form.is_bound:
         faults = _faults(form)
@@ -107,7 +110,36 @@ def change(request: ActorRequest, source_id: UUID) -> HttpResponse:
     form = SourceForm(request.POST)
     if not form.is_valid():
         return _page(request, found, form=form, faults=_faults(form))
-    tried(request, lambda: limits.change(source_id, form.wanted(), actor=request.actor), said="Changed. It counts from the next message.")
+    _, waits = limits.parts(found, form.wanted())
+    said = "What gives it more waits for a second person. The rest counts from the next message." if waits else CHANGED
+    tried(request, lambda: limits.change(source_id, form.wanted(), actor=request.actor), said=said)
+    return redirect("source", source_id)
+
+
+@allowed(limits.CONFIRMS)
+@require_POST
+def confirm(request: ActorRequest, source_id: UUID, ask_id: UUID) -> HttpResponse:
+    seen = request.POST.get("seen_digest", "")
+    said = "Confirmed. It counts from the next message."
+    tried(request, lambda: limits.confirm(ask_id, seen_digest=seen, actor=request.actor), said=said)
+    return redirect("source", source_id)
+
+
+@allowed(limits.CONFIRMS)
+@require_POST
+def refuse(request: ActorRequest, source_id: UUID, ask_id: UUID) -> HttpResponse:
+    return _turned_down(request, source_id, ask_id, said="Refused. Its limits stay as they are.")
+
+
+@allowed("connector.edit")
+@require_POST
+def take_back(request: ActorRequest, source_id: UUID, ask_id: UUID) -> HttpResponse:
+    return _turned_down(request, source_id, ask_id, said="Taken back. Its limits stay as they are.")
+
+
+def _turned_down(request: ActorRequest, source_id: UUID, ask_id: UUID, *, said: str) -> HttpResponse:
+    reason = request.POST.get("reason", "")
+    tried(request, lambda: limits.refuse(ask_id, reason, actor=request.actor), said=said)
     return redirect("source", source_id)
 
 
@@ -172,6 +204,9 @@ urlpatterns = [
     path("sources/verdicts/", counted, name="verdicts"),
     path("sources/<uuid:source_id>/", source, name="source"),
     path("sources/<uuid:source_id>/change/", change, name="change_source"),
+    path("sources/<uuid:source_id>/asks/<uuid:ask_id>/confirm/", confirm, name="confirm_source"),
+    path("sources/<uuid:source_id>/asks/<uuid:ask_id>/refuse/", refuse, name="refuse_source"),
+    path("sources/<uuid:source_id>/asks/<uuid:ask_id>/back/", take_back, name="take_source_back"),
     path("sources/<uuid:source_id>/observe/", observe, name="observe_source"),
     path("sources/<uuid:source_id>/act/", let_act, name="let_source_act"),
 ]

@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from console.controls import Control, control
 from console.views_of import decisions as told
 from containment import limits, verdicts
-from containment.models import ContainmentSpend, Decision, Source, SourceAlarm, VerdictCount
+from containment.models import ContainmentSpend, Decision, Source, SourceAlarm, SourceAsk, VerdictCount
 from core.actor import Actor
 
 MOST_LISTED = 30
+LIMITS = {
+    "ceiling": "Ceiling",
+    "trust": "Trust",
+    "kinds": "Kinds",
+    "providers": "Providers",
+    "rate_per_minute": "Messages a minute",
+    "budget_per_hour": "Identities contained an hour",
+    "max_age_seconds": "Events count up to",
+}
 TONES = {"active": "ok", "observing": "hot"}
 
 
@@ -47,8 +57,30 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Raised:
+    """One limit that somebody wants raised, in words."""
+
+    name: str
+    was: str
+    wanted: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits for a second person. `after`: all limits as they will be, which `digest` is of."""
+
+    ask: SourceAsk
+    raised: Sequence[Raised]
+    after: Sequence[tuple[str, str]]
+    digest: str
+    may_confirm: Control
+    may_take_back: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     line: Line
+    waiting: Waiting | None
     alarms: Sequence[SourceAlarm]
     decisions: Sequence[told.Line]
     may_edit: Control
@@ -82,10 +114,40 @@ def card(source: Source, viewer: Actor, *, now: datetime) -> Card:
     )
     return Card(
         line=lines([source], now=now)[0],
+        waiting=_waiting(source, viewer),
         alarms=list(source.alarms.order_by("-raised_at")[:MOST_LISTED]),
         decisions=told.lines(decided.order_by("-decided_at")[:MOST_LISTED]),
         may_edit=control(viewer, "connector.edit"),
     )
+
+
+def asked_for_more() -> list[Source]:
+    """Sources of which something waits for a second person."""
+    return list(Source.objects.filter(asks__state="waiting").order_by("name")[:MOST_LISTED])
+
+
+def _waiting(source: Source, viewer: Actor) -> Waiting | None:
+    found = limits.waiting(source)
+    if found is None:
+        return None
+    own = "You asked for it. Somebody else has to confirm it." if found.asked_by == viewer.principal else ""
+    wanted = dict(found.wanted)
+    return Waiting(
+        ask=found,
+        raised=[Raised(LIMITS[name], said_of(name, getattr(source, name)), said_of(name, value)) for name, value in wanted.items()],
+        after=[(words, said_of(name, wanted.get(name, getattr(source, name)))) for name, words in LIMITS.items()],
+        digest=limits.digest_of(found, source),
+        may_confirm=control(viewer, limits.CONFIRMS, unless=own),
+        may_take_back=viewer.may("connector.edit"),
+    )
+
+
+def said_of(name: str, value: Any) -> str:
+    if name == "max_age_seconds":
+        return "any age" if value is None else _span(value)
+    if isinstance(value, list):
+        return ", ".join(str(one).replace("_", " ") for one in value) or "any"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def counted(kind: str, *, most: int) -> list[Counted]:

@@ -14,7 +14,7 @@ from django.db import models, transaction
 from accounts.models import Person, Team
 from audit import clock
 from audit.record import record
-from containment import designations, documents, intake, inventory
+from containment import designations, documents, intake, inventory, limits
 from containment.domain.members import Members
 from containment.importing import shapes
 from containment.importing.reading import Document
@@ -96,7 +96,25 @@ class Writer:
         said = self._read(members, shapes.source)
         self._must("connector.edit")
         self._once("sources", said["name"])
-        self._put("source", said["name"], Source, {"name": said["name"]}, said)
+        key = {"name": said["name"]}
+        existing = Source.objects.select_for_update(of=("self",)).filter(**key).first()
+        begins = existing or Source(**key, ceiling=limits.BEGINS_AT)
+        at_once, waits = limits.parts(begins, {"ceiling": Source().ceiling, **said} if existing is None else said)
+        if existing is None:
+            at_once = {**said, "ceiling": limits.BEGINS_AT}
+        source = self._put("source", said["name"], Source, key, at_once)
+        if not (waits and self._actor.principal):
+            limits.lowered(source, at_once, actor=self._actor)
+        if waits:
+            self._ask(source, waits)
+
+    def _ask(self, source: Source, waits: dict[str, Any]) -> None:
+        """What gives a source more takes a second person, by whatever door it comes."""
+        names = ", ".join(sorted(waits)).replace("_", " ")
+        if not self._actor.principal:
+            self._note(f"source {source} ({names})", "giving it more takes a second person. Say who asks for it: --by USERNAME")
+        elif limits.ask(source, waits, actor=self._actor):
+            self.changes.append(Change(self._line(), "note", f"source {source}", f"{names}: waits for a second person to confirm it"))
 
     def _resource(self, members: Members) -> None:
         said = self._read(members, shapes.resource)

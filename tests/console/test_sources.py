@@ -47,8 +47,45 @@ def test_an_engineer_changes_what_a_source_may_bring_about_and_it_is_on_record()
     assert (changed.ceiling, changed.rate_per_minute, changed.budget_per_hour) == ("hold", 120, 5)
     assert (changed.kinds, changed.providers, changed.max_age_seconds) == (["service_account"], ["okta", "postgres"], 7200)
     assert AuditEntry.objects.filter(verb="source.changed").count() == 1
-    client.post(f"/sources/{source().pk}/change/", {**FORM, "kinds": ["service_account"], "max_age_hours": ""})
-    assert source().max_age_seconds is None
+
+
+def test_what_gives_a_source_more_waits_on_its_page_until_a_manager_confirms():
+    Source.objects.update(trust=0.8, ceiling="hold", rate_per_minute=120, budget_per_hour=5, providers=["okta", "postgres"])
+    enzo, mara, ines = signed_in("enzo"), signed_in("mara"), signed_in("ines")
+    said = enzo.post(f"/sources/{source().pk}/change/", {**FORM, "ceiling": "contain", "budget_per_hour": "4"}, follow=True)
+    assert "What gives it more waits for a second person. The rest counts" in said.content.decode()
+    assert (source().ceiling, source().budget_per_hour) == ("hold", 4)
+    found = limits.waiting(source())
+    assert found is not None
+    address = f"/sources/{source().pk}/asks/{found.pk}"
+    page = words(enzo.get(f"/sources/{source().pk}/"))
+    assert "Waits for a second person" in page
+    assert "hold → contain" in page
+    assert "mara" in page.lower(), "it says who could confirm it"
+    assert "edr-prod" in words(ines.get("/sources/"))
+    assert "more was asked for of" in words(ines.get("/sources/"))
+    seen = {"seen_digest": limits.digest_of(found, source())}
+    assert enzo.post(f"{address}/confirm/", seen).status_code == 403
+    assert ines.post(f"{address}/confirm/", seen).status_code == 403
+    assert ines.post(f"{address}/refuse/", {"reason": "x"}).status_code == 403
+    mara.post(f"{address}/confirm/", {"seen_digest": "something else"})
+    assert source().ceiling == "hold"
+    shown = mara.get(f"/sources/{source().pk}/").content.decode()
+    assert seen["seen_digest"] in shown
+    mara.post(f"{address}/confirm/", seen)
+    assert source().ceiling == "contain"
+    assert "Waits for a second person" not in words(mara.get(f"/sources/{source().pk}/"))
+
+
+def test_a_manager_refuses_and_an_engineer_takes_back_with_a_reason():
+    Source.objects.update(trust=0.5)
+    for who, deed in (("mara", "refuse"), ("enzo", "back")):
+        limits.change(source().pk, {"trust": 0.9}, actor=cast.person("enzo"))
+        found = limits.waiting(source())
+        assert found is not None
+        signed_in(who).post(f"/sources/{source().pk}/asks/{found.pk}/{deed}/", {"reason": "it cries wolf"})
+        assert limits.waiting(source()) is None
+    assert source().trust == 0.5
 
 
 @pytest.mark.parametrize("who", ["ines", "mara", "wren", "ada"])
@@ -75,7 +112,10 @@ def test_what_makes_no_sense_is_shown_again_with_its_fault(change):
 def test_a_source_is_set_up_once():
     client = signed_in("enzo")
     client.post("/sources/add/", {**FORM, "name": "scanner"})
-    assert Source.objects.get(name="scanner").ceiling == "hold"
+    made = Source.objects.get(name="scanner")
+    found = limits.waiting(made)
+    assert found is not None
+    assert (made.ceiling, found.wanted) == ("watch", {"ceiling": "hold"})
     again = client.post("/sources/add/", {**FORM, "name": "scanner"})
     assert (again.status_code, Source.objects.filter(name="scanner").count()) == (422, 1)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 
 from audit import clock
 from audit.models import AuditEntry
 from containment import limits, sweep
-from containment.models import Decision, Source, SourceAlarm
+from containment.models import Decision, Source, SourceAlarm, SourceAsk
+from containment.refusals import AskAnswered, NotAsShown, NotThePerson, OwnApproval
+from core.actor import ActorKind
 from core.refusals import BadInput, Forbidden
 from tests import cast, make
 
@@ -169,3 +172,118 @@ def test_an_event_from_the_future_is_held_at_most():
     assert (ahead.verdict, _capped_by(ahead)) == ("hold", ["age"])
     assert "ahead of the moment it arrived" in ahead.because
     assert make.detected("role_1", occurred_at=(clock.now() + timedelta(minutes=4)).isoformat()).verdict == "contain"
+
+
+LOW = {"ceiling": "hold", "trust": 0.1, "rate_per_minute": 10, "budget_per_hour": 1, "kinds": ["human"], "providers": ["okta"]}
+MORE = {"ceiling": "contain", "trust": 1.0, "rate_per_minute": 9000, "budget_per_hour": 900, "kinds": [], "providers": []}
+
+
+def _asked(**wanted: object) -> tuple[SourceAsk, str]:
+    limits.change(_source().pk, dict(wanted), actor=cast.person("enzo"))
+    found = limits.waiting(_source())
+    assert found is not None
+    return found, limits.digest_of(found, _source())
+
+
+def _stands() -> dict[str, object]:
+    return {name: getattr(_source(), name) for name in LOW}
+
+
+def test_one_engineer_alone_lets_a_source_do_no_more_and_a_manager_confirms():
+    _limit(**LOW, max_age_seconds=60)
+    found, seen = _asked(**MORE, max_age_seconds=None)
+    assert _stands() == LOW
+    assert _source().max_age_seconds == 60
+    limits.confirm(found.pk, seen_digest=seen, actor=cast.person("mara"))
+    assert _stands() == MORE
+    assert _source().max_age_seconds is None
+    assert _verbs("source.") == ["source.asked", "source.confirmed"]
+    found.refresh_from_db()
+    assert (found.state, found.digest, found.answered_by_name) == ("confirmed", seen, "Mara")
+
+
+def test_until_it_is_confirmed_the_source_brings_about_what_it_did_before():
+    _limit(ceiling="hold")
+    found, seen = _asked(ceiling="contain")
+    assert make.detected("role_0").verdict == "hold"
+    limits.confirm(found.pk, seen_digest=seen, actor=cast.person("mara"))
+    assert make.detected("role_1").verdict == "contain"
+
+
+def test_of_a_mixed_change_the_lower_part_holds_at_once_and_the_other_waits():
+    _limit(**LOW, max_age_seconds=None)
+    found, _ = _asked(trust=0.05, budget_per_hour=5, max_age_seconds=60)
+    assert (_source().trust, _source().max_age_seconds, _source().budget_per_hour) == (0.05, 60, 1)
+    assert (found.wanted, found.was) == ({"budget_per_hour": 5}, {"budget_per_hour": 1})
+
+
+def test_lowering_takes_nobody_else_and_takes_back_what_waits_for_the_same_limit():
+    _limit(trust=0.5)
+    found, seen = _asked(trust=0.9)
+    limits.change(_source().pk, {"rate_per_minute": 5}, actor=cast.person("enzo"))
+    assert limits.waiting(_source()) is not None
+    limits.change(_source().pk, {"trust": 0.2}, actor=cast.person("enzo"))
+    assert limits.waiting(_source()) is None
+    with pytest.raises(AskAnswered, match="given less meanwhile"):
+        limits.confirm(found.pk, seen_digest=seen, actor=cast.person("mara"))
+    assert _source().trust == 0.2
+
+
+def test_what_is_confirmed_is_exactly_what_was_on_screen():
+    _limit(trust=0.5)
+    found, seen = _asked(trust=0.9)
+    limits.change(_source().pk, {"rate_per_minute": 5}, actor=cast.person("enzo"))
+    with pytest.raises(NotAsShown):
+        limits.confirm(found.pk, seen_digest=seen, actor=cast.person("mara"))
+    assert _source().trust == 0.5
+
+
+def test_what_is_asked_for_later_takes_the_place_of_what_waits():
+    _limit(trust=0.5, ceiling="hold")
+    first, seen = _asked(trust=0.9)
+    second, _ = _asked(ceiling="contain")
+    with pytest.raises(AskAnswered):
+        limits.confirm(first.pk, seen_digest=seen, actor=cast.person("mara"))
+    again, _ = _asked(ceiling="contain")
+    assert again == second, "the same again changes nothing"
+    assert _verbs("source.") == ["source.asked", "source.ask_replaced", "source.asked"]
+
+
+def test_nobody_confirms_their_own_and_not_everybody_confirms_anothers():
+    _limit(trust=0.5)
+    found, seen = _asked(trust=0.9)
+    both = replace(cast.person("enzo"), permissions=cast.person("enzo").permissions | {"policy.approve"})
+    with pytest.raises(OwnApproval):
+        limits.confirm(found.pk, seen_digest=seen, actor=both)
+    for who in ("ines", "ada", "wren"):
+        with pytest.raises(NotThePerson):
+            limits.confirm(found.pk, seen_digest=seen, actor=cast.person(who))
+    token = replace(cast.person("mara"), kind=ActorKind.TOKEN)
+    with pytest.raises(NotThePerson):
+        limits.confirm(found.pk, seen_digest=seen, actor=token)
+    with pytest.raises(IntegrityError, match="a_second_person_raises_a_source"):
+        SourceAsk.objects.update(state="confirmed", answered_by=cast.person("enzo").principal)
+
+
+def test_what_is_refused_changes_nothing_and_may_be_asked_for_again():
+    _limit(trust=0.5)
+    found, seen = _asked(trust=0.9)
+    with pytest.raises(BadInput):
+        limits.refuse(found.pk, " ", actor=cast.person("mara"))
+    limits.refuse(found.pk, "it cries wolf", actor=cast.person("mara"))
+    with pytest.raises(AskAnswered, match="Mara refused it already"):
+        limits.confirm(found.pk, seen_digest=seen, actor=cast.person("mia"))
+    assert _source().trust == 0.5
+    assert _asked(trust=0.9)[0] != found
+    assert "source.refused" in _verbs("source.")
+
+
+def test_a_new_source_only_watches_until_a_second_person_confirmed_its_ceiling():
+    made = limits.add("scanner", {"ceiling": "contain", "trust": 0.9}, actor=cast.person("enzo"))
+    found = limits.waiting(made)
+    assert found is not None
+    assert make.detected("role_0", actor=cast.detector("scanner"), source="scanner").verdict == "watch"
+    limits.confirm(found.pk, seen_digest=limits.digest_of(found, _source("scanner")), actor=cast.person("mara"))
+    assert make.detected("role_1", actor=cast.detector("scanner"), source="scanner").verdict == "contain"
+    quiet = limits.add("silent", {"ceiling": "watch", "trust": 0.9}, actor=cast.person("enzo"))
+    assert limits.waiting(quiet) is None

@@ -311,6 +311,26 @@ def test_an_import_takes_the_rights_of_whoever_imports():
     assert Identity.objects.count() == Source.objects.count() == 0
 
 
+def test_an_import_gives_a_source_less_at_once_and_more_with_a_second_person():
+    [new, note] = carried_out("sources:\n  - {name: edr, trust: 0.5, ceiling: contain}\n", actor=engineer()).changes
+    assert (new.what, note.what) == ("new", "note")
+    assert "waits for a second person" in note.said
+    assert Source.objects.get().ceiling == "watch"
+    assert carried_out("sources:\n  - {name: edr, trust: 0.5, ceiling: contain}\n", actor=engineer()).unchanged == 1
+    carried_out("sources:\n  - {name: edr, trust: 0.2, ceiling: contain, rate_per_minute: 5}\n", actor=engineer())
+    source = Source.objects.get()
+    assert (source.trust, source.rate_per_minute, source.ceiling) == (0.2, 5, "watch")
+    assert source.asks.get(state="waiting").wanted == {"ceiling": "contain"}
+
+
+def test_nobody_in_particular_gives_a_source_no_more():
+    Source.objects.create(name="edr", trust=0.5, ceiling="hold")
+    [note] = carried_out("sources:\n  - {name: edr, trust: 0.9, ceiling: contain}\n").changes
+    assert "--by USERNAME" in str(note)
+    assert (Source.objects.get().trust, Source.objects.get().ceiling) == (0.5, "hold")
+    assert not Source.objects.get().asks.exists()
+
+
 def test_an_alias_of_somebody_else_is_refused_with_its_line():
     make.identity("one")
     [said] = refused("identities:\n  - {provider: postgres, subject: two, kind: human, aliases: [postgres/one]}\n")

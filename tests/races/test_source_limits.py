@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
+from audit.models import AuditEntry
 from containment import intake, limits
 from containment.models import Detection, Source, SourceAlarm, SourceMeter
+from containment.refusals import AskAnswered
+from core.refusals import Refusal
 from sources import native
 from tests import cast, make
 from tests.races import sessions
@@ -83,3 +86,43 @@ def test_the_budget_of_a_source_is_not_exceeded_by_one():
     assert verdicts.count("watch") == 5
     assert SourceAlarm.objects.filter(over="budget").count() == 1
     assert Detection.objects.filter(state="decided").count() == 8
+
+
+def test_of_two_who_confirm_in_the_same_instant_one_does_and_it_is_once_on_record():
+    source = _source()
+    Source.objects.filter(pk=source.pk).update(ceiling="hold")
+    limits.change(source.pk, {"ceiling": "contain"}, actor=cast.person("enzo"))
+    source.refresh_from_db()
+    found = limits.waiting(source)
+    assert found is not None
+    seen = limits.digest_of(found, source)
+    mara, mia = cast.person("mara"), cast.person("mia")
+    said = sessions.in_the_same_instant(
+        "source",
+        source.pk,
+        lambda: limits.confirm(found.pk, seen_digest=seen, actor=mara),
+        lambda: limits.confirm(found.pk, seen_digest=seen, actor=mia),
+    )
+    assert sorted(isinstance(one, AskAnswered) for one in said) == [False, True]
+    assert AuditEntry.objects.filter(verb="source.confirmed").count() == 1
+    assert _source().ceiling == "contain"
+
+
+def test_what_is_lowered_in_the_instant_of_a_confirmation_is_not_raised_over_it():
+    source = _source()
+    Source.objects.filter(pk=source.pk).update(trust=0.5)
+    limits.change(source.pk, {"trust": 1.0}, actor=cast.person("enzo"))
+    source.refresh_from_db()
+    found = limits.waiting(source)
+    assert found is not None
+    seen = limits.digest_of(found, source)
+    mara, enzo = cast.person("mara"), cast.person("enzo")
+    said = sessions.in_the_same_instant(
+        "source",
+        source.pk,
+        lambda: limits.change(source.pk, {"trust": 0.1}, actor=enzo),
+        lambda: limits.confirm(found.pk, seen_digest=seen, actor=mara),
+    )
+    confirmed = not isinstance(said[1], Refusal)
+    assert _source().trust == 0.1, "whichever came first, the lower one stands in the end"
+    assert AuditEntry.objects.filter(verb="source.confirmed").count() == confirmed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from containment import cases
+from containment import cases, limits
 from containment.models import Source
 from tests import cast, make
 
@@ -30,6 +30,14 @@ def test_a_source_is_shown_with_its_limits_its_rate_and_its_alarm(program):
     assert shown["rate"]["this_minute"] + shown["rate"]["minute_before"] == 2
     assert shown["observes_until"]
     assert token.get(f"/api/v1/sources/{shown['id']}").body["name"] == "edr-prod"
+
+
+def test_what_waits_for_a_second_person_is_shown_beside_what_holds(program):
+    Source.objects.filter(name="edr-prod").update(trust=0.5)
+    limits.change(Source.objects.get().pk, {"trust": 0.9}, actor=cast.person("enzo"))
+    shown = program("read").get("/api/v1/sources?name=edr-prod").body["results"][0]
+    assert shown["trust"] == 0.5
+    assert (shown["waits"]["was"], shown["waits"]["wanted"], shown["waits"]["asked_by"]) == ({"trust": 0.5}, {"trust": 0.9}, "Enzo")
 
 
 def test_a_batch_over_the_rate_is_stored_and_observed(program):
