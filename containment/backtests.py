@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Count, F, Max, Min, Q
-from django.db.models.functions import TruncDay
+from django.db.models import Count, F, Max, Min, Value
+from django.db.models.functions import Greatest, TruncDay
 
 from accounts import people
 from audit import clock, nudges
@@ -30,13 +30,14 @@ from containment.models import Backtest, BacktestSeen, BacktestSlice, Decision, 
 from core.actor import SYSTEM, Actor
 from core.digest import digest_of_bytes
 from core.ids import uuid7
-from core.refusals import Forbidden, Missing, Refusal
+from core.refusals import BadInput, Forbidden, Missing, Refusal
 
 log = logging.getLogger(__name__)
 
 DRIVE = "containment.backtest"
 LONGEST = timedelta(days=400)
 MOST_WAITING = 10
+MOST_LOOKED_AT = 100
 MOST_PER_SLICE = 8_000
 AT_ONCE = 200  # facts fetched together
 LEASE = timedelta(seconds=90)  # how long a slice may take
@@ -44,6 +45,8 @@ GRACE = timedelta(seconds=1.2)  # how long a nudged worker has to begin
 STALE = timedelta(seconds=10)  # after so long without progress a sweeper goes on with it
 STRIKES = 3  # workers that may fail on one slice
 TURN_S = 2.0  # a worker's turn, after which others' work comes first
+FRESH = timedelta(days=7)  # what ends longer ago than this says nothing of today
+LEAST = timedelta(days=7)  # of history, for an approval; less where there is no more
 
 
 class Busy(Refusal):
@@ -74,7 +77,7 @@ def ask(text: str, *, since: datetime, until: datetime | None = None, version: R
         version=version or RiskPolicyVersion.objects.filter(digest=digest).first(),
         since=max(since, until - LONGEST),
         until=until,
-        whole=first["first"] is None or (since <= first["first"] and until >= first["last"]),
+        whole=first["first"] is not None and since <= first["first"] and until >= first["last"],
         next_at=now + GRACE,
         made_by_id=UUID(actor.principal) if actor.principal else None,
         made_at=now,
@@ -105,10 +108,45 @@ def opened(backtest_id: UUID, *, actor: Actor) -> Backtest:
     return backtest
 
 
-def seen(policy_digest: str, *, by: UUID, days: int) -> bool:
-    """Whether this person opened a finished backtest of exactly this text, over at least so many days or over all history there was."""
-    enough = Q(backtest__until__gte=F("backtest__since") + timedelta(days=days)) | Q(backtest__whole=True)
-    return BacktestSeen.objects.filter(enough, person_id=by, backtest__policy_digest=policy_digest, backtest__state="done").exists()
+def missing(policy_digest: str, *, by: UUID, days: int | None = None) -> str:
+    """What this person has not seen yet of exactly this text, as a sentence; empty where nothing is missing.
+
+    With `days`, so many days of decisions, counted from the first one; without, all history that there was when it was asked for, or LEAST.
+    """
+    opened = Backtest.objects.filter(seen__person_id=by, policy_digest=policy_digest, state="done")
+    if not opened.exists():
+        return "You have not opened a finished backtest of exactly this text."
+    judged = opened.filter(events__gt=0)
+    if not judged.exists():
+        return "The backtest of this text that you opened judged no decision: nothing was decided in its time."
+    newest = judged.order_by("-until").first()
+    fresh = judged.filter(until__gte=clock.now() - FRESH)
+    if newest is not None and not fresh.exists():
+        return f"The backtest of this text that you opened ends at {newest.until:%Y-%m-%d %H:%M}, more than {FRESH.days} days ago."
+    first = first_decided_at()
+    if first is None or (days is None and fresh.filter(whole=True).exists()):
+        return ""
+    span = LEAST if days is None else timedelta(days=days)
+    if fresh.filter(until__gte=Greatest(F("since"), Value(first)) + span).exists():
+        return ""
+    longest = max(one.until - max(one.since, first) for one in fresh.only("since", "until")[:MOST_LOOKED_AT])
+    or_all = ", or all there is," if days is None else ""
+    return f"The backtest of this text that you opened covers {_length(longest)} of decisions; {span.days} days{or_all} are needed."
+
+
+def seen(policy_digest: str, *, by: UUID, days: int | None = None) -> bool:
+    return not missing(policy_digest, by=by, days=days)
+
+
+def first_decided_at() -> datetime | None:
+    """Where history begins."""
+    return Decision.objects.order_by("decided_at").values_list("decided_at", flat=True).first()
+
+
+def _length(span: timedelta) -> str:
+    """Rounded down, as what is needed is not reached by rounding."""
+    days, hours = max(span, timedelta(0)).days, int(span / timedelta(hours=1))
+    return f"{days} days" if days > 1 else f"{hours} hours" if hours > 1 else "less than two hours"
 
 
 def latest(policy_digest: str) -> Backtest | None:
@@ -125,9 +163,13 @@ def drive(backtest_id: UUID, *, turn_s: float = TURN_S) -> bool:
     backtest = Backtest.objects.filter(pk=backtest_id, state__in=["due", "running"]).first()
     if backtest is None:
         return False
-    if backtest.state == "due":
-        _begin(backtest_id)
-    policy = policies.document(backtest.policy_text)
+    try:
+        policy = policies.document(backtest.policy_text)
+    except BadInput as refusal:
+        _fail(backtest_id, f"Its text is refused by the rules of today: {refusal.sentence}")
+        return False
+    if backtest.state == "due" and not _attempted(backtest_id, _begin, "be begun"):
+        return False
     weigher = Weigher(policy)
     while (mine := _claim(backtest_id)) is not None:
         try:
@@ -139,7 +181,7 @@ def drive(backtest_id: UUID, *, turn_s: float = TURN_S) -> bool:
             _settle(mine, tally)
         if time.monotonic() >= enough:
             return _is_left(backtest_id)
-    _end(backtest_id)
+    _attempted(backtest_id, _end, "be put together")
     return False
 
 
@@ -155,6 +197,35 @@ def carry_on(backtest_id: UUID) -> None:
         nudges.wake_worker(DRIVE, backtest_id)
 
 
+def _attempted(backtest_id: UUID, work: Callable[[UUID], None], what: str) -> bool:
+    """Begin it or end it, and count each try before it is made, so that one that kills its worker counts too."""
+    if not _counted(backtest_id, what):
+        return False
+    try:
+        work(backtest_id)
+    except Exception:
+        log.exception("the backtest %s could not %s", backtest_id, what)
+        return False
+    return True
+
+
+@transaction.atomic
+def _counted(backtest_id: UUID, what: str) -> bool:
+    """Whether to try: nobody else is at it, and it did not stop STRIKES workers yet. The count lies where the result will."""
+    backtest = Backtest.objects.select_for_update(of=("self",)).filter(pk=backtest_id, state__in=["due", "running"]).first()
+    if backtest is None or BacktestSlice.objects.filter(backtest=backtest_id, tally__isnull=True).exists():
+        return backtest is not None and backtest.state == "running"
+    now, strikes = clock.now(), backtest.result.get("strikes", 0)
+    if strikes and backtest.next_at and backtest.next_at > now:
+        return False
+    if strikes >= STRIKES:
+        transaction.on_commit(lambda: _fail(backtest_id, f"It could not {what}: that stopped {STRIKES} workers, one after the other."))
+        return False
+    backtest.result, backtest.next_at = {"strikes": strikes + 1}, now + STALE
+    backtest.save(update_fields=["result", "next_at"])
+    return True
+
+
 @story
 def _begin(backtest_id: UUID) -> None:
     """Cut the history into slices: whole days, or shards of one day. Whoever comes second finds them there."""
@@ -167,9 +238,9 @@ def _begin(backtest_id: UUID) -> None:
         BacktestSlice(backtest=backtest, number=number, since=since, until=until, shard=shard, shards=shards, next_at=now)
         for number, (since, until, shard, shards) in enumerate(parts)
     )
-    backtest.state, backtest.next_at = "running", now + STALE
+    backtest.state, backtest.next_at, backtest.result = "running", now + STALE, {}
     backtest.events = _decided_in(backtest.since, backtest.until)
-    backtest.save(update_fields=["state", "next_at", "events"])
+    backtest.save(update_fields=["state", "next_at", "events", "result"])
     record("backtest.started", backtest.ref, actor=SYSTEM, events=backtest.events)
 
 
@@ -231,7 +302,7 @@ def _is_left(backtest_id: UUID) -> bool:
     unfinished = BacktestSlice.objects.filter(backtest=backtest_id, tally__isnull=True)
     if unfinished.exists():
         return unfinished.filter(next_at__lte=clock.now()).exists()
-    _end(backtest_id)
+    _attempted(backtest_id, _end, "be put together")
     return False
 
 
@@ -260,10 +331,11 @@ def _end(backtest_id: UUID) -> None:
 @story
 def _fail(backtest_id: UUID, because: str) -> None:
     backtest = Backtest.objects.select_for_update(of=("self",)).get(pk=backtest_id)
-    if backtest.state != "running":
+    if backtest.state not in ("due", "running"):
         return
     backtest.state, backtest.next_at, backtest.finished_at, backtest.trouble = "failed", None, clock.now(), because
-    backtest.save(update_fields=["state", "next_at", "finished_at", "trouble"])
+    backtest.result = {}
+    backtest.save(update_fields=["state", "next_at", "finished_at", "trouble", "result"])
     BacktestSlice.objects.filter(backtest=backtest).delete()
     record("backtest.failed", backtest.ref, actor=SYSTEM, because=because)
 

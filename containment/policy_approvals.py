@@ -127,6 +127,14 @@ def lights_of(
     return [(one, ramp.lights(one)) for one in cells]
 
 
+def new_chains(policy: RiskPolicy) -> list[str]:
+    """Chains that this policy names and the one in force does not. Of what a session did, only the last steps and those of the chains in
+    force are kept, so that these are found less often on history, and in the shadow, than they would be in force."""
+    in_force = RiskPolicyVersion.objects.filter(state="in_force").first()
+    named = policies.document(in_force.text).chains if in_force else ()
+    return [" → ".join(chain) for chain in policy.chains if chain not in named]
+
+
 def has_history() -> bool:
     """Whether anything was decided yet that a version could be tried on."""
     return Decision.objects.exists()
@@ -138,8 +146,8 @@ def has_history() -> bool:
 def _approved(version: RiskPolicyVersion, approval: Approval, actor: Actor) -> RiskPolicyVersion:
     person = UUID(actor.principal)
     history = has_history()
-    if history and not backtests.seen(version.digest, by=person, days=0):
-        raise NotTested(f"You have not seen what {version} would have done. Open a finished backtest of exactly this text, then approve.")
+    if history and (lack := backtests.missing(version.digest, by=person)):
+        raise NotTested(f"You have not seen what {version} would have done. {lack} Run one, open it when it is done, then approve.")
     _refuse_unless_green(version, approval, actor)
     PolicyApproval.objects.create(
         version=version, base=approval.base, person_id=person, digest=version.digest, untested=not history, at=clock.now()

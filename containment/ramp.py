@@ -19,6 +19,7 @@ from django.db.models import QuerySet
 
 from accounts import people
 from accounts.models import Person
+from approvals.models import GroupMember, Hold
 from audit import clock
 from audit.record import record, story
 from connectors import registry
@@ -26,9 +27,10 @@ from connectors.base import ConnectorTrouble, Measure, Step, Target
 from containment import backtests, gather
 from containment.domain.facts import USUAL_DRIVE, Kind
 from containment.domain.policy import Budget, Ramp, RiskPolicy
-from containment.models import Decision, Identity, PreflightCheck, ProtectedConfirmation
+from containment.models import Identity, PreflightCheck, ProtectedConfirmation
 from containment.refusals import NotThePerson
 from core.actor import Actor
+from core.refs import Ref
 from core.refusals import Fault, Refusal
 from playbooks import library
 from playbooks.domain.plan import CannotPlan, render
@@ -41,6 +43,7 @@ MOST_PROVIDERS = 20
 MOST_ENVIRONMENTS = 30
 MOST_PROTECTED = 10_000
 MOST_LACKS = 20
+MOST_HOLDS = 10_000
 SECONDS = 20.0  # for all connectors of one kind and environment together
 SECONDS_EACH = 5.0
 
@@ -111,7 +114,7 @@ def environments(policy: RiskPolicy) -> list[str]:
 
 def lights(cell: Cell) -> tuple[Light, ...]:
     now = clock.now()
-    return (_backtest(cell), _protected(cell, now), _preflight(cell, now), _approvers(cell), _budget(cell))
+    return (_backtest(cell, now), _protected(cell, now), _preflight(cell, now), _approvers(cell), _budget(cell))
 
 
 def lacking(cell: Cell) -> list[Fault]:
@@ -120,10 +123,15 @@ def lacking(cell: Cell) -> list[Fault]:
     return [Fault(where, light.point, f"{light.said} {light.how}".strip()) for light in lights(cell) if not light.green]
 
 
-def _backtest(cell: Cell) -> Light:
+def _backtest(cell: Cell, now: datetime) -> Light:
+    """So many days of decisions, not of waiting: an installation that decided nothing has nothing to be tried on."""
     days = cell.bar.backtest_days
-    if not Decision.objects.exists():
+    first = backtests.first_decided_at()
+    if first is None:
         return Light(Point.BACKTEST, False, "Nothing was decided yet, so that there is nothing to test on.", "Observe until there is.")
+    if now - first < timedelta(days=days):
+        said = f"The first decision is of {first:%Y-%m-%d %H:%M}, so that there are no {days} days of them to test on yet."
+        return Light(Point.BACKTEST, False, said, f"Let it observe until {first + timedelta(days=days):%Y-%m-%d %H:%M}.")
     if not cell.digest:
         return Light(
             Point.BACKTEST,
@@ -131,14 +139,12 @@ def _backtest(cell: Cell) -> Light:
             "No version that enforces it is drafted yet.",
             f"Draft it, then backtest it over {days} days and open that.",
         )
-    if cell.viewer is not None and backtests.seen(cell.digest, by=cell.viewer, days=days):
-        return Light(Point.BACKTEST, True, f"You have seen a backtest of this text over {days} days or more.")
-    return Light(
-        Point.BACKTEST,
-        False,
-        f"You have not seen a backtest of exactly this text over {days} days.",
-        "Run one, wait until it is done and open it; whoever else approves has to as well.",
-    )
+    how = f"Run one over {days} days, wait until it is done and open it; whoever else approves has to as well."
+    if cell.viewer is None:
+        return Light(Point.BACKTEST, False, "Only a person can have seen a backtest.", how)
+    if lack := backtests.missing(cell.digest, by=cell.viewer, days=days):
+        return Light(Point.BACKTEST, False, lack, how)
+    return Light(Point.BACKTEST, True, f"You have seen a backtest of this text over {days} days of decisions or more.")
 
 
 def _protected(cell: Cell, now: datetime) -> Light:
@@ -209,6 +215,14 @@ def _budget(cell: Cell) -> Light:
     if not min(cell.budget.per_source_hour, cell.budget.per_day):
         return Light(Point.BUDGET, False, said, "Draft a version with a larger budget first.")
     return Light(Point.BUDGET, True, said)
+
+
+def open_holds(cell: Cell) -> int:
+    """How many identities of this cell somebody is asked about now, alone or within a group."""
+    alone = Hold.objects.filter(state="open", grouped=False).values_list("identity_ref", flat=True)
+    within = GroupMember.objects.filter(state="waiting", hold__state="open").values_list("identity_ref", flat=True)
+    refs = {*alone[:MOST_HOLDS], *within[:MOST_HOLDS]}
+    return cell.identities.filter(pk__in=[Ref.parse(ref).id for ref in refs if ref]).count()
 
 
 def _people(count: int) -> str:

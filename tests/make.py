@@ -160,14 +160,18 @@ def hold_of(decision: Decision) -> Hold:
 
 
 def backtest_seen(version: RiskPolicyVersion, *names: str, days: int = 30) -> Backtest:
-    """A finished backtest of exactly this version, opened by these people."""
+    """A finished backtest of exactly this version over what was decided in these days, opened by these people."""
     now = clock.now()
+    decided = Decision.objects.order_by("decided_at").values_list("decided_at", flat=True)
+    since = now - timedelta(days=days)
     backtest = Backtest.objects.create(
         policy_text=version.text,
         policy_digest=version.digest,
         version=version,
-        since=now - timedelta(days=days),
+        since=since,
         until=now,
+        whole=bool(decided) and since <= decided[0],
+        events=decided.filter(decided_at__gte=since).count(),
         state="done",
         made_at=now,
         finished_at=now,

@@ -18,6 +18,7 @@ from accounts.allowed import allowed
 from console import controls, frame, paging
 from console.deeds import faults_of, tried
 from console.refusals import of_form
+from console.views_of import backtests as understated
 from console.views_of import policies as shown
 from console.views_of import ramps
 from console.views_of.things import is_id
@@ -132,6 +133,7 @@ def differences(request: ActorRequest, version_id: UUID) -> HttpResponse:
         "version": version,
         "counts": shown.counts(version),
         "judged": shadow.judged_count(version),
+        "new_chains": understated.new_chains(version.text) if version.state in ("draft", "shadow") else [],
         "turned": paging.turn(rows, request.GET),
     }
     return frame.show(request, "policy/shadow.html", facts)

@@ -8,9 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from console.controls import Control, control
+from containment import policies, policy_approvals
 from containment.domain import backtest as domain
 from containment.models import Backtest, Decision
 from core.actor import Actor
+from core.refusals import BadInput
 
 VERDICTS = ("watch", "covered", "exempt", "hold", "contain")
 TONES = {"due": "quiet", "running": "accent", "done": "ok", "failed": "hot"}
@@ -72,6 +74,7 @@ class Card:
     flips: Sequence[Flip]
     further: int
     places: Places | None
+    new_chains: Sequence[str]
     may_draft: Control
 
 
@@ -94,8 +97,17 @@ def card(it: Backtest, viewer: Actor, query: Mapping[str, str]) -> Card:
         flips=flips,
         further=further,
         places=places(result["slider"], query) if result else None,
+        new_chains=new_chains(it.policy_text) if result else [],
         may_draft=control(viewer, "policy.author"),
     )
+
+
+def new_chains(text: str) -> list[str]:
+    """Those that are understated because the version in force does not name them. A text that is refused by now names none."""
+    try:
+        return policy_approvals.new_chains(policies.document(text))
+    except BadInput:
+        return []
 
 
 def _flips(result: Mapping[str, Any], query: Mapping[str, str]) -> tuple[list[Flip], int]:

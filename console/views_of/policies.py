@@ -62,7 +62,8 @@ class Lamp:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What it takes to put a version in force, for one viewer. `backtest`: the last one of this text, finished or not."""
+    """What it takes to put a version in force, for one viewer. `backtest`: the last one of this text, finished or not; `lack`: what this
+    viewer has not seen of one yet."""
 
     base: RiskPolicyVersion | None
     changes: Sequence[tuple[Change, str]]
@@ -72,6 +73,7 @@ class Word:
     untested: bool
     backtest: Backtest | None
     has_seen: bool
+    lack: str
     lamps: Sequence[Lamp]
     may_approve: Control
 
@@ -94,6 +96,7 @@ class Card:
     approvals: Sequence[PolicyApproval]
     differences: int
     judged: int
+    new_chains: Sequence[str]
     may_shadow: Control
     may_draft: Control
 
@@ -121,6 +124,7 @@ def card(version: RiskPolicyVersion, viewer: Actor) -> Card:
         approvals=list(version.approvals.filter(base=version.supersedes).select_related("person")) if version.in_force_at else [],
         differences=ShadowDifference.objects.filter(version=version).count() if version.shadow_since else 0,
         judged=shadow.judged_count(version),
+        new_chains=policy_approvals.new_chains(policy) if policy and version.state in ("draft", "shadow") else [],
         may_shadow=control(viewer, "policy.author" if viewer.may("policy.author") else "policy.approve"),
         may_draft=control(viewer, "policy.author"),
     )
@@ -129,7 +133,8 @@ def card(version: RiskPolicyVersion, viewer: Actor) -> Card:
 def _word(version: RiskPolicyVersion, policy: RiskPolicy, viewer: Actor) -> Word:
     approval = policy_approvals.what_it_takes(version)
     untested = not policy_approvals.has_history()
-    has_seen = viewer.is_person and backtests.seen(version.digest, by=UUID(viewer.principal), days=0)
+    lack = backtests.missing(version.digest, by=UUID(viewer.principal)) if viewer.is_person else ""
+    has_seen = viewer.is_person and not lack
     lamps = [Lamp(cell.place, ramp_lights) for cell, ramp_lights in policy_approvals.lights_of(version, policy, approval, viewer=viewer)]
     return Word(
         base=approval.base,
@@ -140,6 +145,7 @@ def _word(version: RiskPolicyVersion, policy: RiskPolicy, viewer: Actor) -> Word
         untested=untested,
         backtest=backtests.latest(version.digest),
         has_seen=has_seen,
+        lack=lack,
         lamps=lamps,
         may_approve=control(viewer, "policy.approve", unless=_against(version, approval, viewer, untested or has_seen, lamps)),
     )

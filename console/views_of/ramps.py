@@ -31,7 +31,8 @@ class Square:
 
 @dataclass(frozen=True, slots=True)
 class Ramp:
-    """`checks`: what connectors last said about the chosen cell; `protected`: the list to confirm, its beginning where it is long."""
+    """`checks`: what connectors last said about the chosen cell; `protected`: the list to confirm, its beginning where it is long.
+    `open_holds`: how many identities of the cell wait for people now."""
 
     version: RiskPolicyVersion
     environments: Sequence[str]
@@ -43,6 +44,7 @@ class Ramp:
     protected: Sequence[Identity]
     protected_count: int
     confirmation: ProtectedConfirmation | None
+    open_holds: int
     may_draft: Control
     may_step_back: Control
     may_try: Control
@@ -78,6 +80,7 @@ def show(kind: Kind, environment: str, viewer: Actor) -> Ramp:
         protected=list(protected[:MOST_SHOWN]),
         protected_count=protected.count(),
         confirmation=ProtectedConfirmation.objects.select_related("person").first(),
+        open_holds=ramp.open_holds(cell),
         may_draft=control(viewer, "policy.author", unless="It is enforced already." if is_enforced else ""),
         may_step_back=control(viewer, "policy.approve", unless="" if is_enforced else "It is only observed already."),
         may_try=control(viewer, next((one for one in ("policy.author", "connector.edit") if viewer.may(one)), "policy.approve")),

@@ -205,6 +205,43 @@ def test_a_slice_that_stops_every_worker_ends_the_backtest_with_a_reason(monkeyp
     assert AuditEntry.objects.filter(verb="backtest.failed").count() == 1
 
 
+@pytest.mark.parametrize(("broken", "says"), [("_parts", "could not be begun"), ("finish", "could not be put together")])
+def test_a_backtest_that_cannot_begin_or_end_lets_others_by_and_ends_with_a_reason(monkeypatch, broken, says):
+    everything_that_can_be_decided()
+    asked = backtests.ask(LOUD, since=clock.now() - MONTH, actor=cast.person("enzo"))
+    other = backtests.ask(LOUD, since=clock.now() - MONTH, actor=cast.person("enzo"))
+    time_passes()
+    tried = []
+
+    def breaks(*_):
+        tried.append(1)
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(backtests, broken, breaks)
+        for _ in range(backtests.STRIKES + 1):
+            assert not backtests.drive(asked.pk)
+            assert not backtests.drive(asked.pk)  # at once, it is left alone
+            assert backtests.due(1) == [other.pk]
+            Backtest.objects.filter(pk=asked.pk, next_at__isnull=False).update(next_at=clock.now() - timedelta(seconds=1))
+    asked.refresh_from_db()
+    assert (asked.state, asked.next_at, len(tried)) == ("failed", None, backtests.STRIKES)
+    assert says in asked.trouble
+    assert not BacktestSlice.objects.filter(backtest=asked).exists()
+    backtests.drive(other.pk)
+    other.refresh_from_db()
+    assert other.state == "done"
+
+
+def test_a_text_that_todays_rules_refuse_ends_with_that_reason():
+    everything_that_can_be_decided()
+    asked = backtests.ask(LOUD, since=clock.now() - MONTH, actor=cast.person("enzo"))
+    Backtest.objects.update(policy_text="version: 1")
+    assert not backtests.drive(asked.pk)
+    asked.refresh_from_db()
+    assert (asked.state, "refused by the rules of today" in asked.trouble) == ("failed", True)
+
+
 def test_facts_that_cannot_be_read_any_more_are_counted_and_left_out():
     everything_that_can_be_decided()
     lost = Decision.objects.filter(verdict="contain").values("pk")[:1]
@@ -259,13 +296,16 @@ def test_only_who_opened_a_finished_backtest_of_this_very_text_has_seen_it():
     backtests.drive(asked.pk)
     assert not backtests.seen(digest, by=by, days=1)
     backtests.opened(asked.pk, actor=enzo)
-    assert backtests.seen(digest, by=by, days=7)
-    assert backtests.seen(digest, by=by, days=400)  # all the history there is
-    assert not backtests.seen(digest, by=UUID(mara.principal), days=1)
-    assert not backtests.seen(digest_of_bytes(b"another"), by=by, days=1)
+    assert backtests.seen(digest, by=by)  # all the history there is
+    assert not backtests.seen(digest, by=by, days=1)  # which is less than a day of it
+    assert not backtests.seen(digest, by=UUID(mara.principal))
+    assert not backtests.seen(digest_of_bytes(b"another"), by=by)
     assert backtests.latest(digest) == asked
+    Decision.objects.update(decided_at=clock.now() - timedelta(days=6, hours=23))
+    assert backtests.seen(digest, by=by, days=6)
+    assert not backtests.seen(digest, by=by, days=7)
     Backtest.objects.update(whole=False)
-    assert not backtests.seen(digest, by=by, days=8)
+    assert not backtests.seen(digest, by=by)
 
 
 @pytest.mark.parametrize("name", ["ines", "wren", "ada"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.db.models import F
 
 from accounts import people
 from accounts.models import Person
@@ -18,7 +20,7 @@ from containment import inventory, policies, policy_approvals, ramp
 from containment.domain.facts import Kind
 from containment.domain.policy import Mode
 from containment.gate import Gate
-from containment.models import Identity, PolicyApproval, PreflightCheck, ProtectedConfirmation, RiskPolicyVersion
+from containment.models import Backtest, Decision, Identity, PolicyApproval, PreflightCheck, ProtectedConfirmation, RiskPolicyVersion
 from containment.ramp import Point
 from containment.refusals import ApprovedAlready, NotAcknowledged, NotAsShown, NotGreen, NotTested, NotThePerson, OwnApproval
 from core.actor import SYSTEM
@@ -172,6 +174,18 @@ def test_where_there_is_history_the_approver_has_seen_what_it_would_have_done():
     assert not version.approvals.get().untested
 
 
+def test_a_glance_at_a_long_history_is_not_enough_and_all_of_a_short_one_is():
+    decided()
+    version = drafted(*LOOSER)
+    make.backtest_seen(version, "mara", days=1)
+    with pytest.raises(NotTested, match="covers 24 hours of decisions; 7 days, or all there is, are needed"):
+        approve(version, "mara")
+    Decision.objects.update(decided_at=clock.now() - timedelta(hours=1))
+    make.backtest_seen(version, "mara", days=1)
+    approve(version, "mara")
+    assert policies.in_force() == version
+
+
 def test_where_there_is_none_the_approval_says_so():
     version = drafted(*LOOSER)
     approve(version, "mara")
@@ -228,9 +242,12 @@ def observing(role):
     cast.person("mia")
 
 
-def decided():
+def decided(days_ago: int = 29) -> None:
+    """Something so many days and an hour ago, and something now."""
     make.identity("somebody", environment="dev")
-    return make.detected("somebody", context={"environment": "dev", "source_ip": "10.0.0.9"})
+    for ago in (timedelta(days=days_ago, hours=1), timedelta(0)):
+        decision = make.detected("somebody", context={"environment": "dev", "source_ip": "10.0.0.9"})
+        Decision.objects.filter(pk=decision.pk).update(decided_at=decision.decided_at - ago)
 
 
 def enforcing() -> RiskPolicyVersion:
@@ -290,9 +307,48 @@ def test_each_approver_has_seen_a_backtest_that_is_long_enough(observing):
     version = enforcing()
     make_green(version, Point.BACKTEST)
     make.backtest_seen(version, "mara")
-    make.backtest_seen(version, "mia", days=3)
+    make.backtest_seen(version, "mia", days=13)
     approve(version, "mara")
     assert red(version, "mia") == [Point.BACKTEST]
+
+
+def test_days_in_which_nothing_was_decided_do_not_count(observing):
+    decided(days_ago=0)
+    version = enforcing()
+    make_green(version)  # over 30 days, of which one hour has decisions in it
+    assert red(version) == [Point.BACKTEST]
+    assert "there are no 14 days of them to test on yet" in ramp.lights(cell(version))[0].said
+    Decision.objects.update(decided_at=clock.now() - timedelta(days=15))
+    approve(version, "mara")
+
+
+def test_a_backtest_of_an_empty_installation_is_worth_nothing_once_something_was_decided(observing):
+    version = enforcing()
+    make_green(version)
+    decided()
+    with pytest.raises(NotTested, match="judged no decision"):
+        approve(version, "mara")
+    assert "judged no decision" in ramp.lights(cell(version))[0].said
+
+
+def test_a_backtest_that_ended_long_ago_says_nothing_of_today(observing):
+    decided()
+    version = enforcing()
+    make_green(version)
+    week = timedelta(days=8)
+    Backtest.objects.update(since=F("since") - week, until=F("until") - week)
+    with pytest.raises(NotTested, match="more than 7 days ago"):
+        approve(version, "mara")
+    assert "more than 7 days ago" in ramp.lights(cell(version))[0].said
+
+
+def test_the_light_says_how_much_of_the_time_is_missing(observing):
+    decided()
+    version = enforcing()
+    make_green(version, Point.BACKTEST)
+    assert ramp.lights(cell(version))[0].said == "You have not opened a finished backtest of exactly this text."
+    make.backtest_seen(version, "mara", days=13)
+    assert "covers 13 days of decisions; 14 days are needed." in ramp.lights(cell(version))[0].said
 
 
 def test_without_any_history_there_is_nothing_to_enforce_on(observing):
@@ -385,7 +441,7 @@ def test_no_version_lowers_the_bar_for_itself(observing):
     text = enforcing().text + "\nramp: {backtest_days: 0}\n"
     version = policies.draft(text, actor=cast.person("enzo"))
     make_green(version, Point.BACKTEST)
-    make.backtest_seen(version, "mara", days=1)
+    make.backtest_seen(version, "mara", days=13)
     assert red(version) == [Point.BACKTEST]
 
 
