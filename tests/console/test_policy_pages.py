@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from containment import policies, shadow
+from containment import backtests, policies, policy_approvals, shadow
 from containment.domain.facts import Kind
 from containment.domain.policy import Mode
-from containment.models import PreflightCheck, ProtectedConfirmation, RiskPolicyVersion, ShadowDifference
+from containment.models import Backtest, PreflightCheck, ProtectedConfirmation, RiskPolicyVersion, ShadowDifference
 from tests import cast, make
 from tests.console.doors import signed_in, words
 
@@ -170,6 +170,19 @@ def test_one_drafts_another_confirms_a_third_tries_and_the_lights_turn_green():
     assert "would enforce service account in prod, and not everything is green yet" in approve(version, "mara")
 
 
+def test_before_going_back_the_page_says_how_many_wait_for_people():
+    address = "/policy/ramp/?kind=service_account&environment=prod"
+    make.identity("guarded", environment="prod", protected=True)
+    assert "Nobody of them waits for people now." in words(signed_in("mara").get(address))
+    make.detected("guarded")
+    text = words(signed_in("mara").get(address))
+    assert "1 of them waits for people now." in text
+    assert "what silence would have contained is released" in text
+    assert "Nobody of them waits" in words(signed_in("mara").get("/policy/ramp/?kind=human&environment=prod"))
+    policy_approvals.step_back(Kind.SERVICE_ACCOUNT, "prod", actor=cast.person("mara"))
+    assert "1 of them still waits for people, from before." in words(signed_in("mara").get(address))
+
+
 def test_a_manager_goes_back_to_observing_with_one_click():
     client = signed_in("mara")
     text = notice(client.post("/policy/ramp/observe/", {"kind": "human", "environment": "prod"}, follow=True))
@@ -219,6 +232,23 @@ def test_the_shadow_is_started_stopped_and_read_case_by_case():
     assert "1 would have been different in all" in words(signed_in("mara").get(f"/policy/{version.pk}/"))
     assert "It is a draft again." in notice(enzo.post(f"/policy/{version.pk}/shadow/stop/", follow=True))
     assert ShadowDifference.objects.count() == 1
+
+
+def test_a_chain_that_is_not_in_force_yet_is_said_to_be_understated():
+    said = "data.read → message.send: the version in force does not name this chain."
+    version = drafted("chains: [", "chains: [[data.read, message.send], ")
+    assert said in words(signed_in("mara").get(f"/policy/{version.pk}/"))
+    shadow.start(version.pk, actor=cast.person("enzo"))
+    assert said in words(signed_in("mara").get(f"/policy/{version.pk}/shadow/"))
+    make.identity("etl_reader")
+    make.detected()
+    client = signed_in("enzo")
+    address = client.post("/backtests/ask/", {"version": version.pk, "days": "14"})["Location"]
+    backtests.drive(Backtest.objects.get().pk)
+    assert said in words(client.get(address))
+    same = client.post("/backtests/ask/", {"version": policies.in_force().pk, "days": "14"})["Location"]
+    backtests.drive(Backtest.objects.latest("made_at").pk)
+    assert "does not name" not in words(client.get(same))
 
 
 def test_who_neither_writes_nor_approves_starts_no_shadow():
