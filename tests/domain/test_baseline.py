@@ -381,3 +381,29 @@ def test_a_chain_that_the_policy_names_needs_no_history():
     assert (chain.strength, chain.observations, chain.evidence["named"]) == (1.0, None, True)
     assert "secret.read on vault.key, then message.send on mail:out" in chain.because
     assert "tool_chain" not in codes(replace(facts, trail=trail[1:]))
+
+
+def test_days_are_lived_and_not_told():
+    """Nine days told on one are one; a feed that rests over a weekend loses none; what comes later than that has no day of its own."""
+    told_at_once = Baseline()
+    for event in work(9, 3):
+        usual.learn(told_at_once, event, None, received_at=NOW)
+    assert len(told_at_once.days) == 1
+    daily, rested, too_late = Baseline(), Baseline(), Baseline()
+    for event in work(9, 3):
+        usual.learn(daily, event, None, received_at=event.occurred_at + HOUR)
+    assert (len(daily.days), len(daily.windows["hour"].days)) == (9, 8)  # the last hour still runs
+    for baseline, late in ((rested, 3), (too_late, 4)):
+        first, *others = work(6, 1)
+        usual.learn(baseline, first, None, received_at=first.occurred_at)
+        for event in others:
+            usual.learn(baseline, event, None, received_at=event.occurred_at + late * DAY)
+    assert (len(rested.days), len(too_late.days)) == (6, 1)
+
+
+def test_a_band_of_which_a_long_silence_left_nothing_begins_anew():
+    baseline = learned(work(20, 30))
+    for window in baseline.windows.values():
+        window.weight = window.total = window.squares = 0.0  # as it is written after a year
+    later = replace(work(1, 1)[0], occurred_at=NOW + 400 * DAY)
+    assert usual.facts_of(baseline, later, None).rates
