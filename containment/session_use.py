@@ -20,7 +20,7 @@ from django.db import connection, transaction
 from containment import documents
 from containment.domain import intent, values
 from containment.domain.event import Event
-from containment.domain.facts import CallFacts, IntentFacts
+from containment.domain.facts import BoundRule, CallFacts, IntentFacts
 from containment.domain.intent import Seen
 from containment.models import Session, SessionMark, SessionUse, Source, WorkDocument
 from core.actor import Actor
@@ -84,7 +84,7 @@ def facts(session: Session, event: Event, *, now: datetime, lock: bool = False) 
         event.tool,
         event.arguments,
         rules=rules,
-        bounds=intent.bound_rules(_bounds(approved), approved=True),
+        bounds=_bounds(approved),
         writes=event.writes,
         size=event.bytes,
         money=event.money or None,
@@ -104,7 +104,7 @@ def charge(session: Session, event: Event, call: CallFacts, *, now: datetime) ->
         for what in COUNTED:
             window[what] = window.get(what, 0) + takes[what] * event.count
         use.windows[period] = window
-    _remember(session, use, _targets(event), Seen.TOUCHED, touched_at=now)
+    _remember(session, use, _targets(event, approved_for(session)), Seen.TOUCHED, touched_at=now)
     _save(use)
 
 
@@ -230,28 +230,25 @@ def _used(session: Session, use: SessionUse, approved: Approved, event: Event | 
     for name in {*approved.declared.get("budgets", {}), *approved.profile.get("budgets", {})}:
         if name.startswith("targets_per_"):
             began = datetime.fromisoformat(_window(use, name.removeprefix("targets_per_"), now)["from"])
-            used[name] = float(_distinct(session, began, event) - new_targets)
+            used[name] = float(_distinct(session, began, _targets(event, approved) if event else frozenset()) - new_targets)
     return used
 
 
-def _distinct(session: Session, began: datetime, event: Event | None) -> int:
+def _distinct(session: Session, began: datetime, targets: Collection[str]) -> int:
     """How many places the session has gone to since then, those of this call among them."""
-    mine = set(_fingerprints(session, _targets(event) if event else ()).values())
+    mine = set(_fingerprints(session, targets).values())
     touched = SessionMark.objects.filter(session=session, touched_at__gte=began)
     return touched.exclude(mark__in=mine).count() + len(mine)
 
 
-def _targets(event: Event) -> set[str]:
-    return {intent.target_mark(value.marks) for value in intent.values_of(event.arguments) if intent.is_target(value)}
+def _targets(event: Event, approved: Approved) -> frozenset[str]:
+    rule = intent.rule_for(event.tool, intent.tool_rules(approved.profile.get("tools", ())))
+    return intent.read(event.arguments, rule.kinds if rule else ()).targets
 
 
-def _bounds(approved: Approved) -> dict[str, Any]:
-    """Which arguments are bounded at all, so that their values are kept with the call."""
-    bounds: dict[str, dict[str, Any]] = {}
-    for said in (approved.profile.get("bounds", {}), approved.declared.get("bounds", {})):
-        for tool, arguments in said.items():
-            bounds.setdefault(tool, {}).update(arguments)
-    return bounds
+def _bounds(approved: Approved) -> tuple[BoundRule, ...]:
+    profile = intent.bound_rules(approved.profile.get("bounds", {}), approved=True)
+    return (*profile, *intent.bound_rules(approved.declared.get("bounds", {}), approved=False))
 
 
 # -- remembering --------------------------------------------------------------------------------------------------------------------------

@@ -339,7 +339,10 @@ class ArgumentFacts:
     credential, path, name or amount, empty for what says nothing about where something goes. `inside`: it was read out of a longer text.
 
     Where else it stood: in the task, in results of tools that the approved profile marks trusted, in content that the task itself points
-    at (`in_named`), in other results. Content fetched from outside is never trusted."""
+    at (`in_named`), in other results. Content fetched from outside is never trusted.
+
+    `broke`: the bounds that the whole value leaves, in words; empty for none, None where nobody compared it. `approved`: a bound that
+    people approved lists or describes it."""
 
     name: str
     value: str = ""
@@ -349,12 +352,15 @@ class ArgumentFacts:
     in_trusted: bool = False
     in_named: bool = False
     in_untrusted: bool = False
+    broke: str | None = None
+    approved: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFacts:
     """A call of a tool, asked about or reported. `writes` None: neither the approved profile nor the caller says whether it changes
-    anything. `bytes` and `money` are what this call would move, `new_targets` how many places its session has not touched before."""
+    anything. `bytes` and `money` are what this call would move, `new_targets` how many places its session has not touched before. `cut`: it
+    had more arguments than are looked at."""
 
     tool: str
     writes: bool | None = None
@@ -363,6 +369,7 @@ class CallFacts:
     money: float = 0.0
     new_targets: int = 0
     environment: str = ""
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,7 +410,8 @@ class BudgetRule:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntentFacts:
     """What the session declared, inside the approved profile. Empty tuples: nothing was said about it, so that it is not compared.
-    `has_task`: somebody said what the work is, so that a value which nobody named can be told apart; the text itself is not kept here."""
+    `has_task`: somebody said what the work is, so that a value which nobody named can be told apart; the text itself is not kept here.
+    `tools_declared`: tools were approved once, so that an empty tuple of them means none."""
 
     has_task: bool = False
     profile: str = ""
@@ -413,6 +421,7 @@ class IntentFacts:
     bounds: tuple[BoundRule, ...] = ()
     budgets: tuple[BudgetRule, ...] = ()
     environments: tuple[str, ...] = ()
+    tools_declared: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

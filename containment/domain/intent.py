@@ -18,7 +18,8 @@ from containment.domain.facts import ArgumentFacts, BoundRule, BudgetRule, CallF
 from containment.domain.values import Shape
 from core import masking
 
-MOST_ARGUMENTS = 64
+MOST_ARGUMENTS = 256  # values that are arguments themselves
+MOST_EXTRACTS = 256  # addresses and paths that were read out of free text
 LONGEST_VALUE = 200
 PERIODS = ("minute", "hour", "day", "session")
 
@@ -80,6 +81,8 @@ _KEYS = frozenset(["api", "access", "public", "private", "ssh", "signing"])
 _PICKS = frozenset(["id", "ids", "ref", "reference", "uuid", "index"])
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _IBAN = re.compile(r"[a-z]{2}\d{2}[a-z0-9]{10,30}")
+_AT = re.compile(r"\S\s?[@\uff20\ufe6b]")
+_TELLING = re.compile(r"[@.\d]")
 
 
 # -- what was approved --------------------------------------------------------------------------------------------------------------------
@@ -100,6 +103,7 @@ def intent_of(
         bounds=(*bound_rules(profile.get("bounds", {}), approved=True), *bound_rules(declared.get("bounds", {}), approved=False)),
         budgets=_budgets(declared.get("budgets", {}), profile.get("budgets", {}), used or {}),
         environments=tuple(sorted(declared.get("environments") or profile.get("environments", ()))),
+        tools_declared=bool(declared.get("tools")) or (bool(declared.get("profile")) and not profile),
     )
 
 
@@ -163,7 +167,9 @@ def _budgets(declared: Mapping[str, Any], approved: Mapping[str, Any], used: Map
 
 
 def within(value: str, bound: BoundRule) -> bool:
-    """Whether a value keeps to a bound. A number where a number is asked for, else it does not."""
+    """Whether a value keeps to a bound. A number where a number is asked for, else it does not; nor does what is too long to be read."""
+    if len(value) > values.LONGEST:
+        return False
     number = values.number_of(value)
     if bound.at_least is not None and (number is None or number < bound.at_least):
         return False
@@ -173,6 +179,16 @@ def within(value: str, bound: BoundRule) -> bool:
     if bound.one_of and plain not in {values.plain_form(one).strip() for one in bound.one_of}:
         return False
     return not bound.like or fnmatchcase(plain, values.plain_form(bound.like))
+
+
+def in_words(bound: BoundRule) -> str:
+    parts = [
+        f"at least {bound.at_least:g}" if bound.at_least is not None else "",
+        f"at most {bound.at_most:g}" if bound.at_most is not None else "",
+        f"one of {len(bound.one_of)} values" if bound.one_of else "",
+        f"like {bound.like}" if bound.like else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 # -- what a call is about -----------------------------------------------------------------------------------------------------------------
@@ -189,14 +205,47 @@ class Value:
     marks: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The values that are looked at, those that matter most first in being kept, and all places that the arguments name. `cut`: there were
+    more that matter."""
+
+    values: tuple[Value, ...]
+    targets: frozenset[str]
+    moved: float
+    cut: bool
+
+
 def values_of(arguments: Mapping[str, object], kinds: Iterable[tuple[str, str]] = ()) -> tuple[Value, ...]:
     """The values of a call's arguments, each with what it is for. Free text gives the addresses and paths that stand in it."""
+    return read(arguments, kinds).values
+
+
+def read(arguments: Mapping[str, object], kinds: Iterable[tuple[str, str]] = (), bounded: Collection[str] = ()) -> Read:
+    """What says where something goes, and what is bounded, is kept before free text; what stands inside free text has room of its own."""
     declared = dict(kinds)
-    found: list[Value] = []
+    found: dict[Value, None] = {}
+    cut = False
     for name in sorted(arguments, key=str):
-        for nearest, text in values.leaves(str(name), arguments[name]):
-            found.extend(_values(str(name), nearest, text, declared.get(str(name), "")))
-    return tuple(found[:MOST_ARGUMENTS])
+        held = arguments[name]
+        if values.is_value(str(name), held):
+            found.update(dict.fromkeys(_values(str(name), "", str(name), declared.get(str(name), ""))))
+        for count, (nearest, text) in enumerate(values.leaves(str(name), held)):
+            if count == values.MOST_LEAVES:
+                cut = True
+                break
+            found.update(dict.fromkeys(_values(str(name), nearest, text, declared.get(str(name), ""))))
+    telling = [value for value in found if not value.inside and (value.kind or value.name in bounded)]
+    texts = [value for value in found if not value.inside and not (value.kind or value.name in bounded)]
+    inside = [value for value in found if value.inside]
+    first = sorted(telling, key=lambda value: (value.name not in bounded, value.kind not in REACHING))[:MOST_ARGUMENTS]
+    kept = {*first, *texts[: MOST_ARGUMENTS - len(first)], *inside[:MOST_EXTRACTS]}
+    return Read(
+        values=tuple(value for value in found if value in kept),
+        targets=frozenset(target_mark(value.marks) for value in found if is_target(value)),
+        moved=moved(found),
+        cut=cut or len(telling) > MOST_ARGUMENTS or len(inside) > MOST_EXTRACTS,
+    )
 
 
 def call_facts(
@@ -211,21 +260,21 @@ def call_facts(
     environment: str = "",
     seen: Look,
 ) -> CallFacts:
-    """The facts of a call. `rules` are the approved profile's: they say whether a tool writes; the caller's word counts where they are
-    silent, and where it says that a reading tool was used to write. `seen` is asked once."""
+    """The facts of a call. `rules` are the approved profile's: they say whether a tool writes. The caller's word may only add to what they
+    and the arguments say: that it writes, and that it moves more. `seen` is asked once."""
     rule = rule_for(tool, rules)
-    said = values_of(arguments, rule.kinds if rule else ())
-    targets = {target_mark(value.marks) for value in said if is_target(value)}
-    where = seen({*targets, *(mark for value in said for mark in value.marks)})
-    bounded = {bound.argument for bound in bounds if fnmatchcase(tool, bound.tool)}
+    mine = [bound for bound in bounds if fnmatchcase(tool, bound.tool)]
+    said = read(arguments, rule.kinds if rule else (), {bound.argument for bound in mine})
+    where = seen({*said.targets, *(mark for value in said.values for mark in value.marks)})
     return CallFacts(
         tool=tool,
-        writes=(rule.writes or writes is True) if rule else writes,
-        arguments=tuple(_argument(value, where, value.name in bounded) for value in said),
+        writes=(True if writes is True else rule.writes if rule else None),
+        arguments=tuple(_argument(value, where, mine) for value in said.values),
         bytes=size,
-        money=moved(said) if money is None else money,
-        new_targets=sum(not where.get(target, Seen.NOWHERE) & Seen.TOUCHED for target in targets),
+        money=max(said.moved, money or 0.0),
+        new_targets=sum(not where.get(target, Seen.NOWHERE) & Seen.TOUCHED for target in said.targets),
         environment=environment,
+        cut=said.cut,
     )
 
 
@@ -266,17 +315,34 @@ def standing_of_result(tool: str, arguments: Mapping[str, object], rules: Sequen
 
 def _values(argument: str, name: str, text: str, declared: str) -> list[Value]:
     kind, shape = _kind(name, text, declared), values.shape_of(text)
-    if kind is Purpose.ADDRESS and shape in (Shape.TEXT, Shape.PATH) and (inner := values.addresses_in(text)):
-        return [_value(argument, one, Purpose.ADDRESS) for one in inner]  # Dora <dora@example.org>, or several in one text
-    if kind is Purpose.ADDRESS and shape in (Shape.TEXT, Shape.PATH):
-        words = set(_words_of(name))
-        kind = Purpose.ADDRESS if declared or words & _HOSTS else Purpose.NAME
-        return [Value(argument, text, kind, False, values.marks_of(text, Shape.URL if words & _HOSTS and " " not in text else None))]
+    if shape in (Shape.TEXT, Shape.PATH) and (kind is Purpose.ADDRESS or (kind is Purpose.NAME and _AT.search(text))):
+        return _places(argument, name, text, declared)
     if kind is Purpose.OTHER and shape in (Shape.TEXT, Shape.PATH):
         inner = tuple(one for one in values.addresses_in(text) if not values.is_account(one) or _IBAN.fullmatch(one))
         found = [_value(argument, one, Purpose.ADDRESS, inside=True) for one in inner]
         return [_value(argument, text, kind), *found, *(_value(argument, one, Purpose.PATH, inside=True) for one in values.paths_in(text))]
     return [_value(argument, text, kind)]
+
+
+def _places(argument: str, name: str, text: str, declared: str) -> list[Value]:
+    """Dora <dora@example.org>, or several in one text. What is left beside them may be one more, in a spelling that we do not read."""
+    found, rest = values.recipients_in(text)
+    hosts = bool(set(_words_of(name)) & _HOSTS)
+    if not found:
+        kind = Purpose.ADDRESS if declared == Purpose.ADDRESS or hosts or _AT.search(text) else Purpose.NAME
+        return [Value(argument, text, kind, False, values.marks_of(text, Shape.URL if hosts and " " not in text else None))]
+    made = [_place(argument, one) for one in found]
+    if rest:
+        mails = any("@" in one for one in found)
+        kind = Purpose.ADDRESS if declared or hosts or mails or _TELLING.search(rest) else Purpose.NAME
+        made.append(Value(argument, rest, kind, False, values.marks_of(rest)))
+    return made
+
+
+def _place(argument: str, text: str) -> Value:
+    if values.is_odd_email(text):
+        return Value(argument, text, Purpose.ADDRESS, False, frozenset({text}))
+    return _value(argument, text, Purpose.ADDRESS)
 
 
 def _value(name: str, text: str, kind: Purpose, *, inside: bool = False) -> Value:
@@ -310,7 +376,8 @@ def _words_of(name: str) -> list[str]:
     return [word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us")) else word for word in words]
 
 
-def _argument(value: Value, where: Mapping[str, Seen], bounded: bool) -> ArgumentFacts:
+def _argument(value: Value, where: Mapping[str, Seen], bounds: Sequence[BoundRule]) -> ArgumentFacts:
+    mine = [] if value.inside else [bound for bound in bounds if bound.argument == value.name]
     bits = [where.get(mark, Seen.NOWHERE) for mark in value.marks] or [Seen.NOWHERE]
 
     def everywhere(*standings: Seen) -> bool:
@@ -322,13 +389,15 @@ def _argument(value: Value, where: Mapping[str, Seen], bounded: bool) -> Argumen
     anywhere = everywhere(Seen.TASK, Seen.TRUSTED, Seen.NAMED, Seen.OUTSIDE)
     return ArgumentFacts(
         name=value.name,
-        value=_shown(value, bounded),
+        value=_shown(value, bool(mine)),
         kind=value.kind.value,
         inside=value.inside,
         in_task=in_task,
         in_trusted=in_trusted,
         in_named=in_named,
         in_untrusted=anywhere and not (in_task or in_trusted or in_named),
+        broke="; ".join(in_words(bound) for bound in mine if not within(value.text, bound)) if mine else None,
+        approved=any(bound.approved and (bound.one_of or bound.like) and within(value.text, bound) for bound in mine),
     )
 
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 LONGEST = 200_000  # characters of one text that are looked at
-MOST_LEAVES = 200
+MOST_LEAVES = 2_000  # values of one argument that are looked at; who asks can tell that there were more
 
 
 class Shape(StrEnum):
@@ -30,7 +30,11 @@ class Shape(StrEnum):
     TEXT = "text"
 
 
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+# "x"@example.org, x@localhost, x@[192.0.2.1]
+_ODD_EMAIL = re.compile(r"(?:\"[^\"\n]{1,64}\"|(?<![\w.+'-])[\w.+'-]+)@(?:\[[^\]\s]{1,64}\]|[\w-]+(?:\.[\w-]+)*)")
+_DISPLAYED = re.compile(r"\s*(?:\"[^\"@]*\"|[^\"@<>\[\]()]*)\s*<\s*([^<>\s]+)\s*>\s*")  # Dora <dora@example.org>
+_PIECES = re.compile(r"(?:\"[^\"\n]*\"|[^\",;\n])+")
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.)[^\s\"'<>`|\\{}\[\]]+")
 _BARE = re.compile(
     r"(?<![\w@./-])(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?:com|net|org|edu|gov|int|info|biz)(?![\w.-]*\w)(?::\d+)?(?:/[^\s\"'<>`]*)?"
@@ -42,26 +46,40 @@ _WORD = re.compile(r"[^\W_]+(?:[._-]+[^\W_]+)*")
 _NUMBER = re.compile(r"(?<![\w.,])[-+]?\d{1,3}(?:[,' ]\d{3})+(?:\.\d+)?(?![\w,])|(?<![\w.])[-+]?\d+(?:\.\d+)?(?![\w])")
 _GROUP = re.compile(r"(?<!\w)\+?[a-z0-9]{1,6}(?!\w)")
 MOST_GROUPS = 10
+LONGEST_PLACES = 2_000
 _MONEY = re.compile(r"^(?:[a-z]{3}|[$€£¥])?\s*([-+]?[\d,' ]*\d(?:\.\d+)?)\s*(?:[a-z]{3}|[$€£¥%])?$")
 _ENDING = ".,;:!?)]}>\"'"
 
 
 def plain_form(text: str) -> str:
-    """One spelling: compatible characters made the same, no invisible ones, no capitals."""
+    """One spelling: compatible characters made the same, no invisible ones, no capitals, and one dot, where it stands inside a name."""
     same = unicodedata.normalize("NFKC", text[:LONGEST])
-    return "".join(one for one in same if unicodedata.category(one) != "Cf").casefold() if not same.isascii() else same.casefold()
+    if same.isascii():
+        return same.casefold()
+    return _FULL_STOP.sub(".", "".join(one for one in same if unicodedata.category(one) != "Cf").casefold())
+
+
+_FULL_STOP = re.compile("\u3002(?=[a-z0-9])")  # U+FF0E and U+FF61 became a dot and this one before
 
 
 def leaves(name: str, value: object) -> Iterator[tuple[str, str]]:
-    """Every single value inside an argument, each under the name that stands nearest to it."""
+    """Every single value inside an argument, each under the name that stands nearest to it. A key that is one itself, as in
+    {"to": {"dora@example.org": true}}, is a value of what holds it."""
     if isinstance(value, Mapping):
         for inner in sorted(value, key=str):
+            if is_value(str(inner), value[inner]):
+                yield name, str(inner)
             yield from leaves(str(inner), value[inner])
     elif isinstance(value, (list, tuple, set, frozenset)):
         for item in value if isinstance(value, (list, tuple)) else sorted(value, key=str):
             yield from leaves(name, item)
     elif value is not None and value != "" and not isinstance(value, bool):
         yield name, str(value)
+
+
+def is_value(key: str, held: object) -> bool:
+    """Whether the key of a mapping is a value and no name: it is marked or counted rather than filled, or no name is written like it."""
+    return held is None or held == "" or isinstance(held, bool) or any(one in "@.:/" for one in plain_form(key)) or is_account(key)
 
 
 @lru_cache(maxsize=4096)
@@ -144,7 +162,9 @@ def marks_in(text: str) -> frozenset[str]:
     """Everything in a text that a value could be compared with."""
     text = plain_form(text)
     marks = set(_words(text))
-    marks.update(_EMAIL.findall(text))
+    if "@" in text:
+        marks.update(_EMAIL.findall(text))
+        marks.update(found.strip("'") for found in _ODD_EMAIL.findall(text))
     marks.update(host for pattern in (_URL, _BARE) for found in pattern.findall(text) for host in _hosts(host_of(found)))
     marks.update(_IPV4.findall(text))
     marks.update(found.removeprefix("www.") for found in _DOTTED.findall(text))
@@ -165,6 +185,40 @@ def addresses_in(text: str) -> tuple[str, ...]:
     found.update(_longest(_grouped(without)))
     found.update(word for word in _words(without) if is_account(word))
     return tuple(sorted(found))
+
+
+def recipients_in(text: str) -> tuple[tuple[str, ...], str]:
+    """What a text names that says where something goes, and the rest of it, which may be one more in a spelling that we do not read.
+    A name shown before an address in angle brackets goes nowhere and is no rest."""
+    if len(text) > LONGEST_PLACES:
+        return (), text
+    text = plain_form(text).replace("\u3002", ".").strip()
+    found: set[str] = set()
+    rest: list[str] = []
+    for piece in _PIECES.findall(text):
+        shown = _DISPLAYED.fullmatch(piece)
+        places, left = _places_in(shown[1] if shown else piece)
+        if shown and not places:
+            places, left = _places_in(piece)
+        found.update(places)
+        rest.append(left)
+    return tuple(sorted(found)), " ".join(one for one in rest if one)
+
+
+def _places_in(text: str) -> tuple[set[str], str]:
+    found = {one.strip("'") for one in _ODD_EMAIL.findall(text)}
+    without = _ODD_EMAIL.sub(" ", text)
+    other = addresses_in(without)
+    for one in sorted(other, key=len, reverse=True):
+        without = without.replace(one, " ")
+    if any(map(is_account, other)):
+        without = _GROUP.sub(lambda group: " " if any(group[0] in _tight(one) for one in other) else group[0], without)
+    left = without.replace("mailto:", " ").strip(" \t<>()[]{}\"'.,;:|&+-")
+    return {*found, *other}, re.sub(r"\s+", " ", left)
+
+
+def is_odd_email(text: str) -> bool:
+    return bool(_ODD_EMAIL.fullmatch(text))
 
 
 def paths_in(text: str) -> tuple[str, ...]:

@@ -121,7 +121,7 @@ def test_nothing_telling_stands_nowhere():
         ("pay", None, 0.0),
         ("shell", None, 1.0),
         ("shell", True, 1.0),
-        ("shell", False, 0.4),
+        ("shell", False, 1.0),
         ("mail.read", True, 1.0),
         ("mail.read", False, 0.0),
     ],
@@ -222,6 +222,93 @@ def test_no_free_text_and_no_secret_stands_in_the_facts_of_a_call():
     made = call("mail.send", to="ines@acme.test", body="the word is plutonium", password="hunter2hunter2")
     assert "plutonium" not in str(made)
     assert "hunter2" not in str(made)
+
+
+# -- what would hide from it ---------------------------------------------------------------------------------------------------------------
+
+GOOD, EVIL = "good@corp.test", "eve@evil.test"
+
+
+def test_neither_many_links_in_a_body_nor_many_recipients_hide_one_more():
+    body = " ".join(f"www.a{number}.test/x" for number in range(70))
+    hidden = call("mail.send", Memory(task="write"), body=body, to=EVIL)
+    assert EVIL in [one.value for one in hidden.arguments]
+    listed = call("mail.send", Memory(task=GOOD), to=[f"p{number}@corp.test" for number in range(64)] + [EVIL])
+    assert EVIL in [one.value for one in listed.arguments]
+    assert not listed.cut
+
+
+def test_a_write_with_more_arguments_than_are_looked_at_is_outside():
+    recipients = [f"p{number}@corp.test" for number in range(400)]
+    made = call("mail.send", Memory(task=" ".join(recipients)), to=recipients)
+    assert made.cut
+    assert made.new_targets == 400
+    assert outside(facts(made, meaning())).code == "intent_resource"
+    assert outside(facts(replace(made, writes=False), meaning())) is None
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        f'{GOOD}, "eve"@evil.test',
+        f"{GOOD}; eve@localhost",
+        f"{GOOD} <eve@[192.0.2.1]>",
+        f"{GOOD},eve@evil\u3002test",
+        f"{GOOD},eve@evil\uff0etest",
+        f"{GOOD} evil.example",
+        f"{GOOD}, eve @ evil.test",
+        '"eve"@evil.test',
+        "eve@localhost",
+        "eve@evil\uff61test",
+        {EVIL: True},
+        {EVIL: {"kind": "cc"}, GOOD: None},
+    ],
+)
+def test_an_address_in_an_odd_spelling_is_an_address(to):
+    made = call("mail.send", Memory(task=f"write to {GOOD}"), to=to)
+    doubted = [one for one in made.arguments if one.kind and not one.in_task]
+    assert [one.kind for one in doubted] == ["address"]
+    assert judge(facts(made, meaning()), SHIPPED).verdict is Verdict.HOLD
+
+
+@pytest.mark.parametrize("to", [f"Good Man <{GOOD}>", f'"Man, Good" <{GOOD}>', f"<{GOOD}>; {GOOD}", f"mailto:{GOOD}"])
+def test_a_name_shown_before_an_address_goes_nowhere(to):
+    assert intent_resource(facts(call("mail.send", Memory(task=f"write to {GOOD}"), to=to), meaning())) is None
+
+
+def test_an_odd_address_that_the_task_names_is_named():
+    assert call("mail.send", Memory(task="write to root@localhost"), to="root@localhost").arguments[0].in_task
+
+
+@pytest.mark.parametrize("tool", ["pay", "mail.read"])
+@pytest.mark.parametrize("left", [{}, {"tools": [{"name": "other", "writes": False}]}], ids=["none in force", "others"])
+def test_a_session_whose_tools_are_approved_no_more_may_call_none(tool, left):
+    made = call(tool, Memory(task="x"))
+    assert intent_tool(facts(made, intent.intent_of({"task": "x", "tools": ["pay", "mail.read"]}, left))).strength == 1
+    assert intent_tool(facts(made, intent.intent_of({"task": "x", "profile": "gone"}, {}))).strength == 1
+
+
+def test_what_a_caller_says_adds_to_what_its_arguments_say_and_takes_nothing_away():
+    def money(claimed: float) -> float:
+        return intent.call_facts("pay", {"amount": 10_000}, rules=RULES, money=claimed, seen=Memory()).money
+
+    assert (money(0.01), money(20_000)) == (10_000, 20_000)
+    assert (call("shell", writes=False).writes, call("shell", writes=True).writes) == (None, True)
+
+
+@pytest.mark.parametrize("value", ["x" * 199 + "y" * 300, "x" * 150 + " AKIAABCDEFGHIJKLMNOP y"])
+def test_a_bound_is_compared_with_the_whole_value_and_not_with_what_is_shown(value):
+    bounded = PROFILE | {"bounds": {"mail.send": {"note": {"like": "x*"}, "code": {"like": "x*[xP]"}}}}
+    meant = meaning(bounded)
+    made = call("mail.send", Memory(task=value), bounds=meant.bounds, note=value, code=value)
+    assert [(one.name, one.broke) for one in made.arguments] == [("code", "like x*[xP]"), ("note", "")]
+    assert outside(facts(made, meant)).because.startswith("code of mail.send")
+
+
+def test_a_path_that_was_cut_lies_outside_the_resources():
+    long = "docs/" + "a/" * 120 + "../" * 121 + "../etc/passwd"
+    made = call("mail.send", Memory(task=long), path=long)
+    assert outside(facts(made, meaning(PROFILE | {"resources": ["docs/*"]}))).code == "intent_resource"
 
 
 # -- whatever is declared ------------------------------------------------------------------------------------------------------------------

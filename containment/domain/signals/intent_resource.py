@@ -14,11 +14,12 @@ from fnmatch import fnmatchcase
 
 from containment.domain import values
 from containment.domain.facts import ArgumentFacts, BoundRule, CallFacts, Facts, Finding, IntentFacts
-from containment.domain.intent import REACHING, Purpose, within
+from containment.domain.intent import LONGEST_VALUE, REACHING, Purpose, in_words, within
 from core import masking
 
 SOME = 0.5  # what could well be the work itself
 LITTLE = 0.25
+MOST_SHOWN = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def _finding(facts: Facts, doubts: list[Doubt]) -> Finding:
         evidence={
             "tool": facts.call.tool if facts.call else "",
             "resource": facts.resource.id if facts.resource else "",
-            "doubts": [{"argument": doubt.argument, "strength": doubt.strength, "said": doubt.said} for doubt in doubts],
+            "doubts": [{"argument": doubt.argument, "strength": doubt.strength, "said": doubt.said} for doubt in doubts[:MOST_SHOWN]],
         },
         circumstantial=not worst.certain,
     )
@@ -74,7 +75,9 @@ def _settled(facts: Facts, intent: IntentFacts) -> Finding | None:
 
 
 def _limits(facts: Facts, intent: IntentFacts) -> list[Doubt]:
-    return [*_outside_patterns(facts, intent), *(_outside_bounds(facts.call, intent) if facts.call else ())]
+    call = facts.call
+    bounds = (*_outside_bounds(call, intent), *_unread(call, intent)) if call else ()
+    return [*_outside_patterns(facts, intent), *bounds]
 
 
 # -- resources and bounds -----------------------------------------------------------------------------------------------------------------
@@ -89,7 +92,11 @@ def _outside_patterns(facts: Facts, intent: IntentFacts) -> Iterator[Doubt]:
             yield Doubt(1.0, True, f"{facts.resource.id} lies outside the resources that this session was approved for.")
         return
     for argument in facts.call.arguments if facts.call else ():
-        if argument.kind == Purpose.PATH and argument.value and not _approved(values.path_of(argument.value), intent):
+        if (
+            argument.kind == Purpose.PATH
+            and argument.value
+            and (_is_cut(argument) or not _approved(values.path_of(argument.value), intent))
+        ):
             said = f"{argument.value}, in {argument.name}, lies outside the resources that this session was approved for."
             yield Doubt(1.0, not argument.inside, said, argument.name)
 
@@ -100,26 +107,34 @@ def _approved(resource: str, intent: IntentFacts) -> bool:
 
 def _outside_bounds(call: CallFacts, intent: IntentFacts) -> Iterator[Doubt]:
     for argument in call.arguments:
-        for bound in _bounds_of(argument, call, intent):
-            if argument.value != masking.MARK and not within(argument.value, bound):
-                said = f"{argument.name} of {call.tool} lies outside what was approved for it ({_in_words(bound)})."
-                yield Doubt(1.0, True, said, argument.name)
+        if broken := _broken(argument, call, intent):
+            said = f"{argument.name} of {call.tool} lies outside what was approved for it ({broken})."
+            yield Doubt(1.0, True, said, argument.name)
+
+
+def _broken(argument: ArgumentFacts, call: CallFacts, intent: IntentFacts) -> str:
+    """The whole value was compared when the facts were made; where nobody did, what is kept of it is, and what was cut is outside."""
+    bounds = _bounds_of(argument, call, intent)
+    if argument.broke is not None or not bounds or argument.value == masking.MARK:
+        return argument.broke or ""
+    return "; ".join(in_words(bound) for bound in bounds if _is_cut(argument) or not within(argument.value, bound))
+
+
+def _is_cut(argument: ArgumentFacts) -> bool:
+    return len(argument.value) >= LONGEST_VALUE
+
+
+def _unread(call: CallFacts, intent: IntentFacts) -> Iterator[Doubt]:
+    """What is not looked at may go anywhere. A call that only reads is asked where anything bounds it."""
+    bounded = bool(intent.resources) or any(fnmatchcase(call.tool, bound.tool) for bound in intent.bounds)
+    if call.cut and (call.writes is not False or bounded):
+        yield Doubt(1.0, True, f"{call.tool} has more arguments than can be looked at.")
 
 
 def _bounds_of(argument: ArgumentFacts, call: CallFacts, intent: IntentFacts) -> list[BoundRule]:
     if argument.inside:
         return []
     return [bound for bound in intent.bounds if bound.argument == argument.name and fnmatchcase(call.tool, bound.tool)]
-
-
-def _in_words(bound: BoundRule) -> str:
-    parts = [
-        f"at least {bound.at_least:g}" if bound.at_least is not None else "",
-        f"at most {bound.at_most:g}" if bound.at_most is not None else "",
-        f"one of {len(bound.one_of)} values" if bound.one_of else "",
-        f"like {bound.like}" if bound.like else "",
-    ]
-    return ", ".join(part for part in parts if part)
 
 
 # -- where a value comes from -------------------------------------------------------------------------------------------------------------
@@ -139,11 +154,16 @@ def _explained(argument: ArgumentFacts, call: CallFacts, intent: IntentFacts) ->
     or describes is approved by it; a limit on an amount is not."""
     if argument.in_task or argument.in_trusted:
         return True
-    if any(
-        bound.approved and (bound.one_of or bound.like) and within(argument.value, bound) for bound in _bounds_of(argument, call, intent)
-    ):
+    if argument.approved or (argument.broke is None and not _is_cut(argument) and _listed(argument, call, intent)):
         return True
-    return argument.kind in (Purpose.PATH, Purpose.ADDRESS) and bool(intent.resources) and _approved(argument.value, intent)
+    if argument.kind not in (Purpose.PATH, Purpose.ADDRESS) or _is_cut(argument):
+        return False
+    return bool(intent.resources) and _approved(argument.value, intent)
+
+
+def _listed(argument: ArgumentFacts, call: CallFacts, intent: IntentFacts) -> bool:
+    bounds = [bound for bound in _bounds_of(argument, call, intent) if bound.approved and (bound.one_of or bound.like)]
+    return any(within(argument.value, bound) for bound in bounds)
 
 
 def _doubt(argument: ArgumentFacts, call: CallFacts, intent: IntentFacts) -> Doubt | None:
