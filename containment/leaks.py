@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from containment.models import Decision, Exposure, ExposureMember
+from django.db.models import Count
+
+from containment.models import Case, Credential, Decision, Exposure, ExposureMember
 from playbooks.domain.plan import cuts, narrowed
 
 # How a credential stands, worst first: of several users, the one who needs most attention decides.
@@ -27,10 +29,13 @@ BUCKETS = {
     "left": "left running by a person",
     "unused": "marked; nobody is known to use it",
     "cut": "cut",
+    "replaced": "has a new secret",
     "unknown": "unknown here",
     "twice": "stands in the report already",
 }
 _IN_ORDER = list(BUCKETS)
+FEW = 50  # so many lines of a report are looked at one by one in a list of reports
+MOST_OF_A_CASE = 500
 _OF_RUN = {
     "prepared": "held",
     "waiting": "held",
@@ -83,6 +88,49 @@ def members(exposure: Exposure, rows: Iterable[ExposureMember] | None = None) ->
     return sorted(found.values(), key=lambda member: (member.row.place, str(member.row.pk)))
 
 
+def overviews(exposures: Sequence[Exposure]) -> dict[UUID, dict[str, int]]:
+    """How many stand how, of each report, in four questions however many there are. Of a report with more than FEW lines it says only how
+    far it was passed on: what became of each is counted up on its own page."""
+    lines = ExposureMember.objects.filter(exposure__in=exposures).values_list("exposure_id", "state").annotate(count=Count("pk"))
+    found: dict[UUID, Counter[str]] = {one.pk: Counter() for one in exposures}
+    for exposure_id, state, count in lines.order_by("exposure_id", "state"):
+        found[exposure_id][state] = count
+    few = [one for one in exposures if found[one.pk].total() <= FEW]
+    for one in few:
+        found[one.pk].clear()
+    if few:
+        for member in members(few[0], ExposureMember.objects.filter(exposure__in=few)):
+            found[member.row.exposure_id][member.status] += 1
+    return {key: {bucket: count[bucket] for bucket in (*_IN_ORDER, "passed_on") if count[bucket]} for key, count in found.items()}
+
+
+def still_leaked(credential: Credential) -> bool:
+    """It lies open, and nobody said since that it has a new secret."""
+    exposed, replaced = credential.exposed_at, credential.rotated_at
+    return exposed is not None and (replaced is None or replaced <= exposed)
+
+
+def left_uncut(case: Case) -> list[str]:
+    """Leaked credentials that the runs of this case leave as they are, because they cut another one alone. A person has to see to each:
+    stop it and give it a new secret."""
+    reported = Decision.objects.filter(
+        case=case, run__isnull=False, detection__credential__isnull=False, detection__claims__contains=["credential_exposed"]
+    ).defer("facts", "waterfall", "signals")
+    newest = reported.select_related("run", "detection__credential").order_by("-decided_at")[:MOST_OF_A_CASE]
+    latest: dict[UUID, Decision] = {}
+    for decision in newest:
+        latest.setdefault(decision.detection_id, decision)
+    cut = {one.run.target.get("credential") for one in latest.values() if one.run and _OF_RUN.get(one.run.state) == "cut"}
+    uncut: dict[UUID, str] = {}
+    for decision in latest.values():
+        credential = decision.detection.credential
+        if credential is None or decision.verdict != "covered" or _covers(decision):
+            continue
+        if still_leaked(credential) and credential.name not in cut:
+            uncut[credential.pk] = str(credential)
+    return sorted(uncut.values())
+
+
 def counts(listed: Sequence[Member]) -> dict[str, int]:
     """How many stand how, in the order of BUCKETS; those that are none left out."""
     found = Counter(member.status for member in listed)
@@ -112,7 +160,8 @@ def _of_decision(decision: Decision) -> str:
     if decision.run is None:
         return "needs_person"
     if decision.verdict == "covered" and not _covers(decision):
-        return "needs_person"
+        credential = decision.detection.credential
+        return "needs_person" if credential is None or still_leaked(credential) else "replaced"
     return _OF_RUN.get(decision.run.state, "needs_person")
 
 

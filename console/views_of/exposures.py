@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from containment import leaks
@@ -20,9 +20,12 @@ TONES = {
     "left": "quiet",
     "unused": "quiet",
     "cut": "ok",
+    "replaced": "ok",
     "unknown": "quiet",
     "twice": "quiet",
+    "passed_on": "quiet",
 }
+WORDS = BUCKETS | {"passed_on": "marked and reported"}
 MOST_SHOWN = 200
 CHECKED = {True: "its secret was compared", False: "named only; nobody compared its secret"}
 
@@ -58,9 +61,12 @@ class MemberLine:
     def is_exposed(self) -> bool:
         """Whether somebody can still say that it was replaced."""
         credential = self.member.row.credential
-        if credential is None or credential.exposed_at is None:
-            return False
-        return credential.rotated_at is None or credential.rotated_at <= credential.exposed_at
+        return credential is not None and leaks.still_leaked(credential)
+
+    @property
+    def left_by_a_run(self) -> bool:
+        """Whether a run has its user and cuts another credential alone."""
+        return self.member.status == "needs_person" and any(one.verdict == "covered" for one in self.member.decisions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +78,9 @@ class Card:
     settled: float
 
 
-def lines(exposures: Iterable[Exposure]) -> list[Line]:
-    return [Line(exposure, _standings(leaks.members(exposure))) for exposure in exposures]
+def lines(exposures: Sequence[Exposure]) -> list[Line]:
+    overviews = leaks.overviews(exposures)
+    return [Line(exposure, _standings(overviews[exposure.pk])) for exposure in exposures]
 
 
 def card(exposure: Exposure, rows: Sequence[ExposureMember], *, status: str = "") -> Card:
@@ -82,8 +89,10 @@ def card(exposure: Exposure, rows: Sequence[ExposureMember], *, status: str = ""
     on_page = {row.pk for row in rows}
     shown = [_line(member) for member in everything if (member.status == status if status in BUCKETS else member.row.pk in on_page)]
     ours = [member for member in everything if member.status not in ("unknown", "twice")]
-    done = sum(member.status in ("cut", "watched", "spared", "left", "unused") for member in ours)
-    return Card(_standings(everything), shown[:MOST_SHOWN], len(everything), len(ours), 100 * done / len(ours) if ours else 100.0)
+    done = sum(member.status in ("cut", "replaced", "watched", "spared", "left", "unused") for member in ours)
+    return Card(
+        _standings(leaks.counts(everything)), shown[:MOST_SHOWN], len(everything), len(ours), 100 * done / len(ours) if ours else 100.0
+    )
 
 
 def _line(member: Member) -> MemberLine:
@@ -92,5 +101,5 @@ def _line(member: Member) -> MemberLine:
     )
 
 
-def _standings(members: Sequence[Member]) -> list[Standing]:
-    return [Standing(status, BUCKETS[status], TONES[status], count) for status, count in leaks.counts(members).items()]
+def _standings(counted: Mapping[str, int]) -> list[Standing]:
+    return [Standing(status, WORDS[status], TONES[status], count) for status, count in counted.items()]
