@@ -30,6 +30,7 @@ PERIODS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": ti
 COUNTED = ("calls", "writes", "bytes", "money")
 MOST_MARKS_OF_A_TEXT = 2_000
 MOST_MARKS = 20_000
+MOST_PLACES = 20_000  # those that its calls went to, in room of their own: what a session reads must not make it forget where it wrote
 BELIEVED = 0.5  # a source that is trusted less teaches no session anything, whoever owns its token
 KEPT_AFTER_LAST_SIGN = timedelta(days=1)
 TIDIED_AT_ONCE = 50
@@ -104,7 +105,9 @@ def charge(session: Session, event: Event, call: CallFacts, *, now: datetime) ->
         for what in COUNTED:
             window[what] = window.get(what, 0) + takes[what] * event.count
         use.windows[period] = window
-    _remember(session, use, _targets(event, approved_for(session)), Seen.TOUCHED, touched_at=now)
+    beyond = _touch(session, use, _targets(event, approved_for(session)), now)
+    for period in PERIODS if beyond else ():
+        use.windows[period]["beyond"] = use.windows[period].get("beyond", 0) + beyond
     _save(use)
 
 
@@ -174,8 +177,12 @@ def kept(told: Told) -> dict[str, Any]:
 
 def forget(session: Session) -> None:
     """The session is over: its counts stay, what it has seen goes."""
+    use = _locked(session)
+    if whole := use.windows.get("session"):
+        whole["beyond"] = whole.get("beyond", 0) + whole.pop("places", 0)
+    use.marks = 0
+    _save(use)
     SessionMark.objects.filter(session=session).delete()
-    SessionUse.objects.filter(session=session).update(marks=0)
 
 
 @transaction.atomic
@@ -229,8 +236,11 @@ def _used(session: Session, use: SessionUse, approved: Approved, event: Event | 
         used[f"targets_per_{period}"] = 0.0
     for name in {*approved.declared.get("budgets", {}), *approved.profile.get("budgets", {})}:
         if name.startswith("targets_per_"):
-            began = datetime.fromisoformat(_window(use, name.removeprefix("targets_per_"), now)["from"])
-            used[name] = float(_distinct(session, began, _targets(event, approved) if event else frozenset()) - new_targets)
+            window = _window(use, name.removeprefix("targets_per_"), now)
+            began = datetime.fromisoformat(window["from"])
+            used[name] = float(window.get("beyond", 0)) + float(
+                _distinct(session, began, _targets(event, approved) if event else frozenset()) - new_targets
+            )
     return used
 
 
@@ -263,13 +273,34 @@ def _seen(session: Session, marks: Collection[str]) -> Mapping[str, Seen]:
     return {names[bytes(mark)]: Seen(seen) for mark, seen in rows}
 
 
-def _remember(session: Session, use: SessionUse, marks: Collection[str], standing: Seen, *, touched_at: datetime | None = None) -> None:
-    room = min(MOST_MARKS_OF_A_TEXT, MOST_MARKS - use.marks)
+def _remember(session: Session, use: SessionUse, marks: Collection[str], standing: Seen) -> None:
+    room = min(MOST_MARKS_OF_A_TEXT, MOST_MARKS - (use.marks - _places(use)))
     kept = sorted(marks, key=lambda mark: (mark.isalpha(), len(mark) < 3, mark))[: max(0, room)]  # what tells most comes first
     if len(kept) < len(marks) and room < MOST_MARKS_OF_A_TEXT and use.full_at is None:
         use.full_at = session.last_seen_at
-    if not kept:
-        return
+    use.marks += _write(session, kept, standing, None)
+
+
+def _touch(session: Session, use: SessionUse, targets: Collection[str], now: datetime) -> int:
+    """Where a call went. Says for how many new places there was no room: each counts as new again the next time."""
+    known = [target for target, seen in _seen(session, targets).items() if seen & Seen.TOUCHED]
+    new = sorted({*targets} - {*known})
+    kept = new[: max(0, MOST_PLACES - _places(use))]
+    use.marks += _write(session, [*known, *kept], Seen.TOUCHED, now)
+    if kept:
+        use.windows["session"]["places"] = _places(use) + len(kept)
+    return len(new) - len(kept)
+
+
+def _places(use: SessionUse) -> int:
+    """How many of its marks are places. Counted in the window that never begins anew."""
+    return int(use.windows.get("session", {}).get("places", 0))
+
+
+def _write(session: Session, marks: Collection[str], standing: Seen, touched_at: datetime | None) -> int:
+    """Says how many of them are new."""
+    if not marks:
+        return 0
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -279,9 +310,9 @@ def _remember(session: Session, use: SessionUse, marks: Collection[str], standin
             SET seen = session_mark.seen | excluded.seen, touched_at = coalesce(excluded.touched_at, session_mark.touched_at)
             RETURNING (xmax = 0)
             """,
-            [session.pk, int(standing), touched_at, sorted(_fingerprints(session, kept).values())],
+            [session.pk, int(standing), touched_at, sorted(_fingerprints(session, marks).values())],
         )
-        use.marks += sum(new for (new,) in cursor.fetchall())
+        return sum(new for (new,) in cursor.fetchall())
 
 
 def _fingerprints(session: Session, marks: Iterable[str]) -> dict[str, bytes]:

@@ -145,6 +145,42 @@ def test_a_place_that_was_touched_before_is_no_new_target(agent):
     assert (told.call.new_targets, targets.used, targets.most) == (1, 1, 2)
 
 
+def targets_of(told) -> tuple[int, float]:
+    return told.call.new_targets, next(one.used for one in told.intent.budgets if one.what == "targets")
+
+
+def test_a_memory_full_of_what_was_read_still_counts_where_a_session_wrote(agent, monkeypatch):
+    from containment import session_use
+    from containment.models import SessionUse
+
+    profile()
+    session = registered(agent)
+    monkeypatch.setattr(session_use, "MOST_MARKS", SessionUse.objects.get(session=session).marks)
+    note(session, call("mail.read", (f"Pay {STRANGER}",)))
+    assert targets_of(note(session, call("payments.book", recipient=NORTHWIND))) == (1, 0)
+    assert targets_of(note(session, call("payments.book", recipient=NORTHWIND))) == (0, 1)
+    assert targets_of(note(session, call("payments.book", recipient=STRANGER))) == (1, 1)
+
+
+def test_when_there_is_no_room_for_another_place_each_counts_as_new_and_the_count_goes_on(agent, monkeypatch):
+    from containment import session_use
+
+    profile()
+    session = registered(agent)
+    monkeypatch.setattr(session_use, "MOST_PLACES", 1)
+    counted = [targets_of(note(session, call("payments.book", recipient=who))) for who in (NORTHWIND, STRANGER, STRANGER, NORTHWIND)]
+    assert counted == [(1, 0), (1, 1), (1, 2), (0, 3)]
+    session_use.forget(session)
+    assert targets_of(note(session, call("payments.book", recipient=NORTHWIND))) == (1, 3)
+
+
+def test_a_place_that_only_the_profile_knows_as_one_is_counted_like_any_other(agent):
+    profile(tools=[{"name": "payments.book", "writes": True, "arguments": {"note": "address"}}])
+    session = registered(agent)
+    assert targets_of(note(session, call("payments.book", note="the safe"))) == (1, 0)
+    assert targets_of(note(session, call("payments.book", note="the safe"))) == (0, 1)
+
+
 def test_a_session_that_declared_nothing_is_measured_by_the_profile_of_its_workflow(agent):
     profile()
     session = make.session(agent, "inv-3", workflow="invoices")
