@@ -88,7 +88,7 @@ def test_everybody_has_a_past_of_two_weeks_that_fits_what_the_workloads_do(fresh
     own = {str(one.identity.subject): one for one in Baseline.objects.select_related("identity").filter(workflow="")}
     assert own.keys() >= {"etl_reader", "payments_writer", "reports_shared", "trainer", "invoice-agent", "shop-api"}
     assert all(one.events >= 200 and len(one.learned["days"]) >= 7 for one in own.values())
-    peaks = {subject: one.learned["windows"]["minute"][6] for subject, one in own.items()}
+    peaks = {subject: one.learned["windows"]["minute"][6][0][0] for subject, one in own.items()}
     assert round(peaks["etl_reader"]) == 120  # two batches a second
     assert round(peaks["payments_writer"]) == 60  # a payment a second
     assert not Activity.objects.exists()  # nothing raw is made up
