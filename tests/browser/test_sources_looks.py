@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from containment import cases, exposures, fingerprints, flow
+from containment import cases, exposures, fingerprints, flow, limits
 from containment.domain import exposure_report
 from containment.models import Credential, Detection, Source
 from tests import cast, make
@@ -41,13 +41,15 @@ def _scenery() -> dict[str, str]:
     exposures.pass_on(leak.pk)
     for detection in Detection.objects.filter(state="received"):
         flow.decide(detection.pk)
-    Source.objects.create(name="scanner", ceiling="hold", kinds=["service_account"], providers=["postgres"], max_age_seconds=7200)
+    scanner = Source.objects.create(name="scanner", ceiling="hold", kinds=["service_account"], providers=["postgres"], max_age_seconds=7200)
+    limits.change(scanner.pk, {"ceiling": "contain", "kinds": [], "budget_per_hour": 100}, actor=cast.person("enzo"))
     Source.objects.filter(name="edr-prod").update(rate_per_minute=1)
     make.detected("svc_3")
     edr = Source.objects.get(name="edr-prod")
     return {
         "sources": "/sources/",
         "source": f"/sources/{edr.pk}/",
+        "source-waits": f"/sources/{scanner.pk}/",
         "add-source": "/sources/add/",
         "verdicts": "/sources/verdicts/",
         "exposures": "/exposures/",
