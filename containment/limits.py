@@ -192,7 +192,7 @@ def add(name: str, wanted: dict[str, Any], *, actor: Actor) -> Source:
     _must(actor)
     if not name.strip() or len(name) > 100:
         raise BadInput([Fault("name", "wrong_form", "A name of at most 100 characters.")])
-    begins = {**wanted, "ceiling": BEGINS_AT}
+    begins = {**wanted, "ceiling": BEGINS_AT, "teaches": False}
     source, made = Source.objects.get_or_create(name=name.strip(), defaults=begins)
     if not made:
         raise BadInput([Fault("name", "taken", "There is a source of this name already.")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests import make
@@ -21,7 +23,7 @@ def test_intents_and_the_decision_about_a_call_fit_their_window(as_person):
     agent = make.identity("invoice-agent", provider="holdfast", kind="ai_agent")
     profile()
     registered(agent)
-    calm = {
+    calm: dict[str, Any] = {
         "identity": WHO,
         "session": {"id": "inv-1"},
         "claims": [],

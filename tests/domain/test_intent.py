@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from containment.domain import intent, values
 from containment.domain.decide import Verdict
-from containment.domain.facts import ActionFacts, CallFacts, Drive, Facts, IdentityFacts, IntentFacts, Kind, ResourceFacts, SessionFacts
+from containment.domain.facts import (
+    ActionFacts,
+    CallFacts,
+    Drive,
+    Facts,
+    Finding,
+    IdentityFacts,
+    IntentFacts,
+    Kind,
+    ResourceFacts,
+    SessionFacts,
+)
 from containment.domain.intent import Seen
 from containment.domain.judge import judge
 from containment.domain.outside import outside
@@ -33,6 +44,11 @@ PROFILE: dict[str, Any] = {
 }
 RULES = intent.tool_rules(PROFILE["tools"])
 MODEST = settings(max_examples=120, deadline=None)
+
+
+def sure(found: Finding | None) -> Finding:
+    assert found is not None
+    return found
 
 
 class Memory:
@@ -140,7 +156,7 @@ def test_an_argument_outside_its_bounds_is_outside_intent_and_a_circumstance_is_
     profile = PROFILE | {"bounds": {"pay": {"amount": {"max": 500}}}}
     meant = meaning(profile)
     dear = call("pay", Memory(task=f"pay {FRIEND} 501"), bounds=meant.bounds, recipient=FRIEND, amount=501)
-    assert outside(facts(dear, meant)).code == "intent_resource"
+    assert sure(outside(facts(dear, meant))).code == "intent_resource"
     stranger = call("pay", Memory(task="pay", outside=STRANGER), bounds=meant.bounds, recipient=STRANGER, amount=5)
     assert outside(facts(stranger, meant)) is None
     assert judge(facts(stranger, meant), SHIPPED).verdict is Verdict.CONTAIN
@@ -149,8 +165,8 @@ def test_an_argument_outside_its_bounds_is_outside_intent_and_a_circumstance_is_
 def test_a_budget_counts_the_call_that_would_pass_it():
     budget = intent.intent_of({}, PROFILE | {"budgets": {"money_per_day": 100}}, used={"money_per_day": 60.0})
     at_most, too_much = (call("pay", Memory(), recipient=FRIEND, amount=amount) for amount in (40, 41))
-    assert intent_budget(facts(at_most, budget)).strength == 0
-    assert intent_budget(facts(too_much, budget)).strength == 1
+    assert sure(intent_budget(facts(at_most, budget))).strength == 0
+    assert sure(intent_budget(facts(too_much, budget))).strength == 1
 
 
 @pytest.mark.parametrize(("path", "inside"), [("docs/a.md", True), ("docs/../../etc/passwd", False), ("/etc/passwd", False)])
@@ -190,7 +206,7 @@ def test_how_sure_we_are_follows_from_where_an_address_stood(memory, arguments, 
 def test_without_a_task_a_new_value_says_nothing_and_one_from_outside_does():
     meant = intent.intent_of({}, PROFILE)
     assert intent_resource(facts(call("pay", recipient=STRANGER), meant)) is None
-    assert intent_resource(facts(call("pay", Memory(outside=STRANGER), recipient=STRANGER), meant)).strength == 1
+    assert sure(intent_resource(facts(call("pay", Memory(outside=STRANGER), recipient=STRANGER), meant))).strength == 1
 
 
 def test_a_read_is_not_asked_where_its_values_come_from():
@@ -202,7 +218,7 @@ def test_values_that_people_approved_need_no_other_reason():
     meant = meaning(profile)
     ours, theirs = (call("mail.send", Memory(task="tell"), bounds=meant.bounds, to=to) for to in ("ines@acme.test", "eve@evil.test"))
     assert intent_resource(facts(ours, meant)) is None
-    assert intent_resource(facts(theirs, meant)).strength == 1
+    assert sure(intent_resource(facts(theirs, meant))).strength == 1
 
 
 def test_content_fetched_from_an_address_is_never_trusted_whatever_the_profile_says():
@@ -243,7 +259,7 @@ def test_a_write_with_more_arguments_than_are_looked_at_is_outside():
     made = call("mail.send", Memory(task=" ".join(recipients)), to=recipients)
     assert made.cut
     assert made.new_targets == 400
-    assert outside(facts(made, meaning())).code == "intent_resource"
+    assert sure(outside(facts(made, meaning()))).code == "intent_resource"
     assert outside(facts(replace(made, writes=False), meaning())) is None
 
 
@@ -284,8 +300,8 @@ def test_an_odd_address_that_the_task_names_is_named():
 @pytest.mark.parametrize("left", [{}, {"tools": [{"name": "other", "writes": False}]}], ids=["none in force", "others"])
 def test_a_session_whose_tools_are_approved_no_more_may_call_none(tool, left):
     made = call(tool, Memory(task="x"))
-    assert intent_tool(facts(made, intent.intent_of({"task": "x", "tools": ["pay", "mail.read"]}, left))).strength == 1
-    assert intent_tool(facts(made, intent.intent_of({"task": "x", "profile": "gone"}, {}))).strength == 1
+    assert sure(intent_tool(facts(made, intent.intent_of({"task": "x", "tools": ["pay", "mail.read"]}, left)))).strength == 1
+    assert sure(intent_tool(facts(made, intent.intent_of({"task": "x", "profile": "gone"}, {})))).strength == 1
 
 
 def test_what_a_caller_says_adds_to_what_its_arguments_say_and_takes_nothing_away():
@@ -302,13 +318,13 @@ def test_a_bound_is_compared_with_the_whole_value_and_not_with_what_is_shown(val
     meant = meaning(bounded)
     made = call("mail.send", Memory(task=value), bounds=meant.bounds, note=value, code=value)
     assert [(one.name, one.broke) for one in made.arguments] == [("code", "like x*[xP]"), ("note", "")]
-    assert outside(facts(made, meant)).because.startswith("code of mail.send")
+    assert sure(outside(facts(made, meant))).because.startswith("code of mail.send")
 
 
 def test_a_path_that_was_cut_lies_outside_the_resources():
     long = "docs/" + "a/" * 120 + "../" * 121 + "../etc/passwd"
     made = call("mail.send", Memory(task=long), path=long)
-    assert outside(facts(made, meaning(PROFILE | {"resources": ["docs/*"]}))).code == "intent_resource"
+    assert sure(outside(facts(made, meaning(PROFILE | {"resources": ["docs/*"]})))).code == "intent_resource"
 
 
 # -- whatever is declared ------------------------------------------------------------------------------------------------------------------

@@ -369,7 +369,9 @@ def test_a_member_that_nobody_saw_the_end_of_lets_the_others_go_first():
         assert groups.begin(first)  # and its worker dies
         assert groups.due(10) == [second]
         assert not groups.begin(first)
-        wait = GroupMember.objects.get(pk=first).next_at - clock.now()
+        due = GroupMember.objects.get(pk=first).next_at
+        assert due is not None
+        wait = due - clock.now()
         assert groups.RETRY_AFTER * 2**strike - timedelta(seconds=10) < wait <= groups.RETRY_AFTER * 2**strike
         GroupMember.objects.filter(pk=first).update(next_at=clock.now())
     assert AuditEntry.objects.filter(verb="group.struck").count() == 1

@@ -323,7 +323,8 @@ def test_one_that_fails_keeps_none_behind_it_waiting_and_is_set_aside_after_thre
     broken.refresh_from_db()
     assert broken.exposed_at is None, "what failed was taken back with its entries"
     assert AuditEntry.objects.filter(verb="credential.exposed").count() == 12
-    exposures.pass_on(exposure.pk), exposures.pass_on(exposure.pk)
+    exposures.pass_on(exposure.pk)
+    exposures.pass_on(exposure.pk)
     exposure.refresh_from_db()
     assert exposure.state == "passed_on"
     now = token.get(f"/api/v1/exposures/{said.body['id']}").body
