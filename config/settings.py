@@ -107,7 +107,8 @@ DATABASES: dict[str, dict[str, Any]] = {"default": _database("DATABASE_URL", lim
 DATABASE_APP_ROLE = env.text("HOLDFAST_APP_ROLE", DATABASES["default"]["USER"])
 if PROCESS == "web":  # many short threads share a pool; Django checks each connection first, so a restarted database costs no request
     DATABASES["default"]["CONN_MAX_AGE"] = 0
-    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 2, "max_size": env.number("HOLDFAST_POOL", 24), "timeout": 15}  # a storm waits its turn
+    # a storm of a few dozen clients waits its turn
+    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 2, "max_size": env.number("HOLDFAST_POOL", 24), "timeout": 15}
 if env.text("DATABASE_OWNER_URL", "") not in {"", env.text("DATABASE_URL")}:  # migrations only: manage.py migrate --database owner
     DATABASES["owner"] = _database("DATABASE_OWNER_URL", limits="-c lock_timeout=2000") | {"TEST": {"MIRROR": "default"}, "CONN_MAX_AGE": 0}
 

@@ -33,21 +33,22 @@ class Shape(StrEnum):
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 # "x"@example.org, x@localhost, x@[192.0.2.1]
 _ODD_EMAIL = re.compile(r"(?:\"[^\"\n]{1,64}\"|(?<![\w.+'-])[\w.+'-]+)@(?:\[[^\]\s]{1,64}\]|[\w-]+(?:\.[\w-]+)*)")
-_DISPLAYED = re.compile(r"\s*(?:\"[^\"@]*\"|[^\"@<>\[\]()]*)\s*<\s*([^<>\s]+)\s*>\s*")  # Dora <dora@example.org>
+_DISPLAYED = re.compile(r"\s*+(?:\"[^\"@]*+\"\s*+|[^\"@<>\[\]()]*+)<\s*+([^<>\s]++)\s*+>\s*+")  # Dora <dora@example.org>
 _PIECES = re.compile(r"(?:\"[^\"\n]*\"|[^\",;\n])+")
-_URL = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.)[^\s\"'<>`|\\{}\[\]]+")
+_URL = re.compile(r"(?:[a-z][a-z0-9+.-]{0,40}://|www\.)[^\s\"'<>`|\\{}\[\]]+")
 _BARE = re.compile(
-    r"(?<![\w@./-])(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?:com|net|org|edu|gov|int|info|biz)(?![\w.-]*\w)(?::\d+)?(?:/[^\s\"'<>`]*)?"
+    r"(?<![\w@./-])(?:[a-z0-9]++(?:-++[a-z0-9]++)*+\.)+(?:com|net|org|edu|gov|int|info|biz)(?![.-]*+\w)(?::\d+)?(?:/[^\s\"'<>`]*)?"
 )
-_DOTTED = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*")
+_DOTTED = re.compile(r"(?<![a-z0-9.-])-*+(?:[a-z0-9]++(?:-++[a-z0-9]++)*+\.)+[a-z][a-z0-9-]*+")
 _IPV4 = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
-_PATH = re.compile(r"(?<![\w:/@.~-])(?:~|\.{1,2})?/?[\w.@+*-]*(?:/[\w.@+*-]+)+/?")
+_PATH = re.compile(r"(?<![\w:/@.~+*-])(?:~|\.{1,2})?/?[\w.@+*-]*(?:/[\w.@+*-]+)+/?")
 _WORD = re.compile(r"[^\W_]+(?:[._-]+[^\W_]+)*")
-_NUMBER = re.compile(r"(?<![\w.,])[-+]?\d{1,3}(?:[,' ]\d{3})+(?:\.\d+)?(?![\w,])|(?<![\w.])[-+]?\d+(?:\.\d+)?(?![\w])")
+_NUMBER = re.compile(r"(?<![\w.,])[-+]?\d{1,3}(?:[,' ]\d{3}){1,8}(?:\.\d+)?(?![\w,])|(?<![\w.])[-+]?\d+(?:\.\d+)?(?![\w])")
 _GROUP = re.compile(r"(?<!\w)\+?[a-z0-9]{1,6}(?!\w)")
 MOST_GROUPS = 10
 LONGEST_PLACES = 2_000
-_MONEY = re.compile(r"^(?:[a-z]{3}|[$€£¥])?\s*([-+]?[\d,' ]*\d(?:\.\d+)?)\s*(?:[a-z]{3}|[$€£¥%])?$")
+LONGEST_HOST = 253  # RFC 1035, section 2.3.4, without its last dot
+_MONEY = re.compile(r"^(?:[a-z]{3}|[$€£¥])?\s*+([-+]?[\d,' ]*\d(?:\.\d+)?)\s*(?:[a-z]{3}|[$€£¥%])?$")
 _ENDING = ".,;:!?)]}>\"'"
 
 
@@ -147,7 +148,7 @@ def marks_of(value: str, shape: Shape | None = None) -> frozenset[str]:
         case Shape.EMAIL:
             return frozenset({text.removeprefix("mailto:")})
         case Shape.URL | Shape.HOST:
-            return frozenset({host_of(text)})
+            return frozenset({host_of(text) or path_of(text)})
         case Shape.ACCOUNT:
             return frozenset({_tight(text)})
         case Shape.NUMBER:
@@ -233,7 +234,7 @@ def _words(text: str) -> list[str]:
 
 def _hosts(host: str) -> list[str]:
     """The host, and what it would be if the next sentence had begun without a space: `example.org.They` is example.org as well."""
-    labels = host.split(".")
+    labels = host[:LONGEST_HOST].split(".")
     return [".".join(labels[:count]) for count in range(2, len(labels) + 1)] or [host]
 
 

@@ -389,3 +389,14 @@ def test_a_circumstance_asks_people_even_beside_other_signals():
     assert held.choice.sentence == 6
     assert held.waterfall.signals[0].circumstantial
     assert held.waterfall.risk_without_thin < held.waterfall.thresholds.soft <= held.risk
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "a1", "1.", "a.", "a+", "/a", '"', '"a" ', "111 ", "a-", "a@", "www.", "a:", "1,", "a.com-", "a@[", "<", "~"]
+)
+def test_a_long_text_made_to_be_slow_is_read_all_the_same(piece):
+    """Whoever writes a text must not choose how long it takes to read: with a pattern that goes back over it, this one ends tomorrow."""
+    text = piece * (values.LONGEST // len(piece))
+    assert values.marks_in(text) is not None
+    values.recipients_in(text[: values.LONGEST_PLACES])
+    values.number_of(text)
