@@ -126,7 +126,7 @@ def learn(session: Session, event: Event) -> None:
 def may_teach(session: Session, source: Source, actor: Actor) -> bool:
     """Whose word counts for what a session did and what its tools returned: the party's that registered it, and a feed's that is set up to
     tell what identities do. Anybody else could make a value trusted, or use up what the session may."""
-    if getattr(source, "teaches", False):
+    if source.teaches:
         return True
     return bool(actor.principal) and session.registered_by == actor.principal and source.trust >= BELIEVED
 
