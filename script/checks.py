@@ -12,7 +12,7 @@ import time
 
 from bootstrap import ROOT, Trouble, apt_install, say
 
-WAITING = ("browser", "crash", "embedded", "engine", "races", "trial")
+WAITING = ("browser", "crash", "embedded", "engine", "inventory", "races", "trial")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHECKS = (
     ("lint", ["-m", "ruff", "check", "."]),
