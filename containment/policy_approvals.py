@@ -14,8 +14,8 @@ from audit import clock
 from audit.record import record, story
 from containment import backtests, policies, ramp
 from containment.domain.facts import Kind
-from containment.domain.mode_text import with_mode
 from containment.domain.policy import Mode, RiskPolicy
+from containment.domain.policy_text import with_mode
 from containment.domain.tightening import Change, Way, changes, people_needed, turned_on
 from containment.models import Decision, PolicyApproval, RiskPolicyVersion
 from containment.refusals import ApprovedAlready, NotAcknowledged, NotAsShown, NotGreen, NotTested, OwnApproval

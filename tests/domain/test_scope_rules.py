@@ -17,7 +17,7 @@ from tests import others
 from tests.domain.facts_of import SHIPPED
 from tests.domain.facts_of import sample as etl
 
-TODO = """
+TODOS = """
 scope:
   known:
     subjects:
@@ -89,7 +89,7 @@ def vectors(name: str) -> dict[str, Any]:
 
 def test_the_todo_scenario_is_a_policy():
     cases = vectors("todo-decisions-authorization-api-1_0-02.json")["evaluation"]
-    found = [asked(policy(TODO).scope, case["request"]).allowed for case in cases]
+    found = [asked(policy(TODOS).scope, case["request"]).allowed for case in cases]
     assert found == [case["expected"] for case in cases]
     assert {True, False} == set(found)
 
@@ -97,13 +97,13 @@ def test_the_todo_scenario_is_a_policy():
 def test_the_todo_scenario_answers_many_at_once_alike():
     for case in vectors("todo-decisions-authorization-api-1_0-02.json")["evaluations"]:
         request = case["request"]
-        found = [asked(policy(TODO).scope, request | one).allowed for one in request["evaluations"]]
+        found = [asked(policy(TODOS).scope, request | one).allowed for one in request["evaluations"]]
         assert found == [one["decision"] for one in case["expected"]]
 
 
 def test_the_gateway_scenario_is_the_same_policy():
     cases = vectors("api-gateway-decisions.json")["evaluation"]
-    found = [asked(policy(TODO).scope, case["request"]).allowed for case in cases]
+    found = [asked(policy(TODOS).scope, case["request"]).allowed for case in cases]
     assert found == [case["expected"] for case in cases]
     assert {True, False} == set(found)
 
@@ -211,7 +211,7 @@ def test_a_fault_of_a_rule_names_its_path_and_line(section, path, code):
 
 def test_a_policy_without_rules_keeps_its_digest_and_one_with_rules_has_another():
     assert replace(SHIPPED, scope=Scope()).digest == SHIPPED.digest
-    assert policy(CERTIFICATION).digest not in (SHIPPED.digest, policy(TODO).digest)
+    assert policy(CERTIFICATION).digest not in (SHIPPED.digest, policy(TODOS).digest)
     assert policy(CERTIFICATION).digest == policy(CERTIFICATION).digest
 
 

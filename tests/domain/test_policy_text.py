@@ -7,8 +7,8 @@ import difflib
 import pytest
 
 from containment.domain.facts import Kind
-from containment.domain.mode_text import with_mode
 from containment.domain.policy import Mode, parse, shipped_text
+from containment.domain.policy_text import with_mode
 
 MODES = shipped_text()[shipped_text().index("modes:") : shipped_text().index("# How likely")]
 WRITTEN = {
