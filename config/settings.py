@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "approvals",
     "playbooks",
     "containment",
+    "guard",
     "console",
     "api",
     *(["trial"] if TRIAL else []),
