@@ -6,7 +6,7 @@ The caller holds the identity's lock and has read the clock after it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -77,36 +77,83 @@ FALLBACK_TEAM = "soc"
 RETRY_AFTER = timedelta(seconds=15)  # after which an undecided detection is tried again
 STRIKES = 3  # workers that may die on one detection before it is set aside
 SAME_EVENT = timedelta(minutes=5)  # a detection and a feed may tell of one event; what became known so shortly before is that event
+NOTHING_BEFORE = HistoryFacts()
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows around an identity that most of its facts are made of, whoever read them. `credential`: the one it acts with, `users`: who
+    else does. `answered_for`: somebody owns it, or a team answers for what nobody owns."""
+
+    identity: Identity
+    uses: Sequence[CredentialUse]
+    credential: Credential | None
+    users: Sequence[CredentialUse]
+    sessions: Sequence[Session]
+    designations: Sequence[Designation]
+    documents: Sequence[WorkDocument]
+    answered_for: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What those rows say. It is the same for everything that the identity does until one of them changes."""
+
+    identity: IdentityFacts
+    credential: CredentialFacts | None
+    sessions: tuple[SessionFacts, ...]
+    workflows: tuple[WorkflowFacts, ...]
+    roles: tuple[RoleFacts, ...]
 
 
 def facts_of(detection: Detection, policy: RiskPolicy, *, now: datetime, generation: int = 0) -> Facts:
     """Everything judgement may look at for this detection. The budget is taken for unspent here: flow counts it, under its lock, for
     whatever would spend some of it."""
-    identity = detection.identity
-    uses = list(identity.credential_uses.order_by("id"))
-    credential = detection.credential or _only_credential(uses)
-    users = list(credential.uses.select_related("identity").order_by("id")) if credential else []
-    sessions = list(_live_sessions(identity, credential, now))
+    rows = _rows(detection, now)
+    identity, credential = rows.identity, rows.credential
+    granted = grants.covering(identity=str(identity.pk), at=now)
+    return facts_from(
+        detection,
+        surroundings(rows),
+        policy,
+        _noticed(detection, rows.sessions, policy, now),
+        now=now,
+        grants=tuple(_grant(grant) for grant in granted if _fits(grant, detection, credential)),
+        run=_run(identity),
+        history=_history(detection, credential, now, policy),
+        generation=generation,
+    )
+
+
+def facts_from(
+    detection: Detection,
+    around: Surroundings,
+    policy: RiskPolicy,
+    noticed: Noticed,
+    *,
+    now: datetime,
+    grants: tuple[GrantFacts, ...] = (),
+    run: RunFacts | None = None,
+    history: HistoryFacts = NOTHING_BEFORE,
+    generation: int = 0,
+) -> Facts:
+    """The facts of one detection, put together from what was read. Nothing is read here."""
     named = detection.session if detection.session and detection.session.discovered_at is None else None
-    noticed = _noticed(detection, sessions, policy, now)
-    designations = list(identity.designations.filter(granted_at__isnull=False, ended_at__isnull=True))
-    named_in: list[CredentialUse | Session | Designation] = [*uses, *users, *sessions, *designations]
-    documents = _documents({one.workflow for one in named_in})
     return Facts(
         now=now,
-        identity=_identity(identity, sessions, uses, documents, noticed),
+        identity=replace(around.identity, last_active_at=noticed.last_active_at),
         detection=_detection(detection, now),
         action=ActionFacts(name=detection.action, count=detection.action_count) if detection.action else None,
         resource=resource_facts(detection.resource) if detection.resource else None,
-        credential=_credential(credential, users) if credential else None,
+        credential=around.credential,
         session=str(named.pk) if named else "",
-        sessions=tuple(_session(session, designations) for session in sessions),
-        workflows=tuple(_workflow(document, designations) for document in documents),
-        roles=_roles(documents),
-        grants=tuple(_grant(grant) for grant in grants.covering(identity=str(identity.pk), at=now) if _fits(grant, detection, credential)),
-        run=_run(identity),
-        history=_history(detection, credential, now, policy),
+        sessions=around.sessions,
+        workflows=around.workflows,
+        roles=around.roles,
+        grants=grants,
+        run=run,
+        history=history,
         budget_left=1 if policy.budget else 0,
         generation=generation,
         call=call_noticed(detection.called) or call_noticed(detection.noticed),
@@ -114,6 +161,42 @@ def facts_of(detection: Detection, policy: RiskPolicy, *, now: datetime, generat
         baseline=noticed.baseline,
         trail=noticed.trail,
     )
+
+
+def surroundings(rows: Rows) -> Surroundings:
+    return Surroundings(
+        identity=_identity(rows),
+        credential=_credential(rows.credential, rows.users) if rows.credential else None,
+        sessions=tuple(_session(session, rows.designations) for session in rows.sessions),
+        workflows=tuple(_workflow(document, rows.designations) for document in rows.documents),
+        roles=_roles(rows.documents),
+    )
+
+
+def work_named(
+    uses: Iterable[CredentialUse], users: Iterable[CredentialUse], sessions: Iterable[Session], designations: Iterable[Designation]
+) -> set[str]:
+    """The workflows and profiles whose documents matter here."""
+    named: list[CredentialUse | Session | Designation] = [*uses, *users, *sessions, *designations]
+    return {one.workflow for one in named} - {""}
+
+
+def _rows(detection: Detection, now: datetime) -> Rows:
+    identity = detection.identity
+    uses = list(identity.credential_uses.order_by("id"))
+    credential = detection.credential or _only_credential(uses)
+    users = list(credential.uses.select_related("identity").order_by("id")) if credential else []
+    sessions = list(_live_sessions(identity, credential, now))
+    designations = list(identity.designations.filter(granted_at__isnull=False, ended_at__isnull=True))
+    documents = _documents(work_named(uses, users, sessions, designations))
+    owned = has_owner_of_its_own(identity)
+    return Rows(
+        identity, uses, credential, users, sessions, designations, documents, owned or fallback_team(identity.environment) is not None
+    )
+
+
+def has_owner_of_its_own(identity: Identity) -> bool:
+    return bool(identity.owner_id or identity.owner_team)
 
 
 def doing_of(detection: Detection, sessions: Sequence[Session] = ()) -> Doing:
@@ -234,19 +317,14 @@ def _live_sessions(identity: Identity, credential: Credential | None, now: datet
 
 
 def _documents(names: set[str]) -> list[WorkDocument]:
-    names.discard("")
     return list(WorkDocument.objects.filter(state="in_force", name__in=names).order_by("kind", "name")) if names else []
 
 
-def _identity(
-    identity: Identity,
-    sessions: Sequence[Session],
-    uses: Sequence[CredentialUse],
-    documents: Sequence[WorkDocument],
-    noticed: Noticed,
-) -> IdentityFacts:
-    named = {use.workflow for use in uses}
-    mine = {session.workflow for session in sessions if session.identity_id == identity.pk and session.discovered_at is None}
+def _identity(rows: Rows) -> IdentityFacts:
+    """When it was last active, its baseline says."""
+    identity = rows.identity
+    named = {use.workflow for use in rows.uses}
+    mine = {session.workflow for session in rows.sessions if session.identity_id == identity.pk and session.discovered_at is None}
     return IdentityFacts(
         id=str(identity.pk),
         kind=Kind(identity.kind),
@@ -254,15 +332,14 @@ def _identity(
         subject=identity.subject,
         environment=identity.environment,
         reach=None if identity.reach == "unknown" else Reach(identity.reach),
-        has_owner=bool(identity.owner_id or identity.owner_team) or fallback_team(identity.environment) is not None,
+        has_owner=rows.answered_for,
         protected=identity.protected,
         protected_because=identity.protected_because,
         discovered=identity.discovered_at is not None,
         first_seen_at=identity.created_at,
-        last_active_at=noticed.last_active_at,
         known_networks=tuple(identity.known_networks),
         workload=_attested(identity.attested) if identity.attested else None,
-        workflows=tuple(sorted((named | mine) & {document.name for document in documents})),
+        workflows=tuple(sorted((named | mine) & {document.name for document in rows.documents})),
     )
 
 
