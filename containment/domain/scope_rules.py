@@ -27,11 +27,13 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """A subject, an action (its id is its name) or a resource, as rules see it."""
+    """A subject, an action (its id is its name) or a resource, as rules see it. `also`: other words for its kind, or of an action for its
+    name, which fit as well."""
 
     id: str
     kind: str = ""
     properties: Mapping[str, Any] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Match:
     properties: Mapping[str, tuple[Plain, ...]] = field(default_factory=dict)
 
     def fits(self, thing: Thing) -> bool:
-        if self.kinds and thing.kind not in self.kinds:
+        if self.kinds and not {thing.kind, *thing.also} & {*self.kinds}:
             return False
         if self.ids and not any(fnmatchcase(thing.id, pattern) for pattern in self.ids):
             return False
@@ -139,8 +141,8 @@ def permits(scope: Scope, subject: Thing, action: Thing, resource: Thing, contex
 def _completed(thing: Thing, known: tuple[Known, ...]) -> Thing:
     """With what the policy knows of it, which stands above what a message says."""
     for one in known:
-        if one.id == thing.id and one.kind in ("", thing.kind):
-            return Thing(thing.id, thing.kind, {**thing.properties, **one.properties})
+        if one.id == thing.id and one.kind in ("", thing.kind, *thing.also):
+            return Thing(thing.id, thing.kind, {**thing.properties, **one.properties}, thing.also)
     return thing
 
 
@@ -152,7 +154,7 @@ def _is_action(action: Thing, pattern: str) -> bool:
     if pattern.startswith(TOOL):
         tool = action.properties.get("tool")
         return isinstance(tool, str) and fnmatchcase(tool, pattern.removeprefix(TOOL))
-    return fnmatchcase(action.id, pattern)
+    return any(fnmatchcase(name, pattern) for name in (action.id, *action.also))
 
 
 def _has(properties: Mapping[str, Any], name: str, wanted: tuple[Plain, ...]) -> bool:
