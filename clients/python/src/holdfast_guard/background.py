@@ -1,0 +1,127 @@
+"""Two tasks beside the calls: one watches what is contained, one tells what is still to be told. They begin with the first call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from holdfast_guard import wire
+from holdfast_guard.breaker import Breaker
+from holdfast_guard.journal import Entry, Journal
+from holdfast_guard.transport import Transport
+from holdfast_guard.view import View
+
+log = logging.getLogger("holdfast_guard")
+
+POLL_S, POLL_SLACK_S = 25.0, 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0
+TELL_S, TELL_EVERY_S, TELL_LONGEST_PAUSE_S = 10.0, 0.25, 15.0
+MOST_ITEMS, MOST_BYTES = 500, 2 * 1024 * 1024
+
+
+class Watcher:
+    """Polls without end; `seen` after each snapshot. An answer shows that the service is back, too."""
+
+    def __init__(self, transport: Transport, view: View, breaker: Breaker, seen: Callable[[], None]) -> None:
+        self._transport, self._view, self._breaker, self._seen = transport, view, breaker, seen
+
+    async def run(self) -> None:
+        pause = FIRST_PAUSE_S
+        while True:
+            if await self.look(POLL_S if self._view.name else 0.0):
+                pause = FIRST_PAUSE_S
+                continue
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    async def look(self, wait_s: float) -> bool:
+        got = await self._transport.send(wire.contained_asked(self._view.name, wait_s), seconds=wait_s + POLL_SLACK_S)
+        if not self._view.take(got):
+            return False
+        self._breaker.answered()
+        self._seen()
+        return True
+
+
+class Teller:
+    """Tells the journal, from its beginning, in batches. What could not be delivered stays; what is refused for good is logged."""
+
+    def __init__(self, transport: Transport, journal: Journal) -> None:
+        self._transport, self._journal = transport, journal
+        self._most = MOST_ITEMS
+        self._one_at_a_time = asyncio.Lock()
+        self.woken = asyncio.Event()
+        self.refused = 0
+
+    async def run(self) -> None:
+        pause = TELL_EVERY_S
+        while True:
+            await self.woken.wait()
+            self.woken.clear()
+            await asyncio.sleep(TELL_EVERY_S)  # what comes together is told together
+            while len(self._journal):
+                if await self.tell(TELL_S):
+                    pause = TELL_EVERY_S
+                    continue
+                with_jitter = pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+                await _first_of(self.woken, with_jitter)
+                self.woken.clear()
+                pause = min(pause * 2, TELL_LONGEST_PAUSE_S)
+
+    async def flush(self, seconds: float) -> bool:
+        """Tell all that there is, within this time. Says whether nothing is left."""
+        ends = time.monotonic() + seconds
+        pause = 0.1
+        while len(self._journal) and (left := ends - time.monotonic()) > 0:
+            if not await self.tell(left):
+                await asyncio.sleep(min(pause, max(0.0, ends - time.monotonic())))
+                pause = min(pause * 2, 1.0)
+        return not len(self._journal)
+
+    async def tell(self, seconds: float) -> bool:
+        """One batch. Says whether the service took it."""
+        async with self._one_at_a_time:
+            batch = self._journal.batch(self._most, MOST_BYTES)
+            if not batch:
+                return True
+            try:
+                got = await self._transport.send(wire.reported([entry.item for entry in batch]), seconds=seconds)
+            except asyncio.CancelledError:
+                self._journal.back(batch)
+                raise
+            return self._settle(batch, got)
+
+    def _settle(self, batch: list[Entry], got: wire.Got) -> bool:
+        results = wire.results_of(got, len(batch))
+        if results is not None:
+            for entry, result in zip(batch, results, strict=True):
+                if isinstance(result.get("status"), int) and result["status"] >= 400:
+                    self._give_up(entry, result)
+            self._journal.taken(batch)
+            self._most = MOST_ITEMS
+            return True
+        if got.status in (400, 413, 422):  # the batch as such is refused: a smaller one, and in the end the one that is to blame
+            if len(batch) == 1:
+                self._give_up(batch[0], {"status": got.status, "code": wire.problem_of(got)[0]})
+                self._journal.taken(batch)
+                return True
+            self._most = max(1, len(batch) // 2)
+        self._journal.back(batch)
+        return False
+
+    def _give_up(self, entry: Entry, result: Mapping[str, Any]) -> None:
+        """Only the codes: a call may hold what belongs in no log."""
+        self.refused += 1
+        log.warning("The guard did not take a report: %s %s", result.get("status"), result.get("code"))
+
+
+async def _first_of(event: asyncio.Event, seconds: float) -> None:
+    task = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        task.cancel()
