@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db.models.functions import Now
 
 from accounts import actors
+from approvals import requests
 from approvals.domain import lapse as lapses
 from approvals.domain import quorum
 from approvals.domain.moves import HOLD, Ending, OnLapse, Word
@@ -39,6 +40,7 @@ _ENDED = {
     "withdrawn": "was withdrawn",
     "superseded": "was replaced",
 }
+_OF_A_CALL = {"approved": "allowed", "rejected": "refused", "lapsed": "unanswered"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def open(  # noqa: A001 - holds.open(...) reads as what it does
     """`in_the_end` is what silence means after an escalation to the last reviewers; without it they release."""
     if digest(plan) != plan_digest:
         raise ValueError("the digest of a hold must cover the plan that people are shown")
-    if Hold.objects.filter(run_ref=run_ref, state="open").exists():
+    if run_ref and Hold.objects.filter(run_ref=run_ref, state="open").exists():
         raise AlreadyOpen("This run waits for people already.")
     ending: Ending = on_lapse if on_lapse != "escalate" else in_the_end or "release"
     now = clock.now()
@@ -105,10 +107,11 @@ def open(  # noqa: A001 - holds.open(...) reads as what it does
         because=because,
         plan_digest=plan_digest,
         deadline=hold.deadline,
-        on_lapse=hold.on_lapse,
+        on_lapse=_silence(hold),
         quorum=terms.quorum,
         reviewers=[group.name for group in terms.asked],
     )
+    requests.follow(hold)
     return hold
 
 
@@ -133,7 +136,7 @@ def answer(hold_id: UUID, word: Word, *, actor: Actor, seen_digest: str, reason:
         principal=actor.principal,
         word=word,
         plan_digest=seen_digest,
-        reason=_reason(word, reason),
+        reason=_reason(hold, word, reason),
         at=now,
     )
     record("hold.answered", hold.ref, actor=actor, about=hold.about, word=word, reason=given.reason, plan_digest=seen_digest, at=now)
@@ -254,10 +257,16 @@ def _others_who_approved(hold: Hold, terms: Terms, given: Answer) -> int:
     return sum(bool(quorum.admits(terms, actors.of_person(approval.person))) for approval in approvals)
 
 
-def _reason(word: Word, reason: str) -> str:
+def _reason(hold: Hold, word: Word, reason: str) -> str:
     if word == "reject" and not reason.strip():
-        raise BadInput([Fault("reason", "required", "Say why it should be left running.")])
+        why = "Say why it is refused." if hold.asks_about_a_call else "Say why it should be left running."
+        raise BadInput([Fault("reason", "required", why)])
     return _checked_length(reason)
+
+
+def _silence(hold: Hold) -> str:
+    """What silence means, in the word that fits what is asked."""
+    return "refuse" if hold.asks_about_a_call and hold.on_lapse == "release" else hold.on_lapse
 
 
 def _checked_length(reason: str) -> str:
@@ -279,7 +288,7 @@ def _escalate(hold: Hold, follows: lapses.Lapse, *, now: datetime) -> Hold:
         actor=CLOCK,
         about=hold.about,
         deadline=hold.deadline,
-        on_lapse=hold.on_lapse,
+        on_lapse=_silence(hold),
         because=follows.because,
         reviewers=[group.name for group in follows.terms.asked],
     )
@@ -299,7 +308,9 @@ def _end(hold: Hold, move: str, *, because: str, actor: Actor, now: datetime, **
     hold.save(update_fields=["state", "closed_at", "closed_because", "closed_by", "lapsed_to", "gathers"])
     if hold.grouped:  # what follows for each member is due work: hundreds of runs do not fit into one transaction
         GroupMember.objects.filter(hold=hold, state="waiting").update(next_at=now)
-    record(f"hold.{hold.state}", hold.ref, actor=actor, about=hold.about, was=was, because=because, plan_digest=hold.plan_digest, **facts)
+    verb = f"hold.{_OF_A_CALL.get(hold.state, hold.state) if hold.asks_about_a_call else hold.state}"
+    record(verb, hold.ref, actor=actor, about=hold.about, was=was, because=because, plan_digest=hold.plan_digest, **facts)
+    requests.settle(hold, actor=actor, now=now)
     return hold
 
 

@@ -37,3 +37,9 @@ class NoMoreTime(Refusal):
 
 class NotDue(Refusal):
     code = "not_due"
+
+
+class KeyUsedOtherwise(Refusal):
+    """`facts["task"]` is the handle of the request that the key stands for."""
+
+    code = "duplicate_request"

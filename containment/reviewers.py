@@ -9,7 +9,8 @@ from approvals import groups
 from approvals.domain.quorum import Reviewers, Terms
 from containment import gather
 from containment.domain.bystanders import Bystander
-from containment.models import Designation, Detection
+from containment.models import Designation, Detection, Identity
+from core.actor import Actor
 from playbooks.models import PlaybookVersion
 
 ANYBODY = Reviewers(name="anybody who answers holds", anyone=True)
@@ -45,6 +46,25 @@ def for_group(environment: str, quorum: int, never: Mapping[str, str]) -> Terms:
         if groups.enough(terms):
             return terms
     return terms
+
+
+def for_call(identity: Identity, *, never: Mapping[str, str]) -> Terms:
+    """Who is asked about one call of a program: the identity's own team, beside the group that answers for the environment; then every
+    manager."""
+    fallback = gather.fallback_team(identity.environment)
+    known = sorted(
+        Team.objects.filter(name__in={identity.owner_team, fallback.name if fallback else ""} - {""}).values_list("name", flat=True)
+    )
+    first = Reviewers(name=_called(known), teams=known) if known else ANYBODY
+    return Terms(quorum=1, reviewers=(first, MANAGERS), never=dict(never))
+
+
+def never_of_call(identity: Identity, *, requester: Actor) -> dict[str, str]:
+    """Whose word counts nothing about a call: who asks for it (a program asks as the owner of its token), who owns the identity that would
+    make it, and the identity itself."""
+    never = {str(identity.owner_id): "the owner of who would do it"} if identity.owner_id else {}
+    never |= {str(person.pk): "who would do it" for person in Person.objects.filter(identity_ref=str(identity.ref))}
+    return never | {requester.principal: "the owner of the token that asks"}
 
 
 def _called(teams: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The lives of a Hold and of an exception. Who may walk the arrows is holds.py's and grants.py's business."""
+"""The lives of a Hold, of an exception and of an access request. Who may walk the arrows is the business of the modules named like them."""
 
 from __future__ import annotations
 
@@ -40,5 +40,16 @@ GRANT = Lifecycle(
         ("asked", "end"): "ended",  # its time passed before anybody signed it
         ("granted", "revoke"): "revoked",
         ("granted", "end"): "ended",
+    },
+)
+
+REQUEST = Lifecycle(
+    "request",
+    {
+        ("pending", "approve"): "approved",
+        ("pending", "deny"): "denied",
+        ("pending", "expire"): "expired",  # nobody answered: not a person's no
+        ("pending", "cancel"): "cancelled",  # its asker wants it no longer
+        ("pending", "fail"): "failed",  # what people were asked about is gone, or nobody who answered may decide about this call
     },
 )

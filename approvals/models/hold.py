@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
     from approvals.models.answer import Answer
     from approvals.models.member import GroupMember
+    from approvals.models.request import AccessRequest
+
+ACCESS_REQUEST = "access_request"  # the class of a hold that asks about one call, and about no run
 
 
 class Hold(models.Model):
     """Answered, lapsed or withdrawn, and then final. `plan` is what people are shown, and `plan_digest` covers exactly that.
 
+    One of the class `access_request` asks about one call of a program: approved lets it be made, and silence does not.
     A *grouped* one asks about many runs at once: its members, whose list `plan_digest` covers. While it `gathers`, others may join.
     """
 
@@ -31,7 +35,7 @@ class Hold(models.Model):
     case_ref = models.TextField()
     identity_ref = models.TextField()
     title = models.TextField()
-    reason_class = models.TextField()  # payment, long_running_job, protected, thin, budget …
+    reason_class = models.TextField()  # payment, long_running_job, protected, thin, budget, access_request …
     because = models.TextField()
     plan = models.JSONField()
     plan_digest = models.TextField()
@@ -61,6 +65,7 @@ class Hold(models.Model):
     if TYPE_CHECKING:
         answers: RelatedManager[Answer]
         members: RelatedManager[GroupMember]
+        requests: RelatedManager[AccessRequest]
 
     class Meta:
         db_table = "hold"
@@ -71,7 +76,17 @@ class Hold(models.Model):
             models.Index(fields=["identity_ref"], name="holds_of_an_identity"),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["run_ref"], condition=Q(state="open", grouped=False), name="one_open_hold_per_run"),
+            models.UniqueConstraint(
+                fields=["run_ref"], condition=Q(state="open", grouped=False) & ~Q(run_ref=""), name="one_open_hold_per_run"
+            ),
+            models.CheckConstraint(
+                condition=Q(grouped=True) | ~Q(run_ref="") | Q(reason_class=ACCESS_REQUEST),
+                name="a_hold_without_a_run_is_about_many_or_a_call",
+            ),
+            models.CheckConstraint(
+                condition=~Q(reason_class=ACCESS_REQUEST) | (~Q(on_lapse="contain") & Q(run_ref="", grouped=False, in_the_end="release")),
+                name="silence_never_allows_a_call",
+            ),
             models.UniqueConstraint(fields=["asks_team"], condition=Q(gathers=True), name="one_group_per_team_takes_members"),
             models.CheckConstraint(condition=Q(gathers=False) | Q(grouped=True, state="open"), name="only_an_open_group_takes_members"),
             models.CheckConstraint(
@@ -123,6 +138,10 @@ class Hold(models.Model):
     @property
     def keep_interim(self) -> timedelta:
         return timedelta(seconds=self.keep_interim_s)
+
+    @property
+    def asks_about_a_call(self) -> bool:
+        return self.reason_class == ACCESS_REQUEST
 
     @property
     def is_open(self) -> bool:
