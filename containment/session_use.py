@@ -79,36 +79,45 @@ def facts(session: Session, event: Event, *, now: datetime, lock: bool = False) 
     """The call of `event` beside its session's intent, with what is used so far. `lock`: nobody else counts until the transaction ends, so
     that a budget of ten lets ten pass."""
     use = _locked(session) if lock else SessionUse.objects.filter(session=session).first() or SessionUse(session=session)
-    approved = approved_for(session)
-    rules = intent.tool_rules(approved.profile.get("tools", ()))
+    return compared(use, approved_for(session), event, now=now, seen=lambda marks: _seen(session, marks))
+
+
+def compared(use: SessionUse, approved: Approved, event: Event, *, now: datetime, seen: intent.Look) -> Told:
+    """The same, of rows that somebody read already. `seen` says where the session has seen values; it is asked once."""
     call = intent.call_facts(
         event.tool,
         event.arguments,
-        rules=rules,
+        rules=intent.tool_rules(approved.profile.get("tools", ())),
         bounds=_bounds(approved),
         writes=event.writes,
         size=event.bytes,
         money=event.money or None,
-        seen=lambda marks: _seen(session, marks),
+        seen=seen,
     )
     if not approved.says_anything:
         return Told(call, None)
-    return Told(call, _meant(approved, _used(session, use, approved, event, call.new_targets, now)))
+    return Told(call, _meant(approved, _used(use.session, use, approved, event, call.new_targets, now)))
 
 
 def charge(session: Session, event: Event, call: CallFacts, *, now: datetime) -> None:
     """Count a call that happens: in every window, and its targets as touched."""
-    use = _locked(session)
+    use, targets = _locked(session), targets_of(event, approved_for(session))
+    touched = count(use, event, call, targets, now=now, seen=_seen(session, targets))
+    use.marks += _write(session, touched, Seen.TOUCHED, now)
+    _save(use)
+
+
+def count(
+    use: SessionUse, event: Event, call: CallFacts, targets: Collection[str], *, now: datetime, seen: Mapping[str, Seen]
+) -> list[str]:
+    """The same in memory: the windows as they are afterwards, and the places to be written down. Nothing is read or written."""
     takes = {"calls": 1, "writes": 0 if call.writes is False else 1, "bytes": call.bytes, "money": call.money}
     for period in PERIODS:
         window = _window(use, period, now)
         for what in COUNTED:
             window[what] = window.get(what, 0) + takes[what] * event.count
         use.windows[period] = window
-    beyond = _touch(session, use, _targets(event, approved_for(session)), now)
-    for period in PERIODS if beyond else ():
-        use.windows[period]["beyond"] = use.windows[period].get("beyond", 0) + beyond
-    _save(use)
+    return _touch(use, targets, seen)
 
 
 def learn(session: Session, event: Event) -> None:
@@ -239,19 +248,20 @@ def _used(session: Session, use: SessionUse, approved: Approved, event: Event | 
             window = _window(use, name.removeprefix("targets_per_"), now)
             began = datetime.fromisoformat(window["from"])
             used[name] = float(window.get("beyond", 0)) + float(
-                _distinct(session, began, _targets(event, approved) if event else frozenset()) - new_targets
+                _distinct(session, began, targets_of(event, approved) if event else frozenset()) - new_targets
             )
     return used
 
 
 def _distinct(session: Session, began: datetime, targets: Collection[str]) -> int:
     """How many places the session has gone to since then, those of this call among them."""
-    mine = set(_fingerprints(session, targets).values())
+    mine = set(fingerprints(session, targets).values())
     touched = SessionMark.objects.filter(session=session, touched_at__gte=began)
     return touched.exclude(mark__in=mine).count() + len(mine)
 
 
-def _targets(event: Event, approved: Approved) -> frozenset[str]:
+def targets_of(event: Event, approved: Approved) -> frozenset[str]:
+    """The places that a call goes to, each as one mark."""
     rule = intent.rule_for(event.tool, intent.tool_rules(approved.profile.get("tools", ())))
     return intent.read(event.arguments, rule.kinds if rule else ()).targets
 
@@ -268,7 +278,7 @@ def _seen(session: Session, marks: Collection[str]) -> Mapping[str, Seen]:
     """One query for all of them."""
     if not marks:
         return {}
-    names = {fingerprint: mark for mark, fingerprint in _fingerprints(session, marks).items()}
+    names = {fingerprint: mark for mark, fingerprint in fingerprints(session, marks).items()}
     rows = SessionMark.objects.filter(session=session, mark__in=list(names)).values_list("mark", "seen")
     return {names[bytes(mark)]: Seen(seen) for mark, seen in rows}
 
@@ -281,15 +291,17 @@ def _remember(session: Session, use: SessionUse, marks: Collection[str], standin
     use.marks += _write(session, kept, standing, None)
 
 
-def _touch(session: Session, use: SessionUse, targets: Collection[str], now: datetime) -> int:
-    """Where a call went. Says for how many new places there was no room: each counts as new again the next time."""
-    known = [target for target, seen in _seen(session, targets).items() if seen & Seen.TOUCHED]
+def _touch(use: SessionUse, targets: Collection[str], seen: Mapping[str, Seen]) -> list[str]:
+    """Where a call went. New places for which there is no room are counted instead: each counts as new again the next time."""
+    known = [target for target in sorted(targets) if seen.get(target, Seen.NOWHERE) & Seen.TOUCHED]
     new = sorted({*targets} - {*known})
     kept = new[: max(0, MOST_PLACES - _places(use))]
-    use.marks += _write(session, [*known, *kept], Seen.TOUCHED, now)
     if kept:
         use.windows["session"]["places"] = _places(use) + len(kept)
-    return len(new) - len(kept)
+    beyond = len(new) - len(kept)
+    for period in PERIODS if beyond else ():
+        use.windows[period]["beyond"] = use.windows[period].get("beyond", 0) + beyond
+    return [*known, *kept]
 
 
 def _places(use: SessionUse) -> int:
@@ -310,11 +322,11 @@ def _write(session: Session, marks: Collection[str], standing: Seen, touched_at:
             SET seen = session_mark.seen | excluded.seen, touched_at = coalesce(excluded.touched_at, session_mark.touched_at)
             RETURNING (xmax = 0)
             """,
-            [session.pk, int(standing), touched_at, sorted(_fingerprints(session, marks).values())],
+            [session.pk, int(standing), touched_at, sorted(fingerprints(session, marks).values())],
         )
         return sum(new for (new,) in cursor.fetchall())
 
 
-def _fingerprints(session: Session, marks: Iterable[str]) -> dict[str, bytes]:
+def fingerprints(session: Session, marks: Iterable[str]) -> dict[str, bytes]:
     key = hmac.digest(settings.SEAL_KEY, b"holdfast-session-marks-v1" + session.pk.bytes, "sha256")
     return {mark: hashlib.blake2b(mark.encode("utf-8", "surrogatepass"), key=key, digest_size=16).digest() for mark in marks}

@@ -108,7 +108,7 @@ def test_the_same_value_has_another_fingerprint_in_another_session(agent):
     profile()
     first = registered(agent)
     second = make.session(agent, "inv-2", workflow="invoices")
-    assert session_use._fingerprints(first, ["a"]) != session_use._fingerprints(second, ["a"])
+    assert session_use.fingerprints(first, ["a"]) != session_use.fingerprints(second, ["a"])
 
 
 def test_a_session_that_ended_has_forgotten(agent):
