@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 from accounts import actors
 from accounts.models import Person
 from accounts.roles import roles_with
-from approvals import holds
+from approvals import holds, requests
 from approvals.domain import lapse as lapses
 from approvals.domain import quorum
 from approvals.domain.moves import MEMBER
@@ -159,6 +159,7 @@ def close_list(hold_id: UUID, seen_digest: str) -> Closed | None:
         reads=later[-1].list_digest,
     )
     GroupMember.objects.filter(pk__in=[one.pk for one in later]).update(hold=following)
+    requests.follow_group(following, [one.run_ref for one in later])
     return Closed(following, [one.run_ref for one in later])
 
 

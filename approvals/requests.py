@@ -6,7 +6,7 @@ same story. Its asker is known by its principal; nobody else learns that it exis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -120,6 +120,11 @@ def follow(hold: Hold) -> None:
     """This hold asks about a run that others asked about before: whoever waits for that run waits for this hold now."""
     if hold.run_ref:
         AccessRequest.objects.filter(run_ref=hold.run_ref, state="pending").exclude(hold=hold).update(hold=hold)
+
+
+def follow_group(hold: Hold, run_refs: Sequence[str]) -> None:
+    """These runs are asked about in another group now."""
+    AccessRequest.objects.filter(run_ref__in=run_refs, state="pending").update(hold=hold)
 
 
 @story

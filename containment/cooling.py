@@ -74,7 +74,8 @@ def _said_at_all(identity: Identity, since: datetime) -> bool:
 
 
 def _rejected(refs: list[str], since: datetime) -> list[No]:
-    holds = Hold.objects.filter(identity_ref__in=refs, state="rejected", closed_at__gt=since).order_by("-closed_at")[:MOST_NOES]
+    of_runs = Hold.objects.filter(identity_ref__in=refs, state="rejected", closed_at__gt=since).exclude(run_ref="")
+    holds = of_runs.order_by("-closed_at")[:MOST_NOES]
     return [No(hold.closed_at, "rejected", hold.case_ref, hold.decisions.all()) for hold in holds if hold.closed_at]
 
 

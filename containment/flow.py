@@ -62,6 +62,11 @@ def take_in(receive: Callable[[], Received]) -> tuple[Received, Decision | None]
     return receive(), None
 
 
+def decide_here(detection: Detection) -> Decision:
+    """Judge a detection that was stored in this very story, by whoever holds the lock of its identity."""
+    return _decide(detection, generation=0, cause="")
+
+
 class _DecidingError(Exception):
     """Deciding failed, not storing."""
 
@@ -376,13 +381,13 @@ def _answered(hold_id: UUID, word: Word, *, actor: Actor, seen_digest: str, reas
     identity = _lock_identity_of(hold_id)
     run = _lock_run_of(hold_id)
     if run is None:
-        grouped.close_list(hold_id, seen_digest)
+        grouped.close_list(hold_id, seen_digest)  # of a hold that is not about many, it closes none
     elif word == "approve" and _is_protected(identity, run) and (hold := holds.asks_too_few(hold_id, actor=actor)) is not None:
         return outcomes.ask_two(hold, run)
     answered = holds.answer(hold_id, word, actor=actor, seen_digest=seen_digest, reason=reason)
     if answered.settled and answered.hold.grouped:
         grouped.ended(answered.hold)
-    elif answered.settled:
+    elif answered.settled and run is not None:
         _follow(answered.hold, "contain" if answered.hold.state == "approved" else "release", actor=actor)
     return answered
 
@@ -405,8 +410,9 @@ def lapse_hold(hold_id: UUID) -> Hold:
     budget_spent = containing is not None and budget.left(containing, policies.document(policies.in_force().text), beside=True).count < 1
     run = _lock_run_of(hold_id)
     observed = outcomes.observed_by_now(containing, containing.identity) if containing is not None else ""
-    hold = holds.lapse(hold_id, protected=_is_protected(identity, run), observed=observed, budget_spent=budget_spent)
-    if hold.state == "lapsed":
+    protected = run is not None and _is_protected(identity, run)
+    hold = holds.lapse(hold_id, protected=protected, observed=observed, budget_spent=budget_spent)
+    if hold.state == "lapsed" and run is not None:
         _follow(hold, hold.lapsed_to, actor=CLOCK)
         if containing is not None and hold.lapsed_to == "contain":
             budget.spend_anew(containing, clock.now())
@@ -463,7 +469,7 @@ def revoke_grant(grant_id: UUID, reason: str, *, actor: Actor) -> ExceptionGrant
 
 
 def _lock_run_of(hold_id: UUID) -> Run | None:
-    """Run first, hold second: the order of the house. A group has many runs, and locks none before it ends."""
+    """Run first, hold second: the order of the house. A group has many runs and locks none before it ends; a call has none."""
     run_ref = Hold.objects.filter(pk=hold_id).values_list("run_ref", flat=True).first()
     if run_ref is None:
         raise Missing("There is no such hold.")

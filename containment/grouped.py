@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db.models.functions import Now
 
-from approvals import groups, holds
+from approvals import groups, holds, requests
 from approvals.domain import quorum
 from approvals.groups import Candidate
 from approvals.models import GroupMember, Hold
@@ -68,6 +68,7 @@ def stop_asking(run: Run, because: str) -> None:
         holds.supersede(key, because, actor=SYSTEM)
     elif groups.leave(str(run.ref), because, actor=SYSTEM) is None:
         raise AlreadyEnded("The hold was answered just now. It is decided in a moment.")
+    requests.nobody_answers(str(run.ref), "People are not asked about it any more: it was decided without them.")
 
 
 def close_list(hold_id: UUID, seen_digest: str) -> None:

@@ -20,7 +20,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from approvals import grants, groups, holds
+from approvals import grants, groups, holds, requests
 from audit import clock, nudges
 from containment import backtests, baselines, exposures, flow, grouped, limits, session_use
 from containment.models import Detection, Heartbeat
@@ -96,7 +96,7 @@ def _backtest(key: UUID) -> None:
 
 def sweep_once() -> bool:
     """One round. True when there was something to do."""
-    rounds: list[Callable[[], int]] = [_holds, _members, _grants, _sources, _exposures, _detections, _runs]
+    rounds: list[Callable[[], int]] = [_holds, _members, _requests, _grants, _sources, _exposures, _detections, _runs]
     return sum(_safely(one) for one in rounds) > 0
 
 
@@ -131,6 +131,11 @@ def _holds() -> int:
 def _members() -> int:
     """What is left to do for the members of grouped holds that have ended."""
     return sum(_tried(lambda key=key: grouped.follow_due(key)) for key in groups.due(BATCH))  # type: ignore[misc]
+
+
+def _requests() -> int:
+    """Programs that wait for a hold which asks about them no longer."""
+    return sum(_tried(lambda key=key: requests.set_adrift_right(key)) for key in requests.adrift(BATCH))  # type: ignore[misc]
 
 
 def _grants() -> int:

@@ -1,8 +1,8 @@
 """What a held call can become: the handle by which people are asked, asking them, and what an approval that is shown is worth.
 
 A denial can be asked about for a while. Where a run waits already, whoever asks waits for that hold; where a scope rule wants the word of
-people, asking opens a hold for this call alone. `check` says what a shown approval is worth; `use` counts the call, as the last thing before
-it is allowed. A program only ever asks: nothing here answers.
+people, asking opens a hold for this call alone. `check` says what a shown approval is worth; `use` counts the call, last of all. A program
+only ever asks: nothing here answers.
 """
 
 from __future__ import annotations
