@@ -254,12 +254,9 @@ class AsyncGuard:
         """Wait until the service has told anew what is contained; for whoever stops calls under way. False when the time is over."""
         self._begin()
         assert self._seen is not None  # noqa: S101 - _begin made it
-        try:
-            await asyncio.wait_for(self._seen.wait(), seconds)
-        except asyncio.TimeoutError:
-            return False
+        changed = await background.happens(self._seen, seconds)
         self._seen.clear()
-        return True
+        return changed
 
     # -- its own life
 
@@ -267,13 +264,13 @@ class AsyncGuard:
         """Tell what can be told in two seconds, and stop. What could not be told stays in the journal's file."""
         if self._closed:
             return
-        if len(self._journal):
-            await self._telling().flush(CLOSES_WITHIN_S)
         self._closed = True
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if len(self._journal):
+            await self._telling().flush(CLOSES_WITHIN_S)
         await self._transport.close()
         self._journal.close()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import functools
 import logging
 import os
@@ -174,7 +175,8 @@ class Guard:
             return
         self._closed = True
         if self._process == os.getpid():
-            self._run(self._inner.close(), aguard.CLOSES_WITHIN_S + 2)
+            with contextlib.suppress(Unavailable):
+                self._run(self._inner.close(), aguard.CLOSES_WITHIN_S + 2)
             if self._loop is not None:
                 self._loop.stop()
                 self._loop = None
