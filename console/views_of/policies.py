@@ -297,7 +297,7 @@ def _rule(rule: Rule) -> str:
     """`who kind ai_agent; may not tool:send_*; on kind mail; where …`"""
     parts = [
         f"who {_match(rule.who)}" if rule.who != Match() else "anybody",
-        f"{'may' if rule.may else 'may not'} {', '.join(rule.actions)}",
+        f"{rule.word} {', '.join(rule.actions)}",
         f"with {_values(rule.how)}" if rule.how else "",
         f"on {_match(rule.on)}" if rule.on != Match() else "",
         *(f"where {_side(one.left)} {one.operator} {_side(one.right)}" for one in rule.where),

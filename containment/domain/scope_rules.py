@@ -1,4 +1,5 @@
-"""Static scope rules: who may, or may not, do what on which resources, as part of the risk policy. The first rule that fits is the answer.
+"""Static scope rules: who may, may not, or may with people's approval, do what on which resources, as part of the risk policy. The first
+rule that fits is the answer.
 
 A rule names subjects, actions and resources by kind, by id (patterns) and by properties, and may compare properties of one with the other's
 (`resource.properties.owner == subject.id`). What nobody knows fits no rule, so that whatever must stay shut ends with a `may_not` for all.
@@ -16,12 +17,14 @@ from typing import Any
 from containment.domain.yaml_reader import Plain, Reader
 
 MOST = 1000
+WORDS = ("may", "may_not", "may_if_approved")
 TOOL = "tool:"  # an action pattern that begins so is compared with the tool of a call
 
 
 class Answer(StrEnum):
     ALLOWED = "allowed"
     DENIED = "denied"
+    NEEDS_APPROVAL = "needs_approval"  # allowed once people have allowed exactly this; the guard asks them
     SILENT = "silent"  # no rule says anything about it
 
 
@@ -76,12 +79,23 @@ class Comparison:
 class Rule:
     name: str
     may: bool
+    if_approved: bool = False  # what it allows takes the word of people, each time
     actions: tuple[str, ...]
     who: Match = field(default_factory=Match)
     on: Match = field(default_factory=Match)
     how: Mapping[str, tuple[Plain, ...]] = field(default_factory=dict)
     where: tuple[Comparison, ...] = ()
     because: str = ""
+
+    @property
+    def answer(self) -> Answer:
+        if not self.may:
+            return Answer.DENIED
+        return Answer.NEEDS_APPROVAL if self.if_approved else Answer.ALLOWED
+
+    @property
+    def word(self) -> str:
+        return {Answer.DENIED: "may not", Answer.ALLOWED: "may"}.get(self.answer, "may, if people approve,")
 
     def fits(self, subject: Thing, action: Thing, resource: Thing, scene: Mapping[str, Any]) -> bool:
         return (
@@ -119,11 +133,16 @@ class Permit:
 
     @property
     def allowed(self) -> bool:
+        """Without anybody's word."""
         return self.answer is Answer.ALLOWED
 
     @property
     def denied(self) -> bool:
         return self.answer is Answer.DENIED
+
+    @property
+    def needs_approval(self) -> bool:
+        return self.answer is Answer.NEEDS_APPROVAL
 
 
 def permits(scope: Scope, subject: Thing, action: Thing, resource: Thing, context: Mapping[str, Any] | None = None) -> Permit:
@@ -132,9 +151,9 @@ def permits(scope: Scope, subject: Thing, action: Thing, resource: Thing, contex
     scene = {"subject": _plain(subject), "action": _plain(action), "resource": _plain(resource), "context": context or {}}
     for rule in scope.rules:
         if rule.fits(subject, action, resource, scene):
-            said = f"{subject.id or 'it'} {'may' if rule.may else 'may not'} {action.id} on {resource.id or 'an unnamed resource'}"
+            said = f"{subject.id or 'it'} {rule.word} {action.id} on {resource.id or 'an unnamed resource'}"
             because = f"Rule “{rule.name}”: {rule.because or said}."
-            return Permit(Answer.ALLOWED if rule.may else Answer.DENIED, rule.name, because)
+            return Permit(rule.answer, rule.name, because)
     return Permit(Answer.SILENT, "", "No scope rule says anything about it.")
 
 
@@ -243,13 +262,15 @@ def _rules(rules: Reader) -> tuple[Rule, ...]:
 
 
 def _rule(rule: Reader, number: int) -> Rule:
-    has = rule.members(set(), {"name", "who", "may", "may_not", "with", "on", "where", "because"})
-    if ("may" in has) == ("may_not" in has):
-        rule.fault("may_or_may_not", "a rule says either `may` or `may_not`, with the actions it is about")
-    word = has.get("may") or has.get("may_not")
+    has = rule.members(set(), {"name", "who", *WORDS, "with", "on", "where", "because"})
+    said = [has[word] for word in WORDS if word in has]
+    if len(said) != 1:
+        rule.fault("may_or_may_not", "a rule says either `may`, `may_not` or `may_if_approved`, with the actions it is about")
+    word = said[0] if said else None
     return Rule(
         name=has["name"].text() if "name" in has else f"rule {number}",
-        may="may" in has,
+        may="may_not" not in has,
+        if_approved="may_if_approved" in has,
         actions=word.texts() if word else (),
         who=_match(has["who"]) if "who" in has else Match(),
         on=_match(has["on"]) if "on" in has else Match(),

@@ -7,7 +7,7 @@ A change is looser only where no event at all can be contained, or cut harder, b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from enum import StrEnum
 from itertools import product
@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from containment.domain.facts import BusinessClass, Drive, Kind, Reach, Sensitivity
 from containment.domain.policy import Budget, HoldReason, Mode, Ramp, RiskPolicy
-from containment.domain.scope_rules import Rule
+from containment.domain.scope_rules import Answer, Rule
 
 Key = TypeVar("Key", bound=str)
 
@@ -289,11 +289,13 @@ def _exposed_patience(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
 def _scope(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
     was, now = _called(old.scope.rules), _called(new.scope.rules)
     for name in (one for one in now if one not in was):
-        yield Change("scope.rules", Way.LOOSER if now[name].may else Way.TIGHTER, f"Scope rule “{name}” is new: {_gist(now[name])}.")
+        way = Way.LOOSER if now[name].answer is Answer.ALLOWED else Way.TIGHTER
+        yield Change("scope.rules", way, f"Scope rule “{name}” is new: {_gist(now[name])}.")
     for name in (one for one in was if one not in now):
-        yield Change("scope.rules", Way.TIGHTER if was[name].may else Way.LOOSER, f"Scope rule “{name}” is gone: {_gist(was[name])}.")
+        way = Way.LOOSER if was[name].answer is Answer.DENIED else Way.TIGHTER
+        yield Change("scope.rules", way, f"Scope rule “{name}” is gone: {_gist(was[name])}.")
     for name in (one for one in now if one in was and now[one] != was[one]):
-        yield Change("scope.rules", Way.TIGHTER, f"Scope rule “{name}” reads otherwise, and may allow less: {_gist(now[name])}.")
+        yield _reworded(name, was[name], now[name])
     kept = [[name for name in rules if name in was and name in now] for rules in (was, now)]
     if kept[0] != kept[1]:
         yield Change("scope.rules", Way.TIGHTER, "The scope rules stand in another order, and the first that fits is the answer.")
@@ -302,12 +304,23 @@ def _scope(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:
             yield Change(f"scope.known.{member}", Way.TIGHTER, f"What scope rules know about {member} is different, and may allow less.")
 
 
+STRICT = {Answer.ALLOWED: 0, Answer.NEEDS_APPROVAL: 1, Answer.DENIED: 2}
+
+
+def _reworded(name: str, was: Rule, now: Rule) -> Change:
+    """The same rule with a milder word allows more of exactly what it is about; any other rewording may allow less."""
+    milder = STRICT[now.answer] < STRICT[was.answer] and replace(now, may=was.may, if_approved=was.if_approved) == was
+    if milder:
+        return Change("scope.rules", Way.LOOSER, f"Scope rule “{name}” asks for less: {_gist(now)}, no longer {_gist(was)}.")
+    return Change("scope.rules", Way.TIGHTER, f"Scope rule “{name}” reads otherwise, and may allow less: {_gist(now)}.")
+
+
 def _called(rules: Iterable[Rule]) -> Mapping[str, Rule]:
     return {rule.name: rule for rule in rules}
 
 
 def _gist(rule: Rule) -> str:
-    return f"{'may' if rule.may else 'may not'} {', '.join(rule.actions)}"
+    return f"{rule.word} {', '.join(rule.actions)}"
 
 
 def _ramp(old: RiskPolicy, new: RiskPolicy) -> Iterator[Change]:

@@ -24,6 +24,7 @@ scope:
   rules:
     - {name: x, who: {id: a}, may: y, with: {p: 1}, on: {id: b}, where: [subject.id == resource.id], because: z}
     - {may_not: y}
+    - {may_if_approved: y}
 """
 )
 BY_NAME = {  # their names are kinds, signals, actions … and no members
@@ -55,7 +56,7 @@ def test_every_row_says_its_unit_its_meaning_and_what_holds_without_it():
 
 def test_the_example_is_a_policy_and_the_signals_are_signals():
     example = PAGE[PAGE.index("    scope:\n") : PAGE.index("- A **match**")]
-    assert len(parse(shipped_text() + "\n" + re.sub(r"(?m)^    ", "", example)).scope.rules) == 3
+    assert len(parse(shipped_text() + "\n" + re.sub(r"(?m)^    ", "", example)).scope.rules) == 4
     named = re.findall(r"`(unexpected_secret_read|token_mint|privilege_change|role_confusion)`", PAGE)
     assert set(named) <= FAMILIES.keys()
     assert len(set(named)) == 4

@@ -177,6 +177,16 @@ def test_the_first_rule_that_fits_is_the_answer_and_says_so():
     assert permits(Scope(), ALICE, READ, RECORD).answer is Answer.SILENT
 
 
+def test_a_rule_may_want_the_word_of_people_and_is_neither_a_yes_nor_a_no():
+    scope = parse(
+        shipped_text() + "\nscope: {rules: [{name: mail is asked about, may_if_approved: 'tool:send_*'}, {name: rest, may_not: '*'}]}\n"
+    ).scope
+    mail = permits(scope, Thing("bot"), Thing("tools/call", properties={"tool": "send_mail"}), Thing("inbox"))
+    assert (mail.answer, mail.needs_approval, mail.allowed, mail.denied) == (Answer.NEEDS_APPROVAL, True, False, False)
+    assert mail.because == "Rule “mail is asked about”: bot may, if people approve, tools/call on inbox."
+    assert permits(scope, Thing("bot"), Thing("tools/call", properties={"tool": "read_mail"}), Thing("inbox")).denied
+
+
 def test_what_the_policy_knows_stands_above_what_a_message_says():
     known = policy(CERTIFICATION).scope
     lying = Thing("record-2", "record", {"status": "active"})

@@ -157,6 +157,33 @@ def test_scope_rules_that_nobody_can_compare_count_as_tighter(text, way):
     assert ways(SCOPED, scoped(text)) == {way}
 
 
+@pytest.mark.parametrize(
+    ("was", "now", "way"),
+    [
+        ("may: write", "may_if_approved: write", Way.TIGHTER),
+        ("may_if_approved: write", "may_not: write", Way.TIGHTER),
+        ("may: write", "may_not: write", Way.TIGHTER),
+        ("may_not: write", "may_if_approved: write", Way.LOOSER),
+        ("may_if_approved: write", "may: write", Way.LOOSER),
+        ("may_not: write", "may: write", Way.LOOSER),
+        ("may_not: write", "may_if_approved: 'w*'", Way.TIGHTER),  # another wording besides: nobody can compare
+        ("may_not: write", "who: {kind: human}, may: write", Way.TIGHTER),
+    ],
+)
+def test_a_rule_with_a_milder_word_and_nothing_else_changed_is_looser(was, now, way):
+    old, new = (scoped(f"\nscope: {{rules: [{{name: writes, {word}}}]}}\n") for word in (was, now))
+    assert ways(old, new) == {way}
+
+
+def test_a_rule_that_asks_people_is_tighter_come_and_gone():
+    """What stood behind it is the answer without it, which nobody can compare."""
+    without, with_it = (
+        scoped("\nscope: {rules: [{name: reads, may: read}]}\n"),
+        scoped("\nscope: {rules: [{name: reads, may: read}, {name: writes, may_if_approved: write}]}\n"),
+    )
+    assert ways(without, with_it) == ways(with_it, without) == {Way.TIGHTER}
+
+
 def test_a_more_exact_rule_that_moves_a_cell_is_found_although_no_general_one_moved():
     old = replace(SHIPPED, threshold_rules=(*SHIPPED.threshold_rules, thresholds(Kind.HUMAN, 30, 75, environment="prod")))
     new = replace(old, threshold_rules=(*old.threshold_rules, thresholds(Kind.HUMAN, 40, 75, drive=Drive.SCRIPT)))
