@@ -78,8 +78,7 @@ class Comparison:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     name: str
-    may: bool
-    if_approved: bool = False  # what it allows takes the word of people, each time
+    may: bool | None  # None: with the word of people, each time
     actions: tuple[str, ...]
     who: Match = field(default_factory=Match)
     on: Match = field(default_factory=Match)
@@ -89,9 +88,9 @@ class Rule:
 
     @property
     def answer(self) -> Answer:
-        if not self.may:
-            return Answer.DENIED
-        return Answer.NEEDS_APPROVAL if self.if_approved else Answer.ALLOWED
+        if self.may is None:
+            return Answer.NEEDS_APPROVAL
+        return Answer.ALLOWED if self.may else Answer.DENIED
 
     @property
     def word(self) -> str:
@@ -269,8 +268,7 @@ def _rule(rule: Reader, number: int) -> Rule:
     word = said[0] if said else None
     return Rule(
         name=has["name"].text() if "name" in has else f"rule {number}",
-        may="may_not" not in has,
-        if_approved="may_if_approved" in has,
+        may=None if "may_if_approved" in has else "may" in has,
         actions=word.texts() if word else (),
         who=_match(has["who"]) if "who" in has else Match(),
         on=_match(has["on"]) if "on" in has else Match(),

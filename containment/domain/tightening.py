@@ -309,7 +309,7 @@ STRICT = {Answer.ALLOWED: 0, Answer.NEEDS_APPROVAL: 1, Answer.DENIED: 2}
 
 def _reworded(name: str, was: Rule, now: Rule) -> Change:
     """The same rule with a milder word allows more of exactly what it is about; any other rewording may allow less."""
-    milder = STRICT[now.answer] < STRICT[was.answer] and replace(now, may=was.may, if_approved=was.if_approved) == was
+    milder = STRICT[now.answer] < STRICT[was.answer] and replace(now, may=was.may) == was
     if milder:
         return Change("scope.rules", Way.LOOSER, f"Scope rule “{name}” asks for less: {_gist(now)}, no longer {_gist(was)}.")
     return Change("scope.rules", Way.TIGHTER, f"Scope rule “{name}” reads otherwise, and may allow less: {_gist(now)}.")
