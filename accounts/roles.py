@@ -51,6 +51,7 @@ PERMISSIONS: Mapping[str, str] = {
     "connector.edit": "setting up connectors",
     "people.manage": "managing people",
     "token.manage": "managing tokens",
+    "agent.connect": "connecting agents",
     "protected.edit": "editing the protected list",
     # what only programs do
     "detections.write": "posting detections",
@@ -73,9 +74,10 @@ ROLES: Mapping[Role, frozenset[str]] = {
         "document.approve",
         "killswitch.off",
     },
-    Role.ENGINEER: _EVERYBODY | {"policy.author", "playbook.author", "document.author", "inventory.edit", "connector.edit"},
+    Role.ENGINEER: _EVERYBODY
+    | {"policy.author", "playbook.author", "document.author", "inventory.edit", "connector.edit", "agent.connect"},
     Role.AUDITOR: _EVERYBODY | {"audit.verify", "audit.export"},
-    Role.ADMIN: _EVERYBODY | {"people.manage", "token.manage", "protected.edit"},  # and no answering
+    Role.ADMIN: _EVERYBODY | {"people.manage", "token.manage", "protected.edit", "agent.connect"},  # and no answering
 }
 
 SCOPES: Mapping[Scope, frozenset[str]] = {

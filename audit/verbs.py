@@ -138,6 +138,8 @@ SENTENCES: dict[str, str] = {
     "grant.reminded": "reminded that the exception ends at {ends_at}",
     "grant.spent": "spared a containment at risk {risk}",
     # the guard
+    "identity.listed": "listed the agent {identity}, owned by {owner}",
+    "agent.connected": "connected {identity} with the token {token}",
     "guard.denied": "denied {identity} {what}: {because}",
     "guard.held": "held {what} of {identity} for people: {because}",
     # evidence

@@ -11,6 +11,12 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
+ALSO = {  # what belongs to a place, wherever it stands
+    "/": ("/holds/",),
+    "/cases/": ("/cases/", "/runs/"),
+    "/guard/": ("/guard/", "/connect/", "/sessions/"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -23,14 +29,14 @@ class Place:
     trial_only: bool = False
 
     def is_current(self, path: str) -> bool:
-        also = ("/holds/",) if self.url == "/" else (self.url, self.url.replace("/cases/", "/runs/"))
-        return path == self.url or path.startswith(also)
+        return path == self.url or path.startswith(ALSO.get(self.url, (self.url,)))
 
 
 PLACES = (
     Place("inbox", "Queue", "/", "q"),
     Place("folder", "Cases", "/cases/", "c"),
     Place("history", "Decisions", "/decisions/", "d"),
+    Place("robot", "Guard", "/guard/", "r"),
     Place("users", "Identities", "/identities/", "i"),
     Place("lock-open", "Exposures", "/exposures/", "e"),
     Place("hourglass", "Exceptions", "/exceptions/", "x"),

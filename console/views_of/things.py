@@ -26,6 +26,7 @@ from containment.models import (
     WorkDocument,
 )
 from core.refs import Ref
+from guard.models import GuardCall
 from playbooks.models import PlaybookVersion, Run, Step
 
 ADDRESSES: Mapping[str, str] = {
@@ -34,6 +35,8 @@ ADDRESSES: Mapping[str, str] = {
     "run": "/runs/{}/",
     "hold": "/holds/{}/",
     "decision": "/decisions/{}/",
+    "session": "/sessions/{}/",
+    "guard_call": "/guard/calls/{}/",
     "detection": "/decisions/?detection={}",
     "grant": "/exceptions/{}/",
     "playbook": "/playbooks/{}/",
@@ -61,6 +64,7 @@ NAMERS: Mapping[str, tuple[Any, Callable[[Any], str]]] = {
     "person": (Person, str),
     "token": (ServiceToken, lambda row: row.name),
     "session": (Session, lambda row: row.external_id),
+    "guard_call": (GuardCall, str),
     "credential": (Credential, lambda row: row.name or row.fingerprint[:12]),
     "designation": (Designation, str),
     "work": (WorkDocument, str),
@@ -69,10 +73,9 @@ NAMERS: Mapping[str, tuple[Any, Callable[[Any], str]]] = {
 }
 SHOWN_WITH: Mapping[str, Callable[[Any], str]] = {  # what has no page of its own stands on another's
     "step": lambda row: f"run:{row.run_id}",
-    "session": lambda row: f"identity:{row.identity_id}",
     "designation": lambda row: f"identity:{row.identity_id}",
 }
-WORDS = {"grant": "exception", "work": "document"}
+WORDS = {"grant": "exception", "work": "document", "guard_call": "call"}
 LONGEST = 60
 
 

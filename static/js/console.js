@@ -8,6 +8,7 @@
    data-opens="id"  data-closes  open that <dialog>, close the one around                                          dialogs.js
    data-shows="list"             on a phone: back from the detail to its list                                      panes.js
    data-command="theme"          runs a command: theme, shortcuts, palette                                         palette.js
+   data-every="1"  data-pauses   a list that follows calls at most that often; holds such lists still               stream.js, where a page loads it
    <time-left> <copy-text> <timed-notice>      custom elements                           time-left.js copy-text.js notices.js
 
    Events that servers send (HX-Trigger header): "notice" {text, tone}.

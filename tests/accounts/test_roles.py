@@ -27,6 +27,7 @@ A, M, E, U, D = Role.ANALYST, Role.MANAGER, Role.ENGINEER, Role.AUDITOR, Role.AD
         ("audit.export", {U}),
         ("people.manage", {D}),
         ("token.manage", {D}),
+        ("agent.connect", {E, D}),
         ("protected.edit", {D}),
         ("detections.write", set()),
         ("guard.ask", set()),
