@@ -156,8 +156,8 @@ def _translated(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseB
 
 
 def _status(refusal: Refusal, path: str) -> int:
-    """AuthZEN knows no 415: its clients are told 400."""
-    if refusal.kind == "unsupported" and path.startswith("/access/"):
+    """AuthZEN knows no 415 and no 422: its clients are told 400."""
+    if refusal.kind in ("unsupported", "invalid") and path.startswith("/access/"):
         return 400
     return STATUS[refusal.kind]
 

@@ -56,4 +56,5 @@ urlpatterns = [
     path("api/schema/", docs.schema, name="api-schema"),
     path("api/docs/", docs.docs, name="api-docs"),
     path("api/v1/", include(v1)),
+    path("", include("api.access.urls")),
 ]

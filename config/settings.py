@@ -58,6 +58,7 @@ INSTALLED_APPS = [
     *(["trial"] if TRIAL else []),
 ]
 MIDDLEWARE = [
+    "api.access.refusals.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",

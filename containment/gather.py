@@ -43,6 +43,7 @@ from containment.domain.facts import (
     Reach,
     ResourceFacts,
     RoleFacts,
+    RulingFacts,
     RunFacts,
     ScopeRule,
     Sensitivity,
@@ -160,6 +161,7 @@ def facts_from(
         intent=part(detection.called["intent"], IntentFacts) if detection.called.get("intent") else None,
         baseline=noticed.baseline,
         trail=noticed.trail,
+        ruling=part(detection.called["ruling"], RulingFacts) if detection.called.get("ruling") else None,
     )
 
 

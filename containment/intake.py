@@ -56,13 +56,20 @@ class Admitted:
 
 
 def receive(
-    reading: Reading, message: Mapping[str, Any], *, actor: Actor, admitted: Admitted | None = None, source: Source | None = None
+    reading: Reading,
+    message: Mapping[str, Any],
+    *,
+    actor: Actor,
+    admitted: Admitted | None = None,
+    source: Source | None = None,
+    called: Mapping[str, Any] | None = None,
 ) -> Received:
     """Store a detection, or find the one that the same (source, external id) made before. OutOfSource where the token may not say this.
-    Inside a story, it was `admitted` before that began. `source`, where source_of() was asked already.
+    Inside a story, it was `admitted` before that began. `source`, where source_of() was asked already. `called`: the call that it tells of,
+    where somebody compared it with its session's intent already; it is counted and learned by them, or not at all.
     """
     source = source or source_of(reading, actor)
-    return _receive(reading, message, source, admitted or Admitted(limits.admit(source)), actor)
+    return _receive(reading, message, source, admitted or Admitted(limits.admit(source)), actor, called)
 
 
 def admit(actor: Actor, count: int) -> Admitted:
@@ -72,13 +79,20 @@ def admit(actor: Actor, count: int) -> Admitted:
 
 
 @story
-def _receive(reading: Reading, message: Mapping[str, Any], source: Source, admitted: Admitted, actor: Actor) -> Received:
+def _receive(
+    reading: Reading,
+    message: Mapping[str, Any],
+    source: Source,
+    admitted: Admitted,
+    actor: Actor,
+    called: Mapping[str, Any] | None,
+) -> Received:
     fingerprint = digest(masking.in_message(_masked(message, fingerprints.of), _fingerprint_of_text))
     earlier = Detection.objects.filter(source=source, external_id=reading.external_id).first()
     if earlier is None:
         try:
             with attempt():
-                return Received(_store(reading, message, fingerprint, source, admitted, actor), duplicate=False, differs=False)
+                return Received(_store(reading, message, fingerprint, source, admitted, actor, called), duplicate=False, differs=False)
         except IntegrityError:
             earlier = Detection.objects.get(source=source, external_id=reading.external_id)  # another delivery was faster
     return Received(earlier, duplicate=True, differs=earlier.body_digest != fingerprint)
@@ -184,7 +198,15 @@ def resources_for(readings: Iterable[Reading], now: datetime) -> dict[tuple[str,
     return found
 
 
-def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, source: Source, admitted: Admitted, actor: Actor) -> Detection:
+def _store(
+    reading: Reading,
+    message: Mapping[str, Any],
+    fingerprint: str,
+    source: Source,
+    admitted: Admitted,
+    actor: Actor,
+    called: Mapping[str, Any] | None,
+) -> Detection:
     now = clock.now()
     identity = inventory.lock(identity_for(reading, now).pk)  # before its sessions: whoever decides locks in this order too
     may_speak_about(source, identity.kind)  # of a known identity the inventory's word counts, not the message's
@@ -209,7 +231,7 @@ def _store(reading: Reading, message: Mapping[str, Any], fingerprint: str, sourc
         action_count=reading.action_count,
         context=masking.in_message(dict(reading.context)),
         workload=dict(reading.workload),
-        called=_called(reading, session, source, actor, now),
+        called=dict(called) if called is not None else _called(reading, session, source, actor, now),
         claimed_kind=reading.identity_kind if reading.identity_kind != identity.kind else "",
         posted_by=actor.principal,
         observed_because=admitted.observed_because,

@@ -27,7 +27,7 @@ _PARTS: dict[str, tuple[set[str], set[str]]] = {  # member -> (needed, optional)
     "action": ({"name"}, {"count", "tool", "arguments", "writes", "bytes", "money", "returned"}),
     "resource": ({"kind", "id"}, {"system"}),
 }
-RESERVED = ("exposure:", "activity:")  # ids of detections that we make ourselves, in the name of the source
+RESERVED = ("exposure:", "activity:", "call:")  # ids of detections that we make ourselves, in the name of the source
 MOST_ARGUMENTS, MOST_TEXTS, MOST_MOVED = 100, 100, 10**15
 _WORKLOAD = {"attestation", "image", "issuer", "subject", "audience", "network", "environment"}
 

@@ -425,6 +425,15 @@ class IntentFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RulingFacts:
+    """What a scope rule said (allowed, denied or silent), its name, and a sentence."""
+
+    answer: str
+    rule: str = ""
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RateFacts:
     """One window of the identity's request rate: what it holds now, and the band that this identity keeps to by itself. `observations`
     and `days` count earlier windows of this length in which it was active."""
@@ -562,7 +571,8 @@ class Facts:
     `sessions`: every live session of the identity, and of the credential's other users. `session`: the id of the one the detection names,
     if it is among them. `workflows` and `roles`: what is in force, for every name that identity, sessions and credential users mention.
     `observed`: findings that were made elsewhere. `call`, `intent`: the tool call, and what its session declared. `baseline`: what the
-    identity usually does; `trail`: what its session did just before. `budget_left`: how many automatic containments the policy's budget
+    identity usually does; `trail`: what its session did just before. `ruling`: the word of the policy's scope rules, where the guard asked
+    them in the caller's own words; None, and judgement asks them in ours. `budget_left`: how many automatic containments the policy's budget
     still allows, the smallest of its limits. `generation`: above 0 for a decision taken anew with a named cause. No detection: an
     observed activity, or a call that the guard is asked about. No action: nothing was done yet (a credential reported leaked).
     `scoped`: the plan cuts sessions of a shared credential and leaves the credential alone. `credential_alone`: the plan has a measure
@@ -591,6 +601,7 @@ class Facts:
     intent: IntentFacts | None = None
     baseline: BaselineFacts | None = None
     trail: tuple[StepFacts, ...] = ()
+    ruling: RulingFacts | None = None
 
     @property
     def at(self) -> datetime:

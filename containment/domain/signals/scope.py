@@ -78,7 +78,7 @@ def by_rule(facts: Facts, scope: scope_rules.Scope) -> Ruling | None:
     """The word of the policy's scope rules; None where they are silent, or nothing was done."""
     if not scope.rules or facts.action is None:
         return None
-    permit = permit_of(facts, scope)
+    permit = _as_heard(facts) or permit_of(facts, scope)
     code = CODES.get(facts.action.name, ELSE)
     evidence = {"action": facts.action.name, "resource": facts.resource.id if facts.resource else "", "rule": permit.rule}
     if permit.denied:
@@ -87,6 +87,11 @@ def by_rule(facts: Facts, scope: scope_rules.Scope) -> Ruling | None:
         return None
     strangers = any(session.discovered for session in facts.suspects)
     return Ruling(code, None if strangers else Finding(code=code, strength=0.0, because=permit.because, evidence=evidence))
+
+
+def _as_heard(facts: Facts) -> Permit | None:
+    said = facts.ruling
+    return Permit(scope_rules.Answer(said.answer), said.rule, said.because) if said is not None else None
 
 
 def permit_of(facts: Facts, scope: scope_rules.Scope) -> Permit:

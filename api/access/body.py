@@ -1,0 +1,62 @@
+"""The way into /access/: who asks, may they, and a body that is small, unambiguous JSON. Plain views: every tool call waits for one.
+
+Only programs ask here, by token; it is looked at before a single byte of the body is read.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from rest_framework.exceptions import NotAuthenticated
+
+from accounts import actors, tokens
+from api import gate
+from api.access.refusals import not_possible
+from api.auth import SCHEME
+from core.actor import Actor
+from core.refusals import Forbidden
+
+LIMIT = 256 * gate.KIB
+BATCH_LIMIT = gate.MIB
+
+Work = Callable[[HttpRequest, Actor], HttpResponse]
+
+
+def asking(permission: str, *, method: str = "POST") -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """A view that a token with this permission may call: it gets the request and the actor."""
+
+    def door(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @csrf_exempt
+        @functools.wraps(view)
+        def opened(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if request.method != method:
+                return not_possible(request, method)
+            return view(request, caller(request, permission), *args, **kwargs)
+
+        opened.needs = {method: permission}  # type: ignore[attr-defined]
+        return opened
+
+    return door
+
+
+def caller(request: HttpRequest, permission: str) -> Actor:
+    shown = request.META.get("HTTP_AUTHORIZATION")
+    if shown is None:
+        raise NotAuthenticated
+    scheme, _, text = shown.partition(" ")
+    if scheme.lower() != SCHEME:
+        raise tokens.TokenMalformed("Send the token as `Authorization: Bearer hf_…`.")
+    actor = actors.of_token(tokens.find(text.strip()))
+    if not actor.may(permission):
+        raise Forbidden(f"This token lacks the scope {permission}.")
+    return actor
+
+
+def said(body: Any, status: int = 200) -> HttpResponse:
+    answer = JsonResponse(body, status=status)
+    answer["Cache-Control"] = "no-store"
+    return answer

@@ -1,0 +1,13 @@
+"""The guard's one question: may this subject do this to that, now? The quick way first, else the whole story."""
+
+from __future__ import annotations
+
+from core.actor import Actor
+from guard import slow
+from guard.answers import Answer
+from sources.asking import Ask
+
+
+def answer(ask: Ask, actor: Actor) -> Answer:
+    """A Refusal where the token may not ask about this subject, or nothing can be judged just now. (The quick way goes in here.)"""
+    return slow.answer(ask, actor)

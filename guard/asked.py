@@ -1,0 +1,126 @@
+"""What a question is made into: a Reading, as every door makes one, the source that it counts for, and the same question asked before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from approvals import groups
+from approvals.models import Hold
+from containment import intake, session_use
+from containment.models import Session, Source
+from core.actor import Actor
+from core.refusals import BadInput, Fault
+from guard.models import GuardCall
+from guard.question import plain_name
+from guard.verdicts import ASKED_AGAIN
+from playbooks.models import Run
+from sources.asking import Ask
+from sources.authzen import PROVIDER
+from sources.base import Reading
+
+GUARD = "guard"  # the source of whoever asks with a token that speaks for none
+NO_RESOURCES = frozenset({"tool", "mcp_server", "prompt", "task"})  # what a call goes through, and not what it is about
+LONGEST_TITLE = 300
+
+
+class RequestReused(BadInput):
+    """The same request id came with another question."""
+
+    code = "request_reused"
+    kind = "malformed"
+
+
+def provider_of(actor: Actor) -> str:
+    """The provider of a subject that names none: the only one that the token's source may speak about, else our own."""
+    if not actor.source:
+        return PROVIDER
+    providers = Source.objects.filter(name=actor.source).values_list("providers", flat=True).first()
+    return providers[0] if providers and len(providers) == 1 else PROVIDER
+
+
+def source_of(reading: Reading, actor: Actor) -> Source:
+    if not actor.source:
+        Source.objects.get_or_create(name=GUARD)
+    return intake.source_of(reading, replace(actor, source=actor.source or GUARD))
+
+
+def speaking_for(actor: Actor, source: Source) -> Actor:
+    return replace(actor, source=source.name)
+
+
+def reading(ask: Ask, key: UUID, *, now: datetime) -> Reading:
+    """It claims nothing: what counts is what our facts say."""
+    is_thing = ask.resource_kind not in NO_RESOURCES
+    resource = plain_name(ask.resource) if is_thing else ""
+    what = ask.tool or ask.action_name
+    return Reading(
+        external_id=f"call:{key}",
+        title=f"Asked to do {what}{f' on {resource}' if resource else ''}"[:LONGEST_TITLE],
+        severity="low",
+        confidence=0.0,
+        occurred_at=now,
+        identity_kind=ask.kind,
+        identity_provider=ask.provider,
+        identity_subject=ask.subject,
+        action=ask.action,
+        tool=ask.tool,
+        arguments=ask.arguments,
+        writes=ask.writes,
+        bytes=ask.bytes,
+        money=ask.money,
+        session=ask.session,
+        session_role=ask.role,
+        session_workflow=ask.workflow,
+        resource_kind=ask.resource_kind if resource else "",
+        resource_id=resource,
+        resource_system=ask.system if resource else "",
+        context={name: said for name in ("source_ip", "environment", "tenant") if (said := getattr(ask, name))},
+    )
+
+
+def message(ask: Ask, reading: Reading) -> dict[str, Any]:
+    """The question in the words of our own detection format, as it is kept."""
+    action = {"name": reading.action, "tool": reading.tool, "arguments": dict(reading.arguments), "writes": reading.writes}
+    told: dict[str, Any] = {
+        "external_id": reading.external_id,
+        "identity": {"kind": ask.kind, "provider": ask.provider, "subject": ask.subject},
+        "session": {"id": reading.session, "role": reading.session_role, "workflow": reading.session_workflow},
+        "action": {name: said for name, said in action.items() if said not in ("", None, {})},
+        "resource": {"kind": ask.resource_type, "id": ask.resource, "system": ask.system},
+        "context": dict(reading.context),
+        "asked": {"action": ask.action_name, "request": ask.request},
+    }
+    return told
+
+
+def tool_of(ask: Ask, session: Session) -> str:
+    """A session that was approved for tools calls one whatever it does; where none is named, the action is its name."""
+    approved = session_use.approved_for(session)
+    limits = ("tools", "budgets", "bounds")
+    return ask.action_name if any(approved.declared.get(name) or approved.profile.get(name) for name in limits) else ""
+
+
+def hold_of(run: Run) -> Hold | None:
+    """Where people are asked about a run, by itself or in a group."""
+    alone = Hold.objects.filter(run_ref=str(run.ref), state="open").first()
+    if alone is None and (member := groups.of_run(str(run.ref))) is not None:
+        return member.hold
+    return alone
+
+
+def earlier(ask: Ask, actor: Actor, question: str, *, now: datetime) -> GuardCall | None:
+    """The answer to this very request. After its time the name of a request is free again."""
+    if not ask.request:
+        return None
+    row = GuardCall.objects.filter(principal=actor.principal, request=ask.request).first()
+    if row is None:
+        return None
+    if row.asked_at <= now - ASKED_AGAIN:
+        GuardCall.objects.filter(pk=row.pk).update(request=f"{row.request}#{row.pk}")
+        return None
+    if row.question != question:
+        raise RequestReused([Fault("context.request_id", "reused", "This request id was used for another question. Give each its own.")])
+    return row

@@ -1,0 +1,49 @@
+"""What a question is about, in one spelling: the digest that an approval and a repetition are held against, and names without detours.
+
+Two questions with one digest ask for the same thing; a role, a network or a session that is said beside it makes no other question of it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import unicodedata
+from urllib.parse import unquote
+
+from core.digest import digest
+from sources.asking import Ask
+
+MOST_DETOURS = 3  # how often a name may be written in per cent signs within per cent signs
+
+
+def digest_of(ask: Ask) -> str:
+    """Who wants what on what, with which arguments."""
+    return digest(
+        {
+            "subject": {"provider": ask.provider, "id": ask.subject},
+            "action": {"name": ask.action_name, "properties": dict(ask.action_properties)},
+            "resource": {"type": ask.resource_type, "id": ask.resource, "properties": dict(ask.resource_properties)},
+            "tool": ask.tool,
+            "arguments": dict(ask.arguments),
+        }
+    )
+
+
+def plain_name(name: str) -> str:
+    """`/todos/%2e%2e//users` is `/users`: what a name leads to, and not how it gets there."""
+    name = unicodedata.normalize("NFKC", name).strip()
+    for _ in range(MOST_DETOURS):
+        if (shorter := unquote(name)) == name:
+            break
+        name = shorter
+    if "/" not in name and "\\" not in name:
+        return name
+    scheme, apart, path = name.replace("\\", "/").rpartition("://")
+    return f"{scheme.lower()}{apart}{_shortest(path)}"
+
+
+def _shortest(path: str) -> str:
+    """No `.`, `..` and `//`; a slash at the end stays, because some tell a folder by it."""
+    rooted = path.startswith("/")
+    made = posixpath.normpath(path) if path else ""
+    made = f"/{made.lstrip('/')}" if rooted else made
+    return f"{made}/" if path.endswith("/") and not made.endswith("/") else made

@@ -1,0 +1,379 @@
+"""The whole story of one question: who asks and may act at all, what the rules, the session's intent and judgement say of it, and what
+follows. One transaction, under the lock of the identity, so that of fifty calls on a budget of ten ten pass.
+
+The order is the order of the answers: whoever was stopped is told so; then an approval that is shown; then the policy's scope rules; then
+the session's approved intent; then judgement, of a detection that is made from the call and stored only where there is more to it than
+watching; then whether anybody knows the session that a write comes from. Where a kind is only observed, all but the first allow, and say
+what they would have said.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, OperationalError
+
+from approvals.models import Hold
+from audit import clock
+from audit.record import attempt, story
+from containment import baselines, flow, gather, intake, inventory, limits, policies, session_use
+from containment.domain.decide import Verdict as Judged
+from containment.domain.facts import Facts, Finding, Kind, RulingFacts
+from containment.domain.judge import Judgement, judge
+from containment.domain.outside import outside
+from containment.domain.policy import Mode, RiskPolicy
+from containment.domain.scope_rules import Permit
+from containment.models import Decision, Detection, Identity, Resource, RiskPolicyVersion, Source
+from containment.session_use import Told
+from core.actor import Actor
+from core.digest import plain
+from core.ids import uuid7
+from core.refusals import Refusal
+from guard import asked, pausing, rules, standing, verdicts
+from guard.answers import LASTS, Answer, Reason
+from guard.models import GuardCall
+from guard.question import digest_of
+from guard.standing import Acting
+from guard.verdicts import Verdict
+from sources.asking import Ask
+from sources.base import Reading
+
+log = logging.getLogger(__name__)
+
+WOULD_HAVE = {Judged.CONTAIN: "deny", Judged.COVERED: "deny", Judged.HOLD: "hold"}
+BUSY_S = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """One question, with what is known around it. `told`: the call beside its session's intent; None, where there is none to compare."""
+
+    key: UUID
+    ask: Ask
+    actor: Actor
+    reading: Reading
+    source: Source
+    identity: Identity
+    acting: Acting
+    version: RiskPolicyVersion
+    policy: RiskPolicy
+    now: datetime
+    question: str
+    told: Told | None = None
+    permit: Permit | None = None
+    writes: bool = True
+
+    @property
+    def observed(self) -> bool:
+        """Whether the identity is only observed. One that nobody listed says its kind itself, so that an agent's counts for it too."""
+        kinds = {Kind(self.identity.kind)} | ({Kind.AI_AGENT} if self.identity.discovered_at is not None else set())
+        return all(self.policy.mode(kind, self.identity.environment) is Mode.OBSERVE for kind in kinds)
+
+    @property
+    def called(self) -> dict[str, Any]:
+        """As a detection keeps it."""
+        ruling = RulingFacts(answer=str(self.permit.answer), rule=self.permit.rule, because=self.permit.because) if self.permit else None
+        kept = session_use.kept(self.told) if self.told else {}
+        return kept | ({"ruling": plain(ruling)} if ruling and self.policy.scope.rules else {})
+
+
+def answer(ask: Ask, actor: Actor) -> Answer:
+    try:
+        return _answer(ask, actor)
+    except IntegrityError as trouble:
+        if "one_verdict_per_request" not in str(trouble):
+            raise
+        return _answer(ask, actor)  # the same request was answered meanwhile: that answer is found
+
+
+@story
+def _answer(ask: Ask, actor: Actor) -> Answer:
+    reading = asked.reading(ask, key := uuid7(), now=clock.now())
+    source = asked.source_of(reading, actor)
+    identity = inventory.lock(intake.identity_for(replace(reading, context={}), reading.occurred_at).pk)  # a claim places nobody
+    intake.may_speak_about(source, identity.kind)
+    now = clock.now()
+    version = policies.in_force()
+    scene = Scene(
+        key=key,
+        ask=ask,
+        actor=actor,
+        reading=replace(reading, occurred_at=now),
+        source=source,
+        identity=identity,
+        acting=standing.acting_of(ask, identity),
+        version=version,
+        policy=policies.document(version.text),
+        now=now,
+        question=digest_of(ask),
+    )
+    earlier = asked.earlier(ask, actor, scene.question, now=now)
+    scene = _with_call(scene)
+    if (no := standing.stopped(scene.acting, identity, writes=scene.writes, now=now)) is not None:
+        if earlier is not None and earlier.verdict != "allow":
+            return verdicts.again(earlier, ask)
+        scene = replace(scene, ask=replace(ask, request="")) if earlier is not None else scene
+        found = _found(scene, "deny", no.reason, no.because, run=no.run.pk if no.run else None)
+        return _say(scene, found)
+    if earlier is not None:
+        return replace(verdicts.again(earlier, ask), expires_at=now + LASTS)
+    return _say(scene, _weighed(scene))
+
+
+def _with_call(scene: Scene) -> Scene:
+    """With the call beside the intent of its session, under the lock of what that has used; and whether it changes anything."""
+    session, reading = scene.acting.session, scene.reading
+    told = None
+    if session is not None:
+        reading = replace(reading, session=session.external_id, tool=reading.tool or asked.tool_of(scene.ask, session))
+        if reading.tool:
+            told = session_use.facts(session, intake.event_of(reading, session), now=scene.now, lock=True)
+    return replace(scene, reading=reading, told=told, writes=standing.is_write(scene.ask, told.call.writes if told else None))
+
+
+# -- weighing ----------------------------------------------------------------------------------------------------------------------------
+
+
+def _weighed(scene: Scene) -> Verdict:
+    scene = replace(scene, permit=rules.permit(scene.ask, scene.identity, scene.acting, scene.policy.scope))
+    ruled = _by_rule(scene)
+    if ruled is not None and not scene.observed:
+        return ruled
+    detection = _as_detection(scene)
+    facts = gather.facts_of(detection, scene.policy, now=scene.now)
+    judgement = judge(facts, scene.policy)
+    found = _by_intent(scene, facts, judgement) or _by_judgement(scene, detection, judgement) or _by_session(scene)
+    if ruled is not None:
+        found = found if found is not None and found.verdict != "allow" else ruled
+    if found is None:
+        found = _allowed(scene, judgement)
+    elif found.verdict != "allow" and scene.observed:
+        found = _only_observed(found)
+    if found.verdict == "allow":
+        _happens(scene, detection, found)
+    return found
+
+
+def _only_observed(found: Verdict) -> Verdict:
+    because, would_have = f"Only observed: {found.because}", found.verdict
+    return replace(found, verdict="allow", reason=Reason.ALLOWED, because=because, would_have=would_have, access_request={}, hold=None)
+
+
+def _by_rule(scene: Scene) -> Verdict | None:
+    assert scene.permit is not None  # noqa: S101 - the rules were asked
+    if scene.permit.denied:
+        return _found(scene, "deny", Reason.BY_POLICY, scene.permit.because)
+    return None
+
+
+def _by_intent(scene: Scene, facts: Facts, judgement: Judgement) -> Verdict | None:
+    """Outside what the session was approved for: denied, whatever the risk; a write, or a second read, also pauses the session."""
+    finding = outside(facts)
+    if finding is None:
+        return None
+    decision = _decided(scene)
+    found = _found(scene, "deny", Reason.OUTSIDE, finding.because, judgement=judgement, decision=decision)
+    if scene.observed or not _goes_too_far(scene, facts):
+        return found
+    return replace(found, paused=_paused(scene, finding, decision))
+
+
+def _goes_too_far(scene: Scene, facts: Facts) -> bool:
+    """A call of which nobody approved says that it only reads is taken for a write."""
+    if scene.writes or facts.call is None or facts.call.writes is not False:
+        return True
+    session = scene.acting.session
+    return session is not None and GuardCall.objects.filter(session=session.pk, verdict="deny", reason=str(Reason.OUTSIDE)).exists()
+
+
+def _paused(scene: Scene, finding: Finding, decision: Decision | None) -> bool:
+    """A run that contains the session pauses it, with proof and undo; where judgement started none, the gate is closed at once."""
+    if decision is not None and decision.run is not None and decision.run.state in standing.ACTING:
+        return True
+    assert scene.acting.session is not None  # noqa: S101 - an intent is a session's
+    return pausing.pause(scene.acting.session, call=scene.key, because=finding.because)
+
+
+def _by_judgement(scene: Scene, detection: Detection, judgement: Judgement) -> Verdict | None:
+    """None: nothing speaks against it, or too little to be kept."""
+    if _is_quiet(judgement):
+        return None
+    decision = _decided(scene)
+    if decision is None:
+        return _found(scene, "deny", Reason.CONTAINED, "It could not be decided just now.", judgement=judgement, retry_after=BUSY_S)
+    return _as_decided(scene, decision, judgement)
+
+
+def _is_quiet(judgement: Judgement) -> bool:
+    """Watched and nothing else; beside a run that waits or is about another session, what that would be by itself."""
+    choice = judgement.choice
+    if choice.verdict is Judged.COVERED:
+        return choice.would_have is Judged.WATCH
+    return choice.verdict is Judged.WATCH and not choice.would_have
+
+
+def _as_decided(scene: Scene, decision: Decision, judgement: Judgement) -> Verdict | None:
+    match Judged(decision.verdict):
+        case Judged.CONTAIN:
+            return _found(scene, "deny", Reason.CONTAINED, decision.because, judgement=judgement, decision=decision)
+        case Judged.HOLD:
+            return _held(scene, decision, judgement, decision.hold)
+        case Judged.COVERED:
+            run = decision.run
+            assert run is not None  # noqa: S101 - whatever is covered is covered by a run
+            if run.state in standing.ACTING:
+                return _found(scene, "deny", Reason.CONTAINED, decision.because, judgement=judgement, decision=decision)
+            return _held(scene, decision, judgement, asked.hold_of(run))
+        case Judged.EXEMPT:
+            return _found(scene, "allow", Reason.EXEMPT, decision.because, judgement=judgement, decision=decision)
+        case Judged.WATCH if decision.would_have:
+            verdict = WOULD_HAVE.get(Judged(decision.would_have), "deny")
+            found = _found(scene, verdict, Reason.BY_POLICY, decision.because, judgement=judgement, decision=decision)
+            return found if scene.observed else replace(found, verdict="deny")
+    return None
+
+
+def _held(scene: Scene, decision: Decision, judgement: Judgement, hold: Hold | None) -> Verdict:
+    if hold is None:
+        return _found(scene, "deny", Reason.CONTAINED, decision.because, judgement=judgement, decision=decision, retry_after=BUSY_S)
+    found = _found(scene, "hold", Reason.HELD, decision.because, judgement=judgement, decision=decision)
+    return replace(found, hold=hold.pk, access_request=verdicts.handle_of(hold))
+
+
+def _by_session(scene: Scene) -> Verdict | None:
+    """A write that comes from nowhere: of an identity that nobody listed, of a session that nobody registered, of an agent without one."""
+    if not scene.writes or (scene.permit is not None and scene.permit.allowed):
+        return None
+    identity, acting = scene.identity, scene.acting
+    if identity.discovered_at is not None and acting.session is None:
+        because = f"{identity} is not in the inventory, and no scope rule allows this write."
+    elif acting.unknown:
+        because = f"Nobody registered the session {acting.named or 'that this comes from'}, and no scope rule allows this write."
+    elif acting.session is None and identity.kind == Kind.AI_AGENT:
+        because = f"{identity} acts in no session, and no scope rule allows this write."
+    else:
+        return None
+    return _found(scene, "deny", Reason.UNKNOWN_SESSION, because)
+
+
+def _allowed(scene: Scene, judgement: Judgement) -> Verdict:
+    if scene.permit is not None and scene.permit.allowed:
+        return _found(scene, "allow", Reason.BY_RULE, scene.permit.because, judgement=judgement)
+    return _found(scene, "allow", Reason.ALLOWED, judgement.because, judgement=judgement)
+
+
+# -- what follows ------------------------------------------------------------------------------------------------------------------------
+
+
+def _decided(scene: Scene) -> Decision | None:
+    """The call as a detection, stored and decided. Where it cannot be decided now, it is stored and due; None then."""
+    received = intake.receive(
+        scene.reading,
+        asked.message(scene.ask, scene.reading),
+        actor=asked.speaking_for(scene.actor, scene.source),
+        admitted=intake.Admitted(limits.observed_because(scene.source)),
+        source=scene.source,
+        called=scene.called,
+    )
+    detection = received.detection
+    detection.identity = scene.identity
+    try:
+        with attempt():
+            return flow.decide_here(detection)
+    except OperationalError:
+        raise
+    except Refusal as refusal:
+        log.warning("The call %s waits to be decided: %s", scene.key, refusal.sentence)
+    except Exception:
+        log.exception("The call %s waits to be decided: it failed", scene.key)
+    return None
+
+
+def _happens(scene: Scene, detection: Detection, found: Verdict) -> None:
+    """What is let pass counts: against the budgets of its session, and as a step of it. Nothing becomes usual by being asked."""
+    session = scene.acting.session
+    if session is not None and scene.told is not None:
+        session_use.charge(session, intake.event_of(scene.reading, session), scene.told.call, now=scene.now)
+    if found.detection is None or found.would_have or found.reason is Reason.EXEMPT:
+        baselines.take(gather.doing_of(detection, scene.acting.live), scene.policy, learn=False, now=scene.now)
+
+
+def _as_detection(scene: Scene) -> Detection:
+    """The call as the detection that it would make, not stored: facts are gathered of it as of any other."""
+    reading, identity = scene.reading, scene.identity
+    return Detection(
+        source=scene.source,
+        external_id=reading.external_id,
+        severity=reading.severity,
+        confidence=reading.confidence,
+        identity=identity,
+        session=scene.acting.session or intake.session_for(reading, identity, None, scene.now),
+        named_session=reading.session,
+        named_role=reading.session_role,
+        named_workflow=reading.session_workflow,
+        resource=_resource(reading),
+        action=reading.action,
+        context=dict(reading.context),
+        called=scene.called,
+        occurred_at=reading.occurred_at,
+        received_at=scene.now,
+        observed_because=limits.observed_because(scene.source),
+    )
+
+
+def _resource(reading: Reading) -> Resource | None:
+    """The one that is known, else as it would be written down."""
+    if not reading.resource_id:
+        return None
+    made = Resource(
+        kind=reading.resource_kind,
+        key=reading.resource_id,
+        system=reading.resource_system,
+        environment=str(reading.context.get("environment") or ""),
+    )
+    known = Resource.objects.filter(kind=reading.resource_kind, key=reading.resource_id).first() or made
+    known.system = known.system or reading.resource_system
+    return known
+
+
+def _found(
+    scene: Scene,
+    verdict: str,
+    reason: Reason,
+    because: str,
+    *,
+    judgement: Judgement | None = None,
+    decision: Decision | None = None,
+    run: UUID | None = None,
+    retry_after: int | None = None,
+) -> Verdict:
+    return Verdict(
+        verdict=verdict,
+        reason=reason,
+        because=because,
+        policy_version=scene.version.version,
+        risk=judgement.risk if judgement else 0.0,
+        digest=decision.digest if decision else judgement.digest if judgement else "",
+        detection=decision.detection_id if decision else None,
+        case=decision.case_id if decision else None,
+        run=(decision.run_id if decision else None) or run,
+        retry_after=retry_after,
+    )
+
+
+def _say(scene: Scene, found: Verdict) -> Answer:
+    return verdicts.say(
+        found,
+        scene.ask,
+        key=scene.key,
+        identity=scene.identity,
+        session=scene.acting.session,
+        writes=scene.writes,
+        actor=scene.actor,
+        now=scene.now,
+        question=scene.question,
+    )
