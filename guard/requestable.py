@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from django.conf import settings
 from django.db import IntegrityError
 
 from approvals import holds, requests
@@ -110,13 +109,13 @@ class Shown:
 
 
 def handle_for(hold: Hold | None = None, *, now: datetime) -> dict[str, Any]:
-    """The member `access_request` of an answer: people can be asked. `hold`: they are asked already, about the run that waits."""
+    """The member `access_request` of an answer: people can be asked. `hold`: they are asked already, about the run that waits.
+    Where to ask stands in the metadata."""
     until = now + REQUESTABLE if hold is None else max(hold.deadline, now + REQUESTABLE)
     waits = (
         "People are asked already. Submit this call to wait for their word." if hold else "People can allow this. Submit it to ask them."
     )
     return {
-        "endpoint": f"{settings.ORIGIN}{ENDPOINT}",
         "template": "approval" if hold is None else "hold",
         "expires_at": moment(until),
         "display": {"title": "Ask people about this call", "description": waits},
