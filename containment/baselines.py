@@ -97,6 +97,21 @@ class Book:
             last_active_at=own.newest_at if own is not None else None,
         )
 
+    def put(self, part: Part, key: UUID, learned: Mapping[str, Any], **columns: Any) -> None:
+        """A baseline as its row has it. What is kept with a later date than now is as of now."""
+        self.rows[part] = key
+        self.baselines[part] = usual.not_ahead(usual.restored(learned, of=_called(part), **columns), now=self.now)
+
+    def candidates(self, doings: Sequence[Doing]) -> set[tuple[str, str, str, str]]:
+        """(baseline, about, one, two): the habits that these events could meet, as far as there is a baseline that could have them."""
+        return {(str(self.rows[part]), *habit) for part, habit in _candidates(self, doings) if part in self.rows}
+
+    def meet(self, found: Iterable[Sequence[str]]) -> None:
+        """Those of the candidates that are kept."""
+        parts = {str(key): part for part, key in self.rows.items()}
+        for baseline, *habit in found:
+            self.baselines[parts[baseline]].known.add(Habit(*habit))
+
     def take(self, doing: Doing, *, learn: bool, lived: bool = False) -> None:
         """One event happened: it is a step of its session, and where nothing is wrong with it a baseline learns it. `lived`: history that
         somebody answers for, which counts as if it had been received when it happened."""
@@ -216,7 +231,7 @@ def opened(doings: Sequence[Doing], policy: RiskPolicy, *, now: datetime, known_
     book = Book(policy, now)
     _read_trails(book, {doing.line for doing in doings})
     _read_baselines(book, {part for doing in doings for part in (doing.own, doing.exact)})
-    _read_habits(book, _candidates(book, doings), known_before)
+    _read_habits(book, doings, known_before)
     return book
 
 
@@ -294,9 +309,7 @@ def _read_baselines(book: Book, parts: Iterable[Part]) -> None:
     )
     for row in found:
         part = (str(row.identity_id), row.role, row.workflow, row.tenant)
-        book.rows[part] = row.pk
-        columns = {"events": row.events, "newest_at": row.newest_at, "oldest_at": row.oldest_at}
-        book.baselines[part] = usual.not_ahead(usual.restored(row.learned, of=_called(part), **columns), now=book.now)
+        book.put(part, row.pk, row.learned, events=row.events, newest_at=row.newest_at, oldest_at=row.oldest_at)
 
 
 def _read_trails(book: Book, lines: Iterable[Line]) -> None:
@@ -313,22 +326,22 @@ def _read_trails(book: Book, lines: Iterable[Line]) -> None:
         book.trails[line] = trails.restored(row.kept, newest_at=row.newest_at, loose=row.session_id is None, now=book.now)
 
 
-def _read_habits(book: Book, candidates: Iterable[tuple[Part, Habit]], known_before: datetime | None) -> None:
-    parts = {str(key): part for part, key in book.rows.items()}
-    wanted = {(str(book.rows[part]), *habit) for part, habit in candidates if part in book.rows}
+def _read_habits(book: Book, doings: Sequence[Doing], known_before: datetime | None) -> None:
+    wanted = book.candidates(doings)
     if not wanted:
         return
     rows = [{"b": b, "about": about, "one": one, "two": two} for b, about, one, two in sorted(wanted)]
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT h.baseline_id::text, h.about, h.one, h.two FROM jsonb_to_recordset(%s::jsonb)"
-            " AS w(b uuid, about text, one text, two text) JOIN habit h"
-            " ON h.baseline_id = w.b AND h.about = w.about AND h.one = w.one AND h.two = w.two"
-            " WHERE h.first_at <= coalesce(%s, 'infinity'::timestamptz)",
-            [json.dumps(rows), known_before],
-        )
-        for baseline, *habit in cursor.fetchall():
-            book.baselines[parts[baseline]].known.add(Habit(*habit))
+        cursor.execute(HABITS_MET, {"wanted": json.dumps(rows), "before": known_before})
+        book.meet(cursor.fetchall())
+
+
+HABITS_MET = """
+    SELECT h.baseline_id::text, h.about, h.one, h.two FROM jsonb_to_recordset(%(wanted)s::jsonb)
+        AS w(b uuid, about text, one text, two text) JOIN habit h
+        ON h.baseline_id = w.b AND h.about = w.about AND h.one = w.one AND h.two = w.two
+    WHERE h.first_at <= coalesce(%(before)s::timestamptz, 'infinity'::timestamptz)
+"""
 
 
 def _execute(statement: str, rows: Sequence[dict[str, Any]]) -> None:
