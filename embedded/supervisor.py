@@ -245,6 +245,7 @@ class Supervisor:
             yield sweeper, self._manage("sweep", "--name", sweeper)
         if not self.empty:
             yield "workloads", [sys.executable, "-m", "trial.workloads"]
+            yield "agent", [sys.executable, "-m", "trial.agent"]
 
     def _manage(self, *words: str) -> list[str]:
         return [sys.executable, str(ROOT / "manage.py"), *words]

@@ -78,8 +78,17 @@ ROUTINES = (
     Routine(
         "holdfast",
         "invoice-agent",
-        (Deed("tool.call", "tool", "invoices.read", 60, tool="invoices.read", writes=False),),
-        "inv-1",
+        tuple(
+            Deed("tool.call", "tool", tool, per_minute, tool=tool, writes=writes)
+            for tool, per_minute, writes in (
+                ("documents.list", 8, False),
+                ("invoices.list", 8, False),
+                ("documents.read", 1, False),
+                ("payments.book", 1, True),
+                ("invoices.read", 15, False),
+                ("mail.send", 1, True),
+            )
+        ),
         long_day=True,
     ),
     Routine("postgres", "stock_sync", _reads("ingest.batches")),

@@ -30,6 +30,7 @@ from containment.models import (
 )
 from core.actor import SYSTEM
 from core.digest import digest
+from trial.agent.words import KIND, OFF_THE_RECORD, PROFILE, PROVIDER, SUBJECT
 
 ENVIRONMENT, TENANT = "prod", "acme"
 SYSTEMS = {"table": "postgres"}  # kind of resource -> where it lives
@@ -83,13 +84,13 @@ IDENTITIES = (
     ),
     Listed("trainer", "Model training", "ml-platform", "team", (("train-7", "train", "training"),)),
     Listed(
-        "invoice-agent",
+        SUBJECT,
         "Invoice agent",
         "finance-automation",
         "team",
-        (("inv-1", "invoices", "invoice-clerk"),),
-        kind="ai_agent",
-        provider="holdfast",
+        workflows=(PROFILE,),  # it registers its sessions itself
+        kind=KIND,
+        provider=PROVIDER,
         drive="autonomous",
         aliases=(("postgres", "invoice_agent"),),
     ),
@@ -122,20 +123,36 @@ WORK = (
     Work("adhoc", "reporting", REPORTING, drives=("script", "human")),
     Work("train", "training", (("data.read", "models.*"), ("data.write", "models.progress"), ("data.write", "models.checkpoints"))),
     Work(
-        "invoices",
+        PROFILE,
         "invoice-clerk",
-        (("data.read", "agents.*"), ("tool.call", "invoices.*")),
+        tuple(("tool.call", tool) for tool in ("documents.*", "invoices.*", "payments.book", "mail.send")),
         kind="agent_profile",
         drives=("autonomous",),
         more={
-            "tools": [{"name": "invoices.list", "writes": False}, {"name": "invoices.read", "writes": False}],
-            "systems": ["postgres"],
-            "budgets": {"calls_per_hour": 4000, "writes_per_hour": 0},
+            "tools": [
+                {"name": "documents.list", "writes": False},
+                {"name": "documents.read", "writes": False},
+                {"name": "invoices.list", "writes": False},
+                {"name": "invoices.read", "writes": False},
+                {"name": "payments.book", "writes": True},
+                {"name": "mail.send", "writes": True},
+            ],
+            "bounds": {"mail.send": {"to": {"like": "*@acme.example"}}, "payments.book": {"amount": {"min": 1, "max": 50_000}}},
+            "budgets": {"calls_per_hour": 4000, "writes_per_hour": 60},
             "ttl_minutes": 1440,
         },
     ),
 )
 
+TOOLS_OF_THE_AGENT = (
+    ("tool", "documents.list", "low"),
+    ("tool", "documents.read", "low"),
+    ("tool", "invoices.list", "low"),
+    ("tool", "invoices.read", "low"),
+    ("tool", "payments.book", "moderate"),
+    ("tool", "mail.send", "moderate"),
+    ("tool", "secrets.read", "critical"),
+)
 RESOURCES = (
     ("table", "vault.card_tokens", "critical"),
     ("table", "vault.signing_keys", "critical"),
@@ -148,8 +165,8 @@ RESOURCES = (
     ("table", "models.progress", "low"),
     ("table", "agents.inbox", "moderate"),
     ("table", "agents.calls", "low"),
-    ("tool", "mail.send", "moderate"),
-    ("tool", "invoices.read", "low"),
+    ("tool", OFF_THE_RECORD, "moderate"),
+    *TOOLS_OF_THE_AGENT,
 )
 
 

@@ -21,8 +21,8 @@ from containment.domain.policy import Mode
 from core.actor import SYSTEM
 from playbooks import library
 from trial import history, inventory, supporting
+from trial.agent.words import TOKEN
 from trial.estate import Estate, keep_private
-from trial.workloads.agent import TOKEN
 from trial.workloads.telling import TOKEN as ACTIVITY_TOKEN
 
 ACCESS = "access.json"

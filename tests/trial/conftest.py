@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from embedded.account import for_servers
 from embedded.postgres import Postgres
 from tests.servers import FAST, temporary_folder
 from tests.trial.door import Door
+from tests.trial.helpers import do
+from trial.agent import papers
+from trial.agent.__main__ import tools
+from trial.agent.life import Agent, Command
+from trial.agent.sitting import Sitting
+from trial.agent.words import DOCUMENTS, KEY, TOKEN
 from trial.estate import Estate, build
-from trial.workloads.agent import TOKEN
+from trial.tools.desk import ROLE
 from trial.workloads.base import Workload
+from trial.workloads.mail_sink import MailSink
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +72,45 @@ def holdfast(home: Path) -> Iterator[Door]:
     with Door().open() as door:
         yield door
     (home / TOKEN).unlink()
+
+
+@pytest.fixture
+def sink(built: Estate, home: Path) -> Iterator[MailSink]:
+    """The estate's mail server."""
+    stop = threading.Event()
+    thread = MailSink(built, home, stop)
+    thread.start()
+    yield thread
+    stop.set()
+    thread.join(10)
+    do(built, "TRUNCATE mail.arrived")
+
+
+@pytest.fixture
+def living(built: Estate, home: Path, sink: MailSink) -> Iterator[Callable[..., Agent]]:
+    """The agent at work, in a thread of its own: with its tools in its hands, or with a command that stands before them."""
+    papers.lay_out(home / DOCUMENTS)
+    (home / KEY).write_text(json.dumps({"conninfo": built.conninfo(ROLE, "")}))
+    ends: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None], threading.Thread]] = []
+
+    def start(url: str, command: Command = lambda session: tools(home, session)) -> Agent:
+        agent = Agent(home, built, Sitting(httpx.AsyncClient(base_url=url, timeout=5.0), home), command)
+        agent.every = 0.1
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(agent.live())
+        thread = threading.Thread(target=_until_cancelled, args=[loop, task], daemon=True)
+        thread.start()
+        ends.append((loop, task, thread))
+        return agent
+
+    yield start
+    for loop, task, thread in ends:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join(20)
+        loop.close()
+    do(built, "TRUNCATE agents.calls, agents.bookings, agents.diary")
+
+
+def _until_cancelled(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        loop.run_until_complete(task)

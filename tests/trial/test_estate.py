@@ -24,6 +24,8 @@ from trial.estate import PASSWORDS, ROLES, Estate, OutOfStep, build, keep_privat
         ("reports_shared", "SELECT * FROM reports.sales"),
         ("trainer", "INSERT INTO models.deploy_tokens (minted_by, scope, fingerprint) VALUES ('t', 's', 'f')"),
         ("invoice_agent", "INSERT INTO agents.calls (session, tool, writes, about) VALUES ('t', 'test', false, 'a test')"),
+        ("invoice_agent", "SELECT value FROM agents.secrets"),
+        ("mail_sink", "INSERT INTO mail.arrived (sender, recipients, subject, body) VALUES ('a', '{b}', 'c', 'd')"),
     ],
 )
 def test_a_role_may_do_its_work_and_what_it_was_given_too_much_of(built: Estate, role: str, statement: str) -> None:
@@ -40,6 +42,8 @@ def test_a_role_may_do_its_work_and_what_it_was_given_too_much_of(built: Estate,
         ("reports_shared", "SELECT * FROM payments.ledger"),
         ("trainer", "SELECT * FROM vault.card_tokens"),
         ("invoice_agent", "SELECT * FROM reports.sales"),
+        ("invoice_agent", "INSERT INTO mail.arrived (sender, recipients, subject, body) VALUES ('a', '{b}', 'c', 'd')"),
+        ("mail_sink", "SELECT * FROM mail.arrived"),
         ("etl_reader", "CREATE TEMPORARY TABLE loot (a int)"),
         ("etl_reader", "CREATE TABLE public.loot (a int)"),
     ],
@@ -90,7 +94,8 @@ def test_an_estate_from_before_gets_what_it_lacks_and_keeps_the_rest(built: Esta
     later = [role.name for role in ROLES if role.since > 1]
     kept = {name: password for name, password in built.passwords.items() if name not in later}
     drops = [statement for name in later for statement in (f"DROP OWNED BY {name}", f"DROP ROLE {name}")]
-    do(built, *drops, "DROP TABLE reports.month_end", "UPDATE ops.built SET version = 1")
+    do(built, *drops, "DROP TABLE reports.month_end, agents.secrets, agents.bookings, agents.diary", "DROP SCHEMA mail CASCADE")
+    do(built, "UPDATE ops.built SET version = 1")
     keep_private(home / PASSWORDS, kept)
     again = build(cluster.dsn("estate"), home)
     assert {name: again.passwords[name] for name in kept} == kept

@@ -26,9 +26,9 @@ from containment.models import (
     WorkDocument,
 )
 from playbooks.models import PlaybookVersion
+from trial.agent.words import TOKEN
 from trial.estate import Estate
 from trial.seed import ACCESS, seed
-from trial.workloads.agent import TOKEN
 from trial.workloads.telling import TOKEN as ACTIVITY_TOKEN
 
 pytestmark = pytest.mark.django_db
@@ -72,7 +72,7 @@ def test_what_must_not_be_cut_without_a_person_is_designated_by_two(fresh_home: 
 
 def test_every_workload_is_listed_with_where_it_comes_from(fresh_home: Path, built: Estate) -> None:
     seed(fresh_home, url=URL, estate=built)
-    names = {"etl-main", "pay-main", "rep-daily", "rep-audit", "rep-adhoc", "train-7", "inv-1"}
+    names = {"etl-main", "pay-main", "rep-daily", "rep-audit", "rep-adhoc", "train-7"}
     sessions = Session.objects.all()
     assert {session.external_id for session in sessions} == names
     assert all(session.origin == {"address": "127.0.0.1", "application": session.external_id} for session in sessions)
@@ -106,12 +106,12 @@ def test_a_second_start_changes_nothing_but_the_address(fresh_home: Path, built:
     seed(fresh_home, url=URL, estate=built)
     before, entries = _access(fresh_home), AuditEntry.objects.count()
     Identity.objects.filter(subject="trainer").update(reach="narrow")
-    Session.objects.filter(external_id="inv-1").update(gate="paused")
+    Session.objects.filter(external_id="rep-daily").update(gate="paused")
     seed(fresh_home, url="http://127.0.0.1:9000", estate=built)
     assert _access(fresh_home) == before | {"url": "http://127.0.0.1:9000"}
     assert AuditEntry.objects.count() == entries
     assert Identity.objects.get(subject="trainer").reach == "narrow"
-    assert Session.objects.get(external_id="inv-1").gate == "paused"
+    assert Session.objects.get(external_id="rep-daily").gate == "paused"
 
 
 def test_a_lost_access_json_is_made_anew_and_opens_the_doors_again(fresh_home: Path, built: Estate) -> None:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 
+from accounts import actors, tokens
 from connectors import registry
-from containment import flow, intake
+from containment import flow, intake, sessions
 from containment.gate import Gate
 from containment.models import Decision
+from containment.sessions import Registration
 from core.actor import Actor, ActorKind
 from sources import native
 from tests.trial.door import Door
+from trial.agent.life import Agent
+from trial.agent.sitting import INTENT
+from trial.agent.words import FIRST_SESSION, KIND, PROVIDER, SUBJECT, TOKEN
 from trial.estate import Estate
 from trial.inventory import DETECTOR
 from trial.scenarios import ALL
 from trial.seed import seed
-from trial.workloads.agent import InvoiceAgent, SessionGate
 from trial.workloads.base import Workload
 from trial.workloads.reports import AdHocReport
 from trial.workloads.training import Training
@@ -31,6 +37,9 @@ pytestmark = pytest.mark.django_db
 def seeded(built: Estate, tmp_path: Path) -> Iterator[None]:
     registry.configure(settings.CONNECTORS | {"postgres": {"use": "postgres", "dsn": built.dsn}}, gate=Gate())
     seed(tmp_path, url="http://127.0.0.1:8000", estate=built)
+    agent = actors.of_token(tokens.find(json.loads((tmp_path / TOKEN).read_text())["token"]))
+    said = Registration(provider=PROVIDER, subject=SUBJECT, kind=KIND, name=FIRST_SESSION, intent=INTENT, life=timedelta(hours=1))
+    sessions.register(said, actor=agent)
     yield
     registry.configure(settings.CONNECTORS, gate=Gate())
 
@@ -69,7 +78,7 @@ def test_the_workflow_that_misbehaves_alone_is_all_that_is_cut(seeded: None, pla
 
 
 @pytest.fixture
-def played(built: Estate, home: Path, holdfast: Door, working: Callable[..., Workload]) -> Callable[[str], Decision]:
+def played(built: Estate, holdfast: Door, working: Callable[..., Workload], living: Callable[..., Agent]) -> Callable[[str], Decision]:
     """Plays a scenario in the estate, beside the workloads it needs, and decides the detection that it posted."""
     access = {"url": holdfast.url, "tokens": {"detections": "hf_detections"}, "estate": {"dsn": built.dsn, "roles": dict(built.passwords)}}
     detector = Actor(ActorKind.TOKEN, "edr", "edr", principal="", permissions=frozenset({"detections.write"}), source=DETECTOR)
@@ -77,7 +86,7 @@ def played(built: Estate, home: Path, holdfast: Door, working: Callable[..., Wor
     def play(name: str) -> Decision:
         working(AdHocReport, built)
         working(Training, built)
-        working(InvoiceAgent, built, SessionGate(holdfast.url, home, InvoiceAgent.session))
+        living(holdfast.url)
         outcome = ALL[name].run(access)
         if outcome.intruder:
             outcome.intruder.leave()

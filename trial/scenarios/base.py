@@ -13,6 +13,8 @@ from typing import Any
 from trial.outside import Intruder
 from trial.scenarios.through_api import PATIENCE, SOURCE, Access, ScenarioTrouble, visit
 
+ITS_TURN = 40.0  # seconds until the agent, which does one thing after the other, comes to something new
+
 __all__ = ["SOURCE", "Access", "Outcome", "Scenario", "ScenarioTrouble"]
 
 
@@ -89,9 +91,9 @@ def report(access: Access, scenario: str, *, title: str, source_ip: str = "", **
         return holdfast.detect(scenario, title=title, source_ip=source_ip, **what)
 
 
-def wait_for(done: Callable[[], bool], otherwise: str) -> None:
+def wait_for(done: Callable[[], bool], otherwise: str, *, within: float = PATIENCE) -> None:
     """Until a workload has done its part."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + within
     while not done():
         if time.monotonic() >= until:
             raise ScenarioTrouble(otherwise)

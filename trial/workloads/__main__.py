@@ -17,9 +17,9 @@ from pathlib import Path
 from config import env
 from embedded.postgres import write_private
 from trial.estate import Estate
-from trial.workloads.agent import InvoiceAgent, SessionGate
 from trial.workloads.base import Workload
 from trial.workloads.ingest import Ingest
+from trial.workloads.mail_sink import MailSink
 from trial.workloads.payments import Payments
 from trial.workloads.reports import AdHocReport, AuditReport, DailyReport
 from trial.workloads.telling import Feed
@@ -28,22 +28,22 @@ from trial.workloads.training import Training
 STATUS = "workloads.json"
 
 
-def all_workloads(estate: Estate, home: Path, origin: str, stop: threading.Event) -> list[Workload]:
-    agent = InvoiceAgent(estate, stop, SessionGate(origin, home, InvoiceAgent.session))
-    return [*(kind(estate, stop) for kind in (Ingest, Payments, DailyReport, AuditReport, AdHocReport, Training)), agent]
+def all_workloads(estate: Estate, stop: threading.Event) -> list[Workload]:
+    return [kind(estate, stop) for kind in (Ingest, Payments, DailyReport, AuditReport, AdHocReport, Training)]
 
 
-def keep_running(workloads: Sequence[Workload], feed: Feed, home: Path, stop: threading.Event) -> bool:
-    """Until `stop`. False: a thread died."""
+def keep_running(workloads: Sequence[Workload], beside: Sequence[threading.Thread], feed: Feed, home: Path, stop: threading.Event) -> bool:
+    """Until `stop`. False: a thread died. `beside`: what runs with them and does no work of its own."""
+    threads = [*workloads, feed, *beside]
     for workload in workloads:
         workload.tell = feed.note
-        workload.start()
-    feed.start()
+    for thread in threads:
+        thread.start()
     while not stop.wait(1.0):
         write_status(workloads, feed, home)
-        if not all(thread.is_alive() for thread in (*workloads, feed)):
+        if not all(thread.is_alive() for thread in threads):
             return False
-    for thread in (*workloads, feed):
+    for thread in threads:
         thread.join(2.0)
     return True
 
@@ -61,8 +61,8 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     estate = Estate.at_home(env.text("HOLDFAST_ESTATE_DSN"), home)
     origin = env.text("HOLDFAST_ORIGIN", "http://127.0.0.1:8000")
-    workloads = all_workloads(estate, home, origin, stop)
-    return 0 if keep_running(workloads, Feed(origin, home, stop), home, stop) else 1
+    running = keep_running(all_workloads(estate, stop), [MailSink(estate, home, stop)], Feed(origin, home, stop), home, stop)
+    return 0 if running else 1
 
 
 if __name__ == "__main__":

@@ -78,10 +78,10 @@ class Workload(threading.Thread, ABC):
                 self.stop.wait(self.every)
         self.disconnect()
 
-    def did(self, action: str, resource: str, *, tool: str = "", writes: bool | None = None) -> None:
-        """Note one thing that it did, on a table or with a tool, for the activity feed."""
+    def did(self, action: str, table: str) -> None:
+        """Note one thing that it did, for the activity feed."""
         if self.tell is not None:
-            self.tell(Deed(self.role, self.session, action, "tool" if tool else "table", resource, tool, writes))
+            self.tell(Deed(self.role, self.session, action, table))
 
     def connected(self) -> psycopg.Connection:
         if self.connection is None or self.connection.closed:

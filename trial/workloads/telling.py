@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,10 +24,6 @@ AT_ONCE = 500  # notes in one batch
 MOST_KEPT = 20_000  # while Holdfast is away; beyond that the oldest go, and the status says how many
 REFUSED_FOR_GOOD = (400, 413, 415, 422)  # what Holdfast cannot read now it cannot read later
 
-IDENTITIES: Mapping[str, Mapping[str, str]] = {  # role in the estate -> whom Holdfast knows it as
-    "invoice_agent": {"kind": "ai_agent", "provider": "holdfast", "subject": "invoice-agent"},
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Deed:
@@ -37,23 +32,17 @@ class Deed:
     role: str
     session: str
     action: str
-    kind: str
-    resource: str
-    tool: str = ""
-    writes: bool | None = None
+    table: str
 
     def told(self, first_at: datetime, count: int) -> dict[str, Any]:
         """As the API takes it."""
-        action: dict[str, Any] = {"name": self.action, "count": count}
-        if self.tool:
-            action |= {"tool": self.tool} | ({"writes": self.writes} if self.writes is not None else {})
         return {
             "id": f"{self.session}-{uuid7()}",
             "occurred_at": first_at.isoformat(timespec="milliseconds"),
-            "identity": IDENTITIES.get(self.role, {"kind": "service_account", "provider": "postgres", "subject": self.role}),
+            "identity": {"kind": "service_account", "provider": "postgres", "subject": self.role},
             "session": {"id": self.session},
-            "action": action,
-            "resource": {"kind": self.kind, "id": self.resource},
+            "action": {"name": self.action, "count": count},
+            "resource": {"kind": "table", "id": self.table},
             "context": {"environment": "prod", "tenant": "acme"},
         }
 
