@@ -6,6 +6,7 @@ What the real one says is tried in test_real_service.py.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,10 +29,11 @@ class Service:
         self.reports: list[dict[str, Any]] = []
         self.tasks: dict[str, dict[str, Any]] = {}
         self.headers: list[dict[str, str]] = []
+        self.gone = self.refuses = False
         self._stopped: dict[str, str] = {}
         self._view = 1
         self._changed = threading.Condition()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
@@ -48,6 +50,9 @@ class Service:
 
     def leave(self) -> None:
         """As if the service had died."""
+        with self._changed:
+            self.gone = True  # for the connections that are still open
+            self._changed.notify_all()
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -84,7 +89,7 @@ class Service:
         approval = body["context"].get("approval")
         if verdict == "hold" and approval and self.tasks.get(approval.get("id"), {}).pop("unused", False):
             verdict = "allow"
-        context = {
+        context: dict[str, Any] = {
             "evaluation_id": str(uuid4()),
             "verdict": verdict,
             "reason": {"allow": "allowed", "deny": "policy_denied", "hold": "approval_required"}[verdict],
@@ -95,7 +100,13 @@ class Service:
         return {"decision": verdict == "allow", "context": context}
 
     def submit(self, body: dict[str, Any]) -> dict[str, Any]:
-        task = {"id": f"arq_{uuid4()}", "status": "pending", "expires_at": "2099-01-01T00:00:00Z", "unused": True, "asked": body}
+        task: dict[str, Any] = {
+            "id": f"arq_{uuid4()}",
+            "status": "pending",
+            "expires_at": "2099-01-01T00:00:00Z",
+            "unused": True,
+            "asked": body,
+        }
         self.tasks[task["id"]] = task
         return self.task(task["id"], 0)
 
@@ -125,13 +136,26 @@ class Service:
             time.sleep(0.02)
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever asked may leave before the answer."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def _handler(service: Service) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def parse_request(self) -> bool:
+            return not service.gone and super().parse_request()
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             service.headers.append(dict(self.headers))
+            if service.refuses:
+                self._say(401, {"code": "bad_token", "detail": "This token is not known."})
+                return
             match self.path:
                 case "/access/v1/evaluation":
                     self._say(200, service.evaluate(body))

@@ -103,19 +103,20 @@ def _pin_options(parser: argparse.ArgumentParser) -> None:
 async def _proxy(options: argparse.Namespace, command: list[str]) -> int:
     server = command or [options.url]
     path = options.pins or pins.default_path(server)
+    book = pins.Pins(path, server=" ".join(server))
+    book.all()  # says now if it cannot be read
     async with _guard(options) as guard:
         guarded = Guarded(guard, system=options.system or (Path(command[0]).name if command else options.url))
         rules = _rules(options)
         async with _session(options, guard):
-            gate = Gate(guarded, pins.Pins(path, server=" ".join(server)), rules, waiting=_waiting(path, guard), log=_log)
+            gate = Gate(guarded, book, rules, waiting=_waiting(path, guard), log=_log)
             gate.intended = None if rules.tools is not None else await guarded.tools()
             if command:
                 return await StdioProxy(gate, command, longest=options.max_message).run()
             from holdfast_guard.mcp.http import Where, serve  # with its extra, which stdio does not need
 
-            return await serve(
-                gate, options.url, options.listen, origins=options.allow_origin, more=_headers(options), longest=options.max_message
-            )
+            where = Where(options.url, options.listen, tuple(options.allow_origin), _headers(options), options.max_message)
+            return await serve(gate, where)
 
 
 def _guard(options: argparse.Namespace) -> AsyncGuard:

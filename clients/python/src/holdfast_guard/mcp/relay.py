@@ -48,14 +48,16 @@ class Flight:
 
 
 class Relay:
-    def __init__(self, gate: Gate, *, to_client: Send, to_server: Send) -> None:
+    """`asked`: requests of the server that the client has yet to answer; where their answers come over another exchange, it is shared."""
+
+    def __init__(self, gate: Gate, *, to_client: Send, to_server: Send, asked: set[tuple[bool, Id]] | None = None) -> None:
         self.gate, self.to_client, self.to_server = gate, to_client, to_server
         self._flights: dict[tuple[bool, Id], Flight] = {}
         self._dropped: dict[tuple[bool, Id], None] = {}  # a set that knows which came first
-        self._asked: set[tuple[bool, Id]] = set()  # requests of the server that the client has yet to answer
+        self._asked: set[tuple[bool, Id]] = set() if asked is None else asked
         self._own: dict[tuple[bool, Id], asyncio.Future[Message]] = {}
         self._listing = asyncio.Lock()
-        self._greeted = False  # the client has been told that tools can be listed, and may be told that the list changed
+        self.greeted = False  # the client knows the server, and may be told that its list of tools changed
 
     @property
     def busy(self) -> bool:
@@ -69,6 +71,9 @@ class Relay:
         except messages.Unreadable as fault:
             await self.to_client(messages.error(None, fault.code, fault.because))
             return
+        await self.take(said)
+
+    async def take(self, said: Message | list[Any]) -> None:
         if isinstance(said, list):
             await self._batch(said)
         else:
@@ -175,6 +180,15 @@ class Relay:
             return
         await self.to_server(said)
 
+    async def cancel(self, ident: Any) -> bool:
+        """The client withdrew this request over another exchange."""
+        flight = self._flights.get(messages.key(ident)) if messages.is_id(ident) else None
+        if flight is None:
+            return False
+        self._land(flight)
+        self._abandon(flight)
+        return True
+
     async def _cancel(self, flight: Flight, said: Message) -> None:
         """The client wants no answer any more, and gets none."""
         self._land(flight)
@@ -227,7 +241,7 @@ class Relay:
             await self.to_client(said)
             return
         key = messages.key(ident)
-        if key in self._own:
+        if key in self._own:  # of ours
             if not self._own[key].done():
                 self._own[key].set_result(said)
             return
@@ -239,15 +253,20 @@ class Relay:
             self.gate.log("the server answered what nobody asked")
             return
         self._land(flight)
-        await flight.reply(await self._checked(flight, said, size))
+        try:
+            checked = self._checked(flight, said, size)
+        except (ValueError, OSError) as fault:  # of the pins: what cannot be compared is not shown
+            self.gate.log(messages.plain(fault))
+            checked = messages.error(ident, messages.INTERNAL_ERROR, "The guard could not compare the tools with what they were.")
+        await flight.reply(checked)
 
-    async def _checked(self, flight: Flight, said: Message, size: int) -> Message:
+    def _checked(self, flight: Flight, said: Message, size: int) -> Message:
         result = said.get("result")
         if flight.verdict is not None:
             failed = "error" in said or (isinstance(result, dict) and result.get("isError") is True)
             self.gate.guard.report(flight.verdict, "failed" if failed else "done", returned=messages.texts(result), size=size)
         if flight.method in ("initialize", "server/discover") and "result" in said:
-            self._greeted = True
+            self.greeted = True
         if flight.method == "tools/list" and isinstance(result, dict):
             return {**said, "result": self._page(result, flight.params)}
         return said
@@ -308,11 +327,10 @@ class Relay:
             await self.tools_changed()
 
     async def tools_changed(self) -> None:
-        if not self._greeted:
-            return
         listening = [flight.ident for flight in self._flights.values() if flight.method == "subscriptions/listen"]
-        said = {"_meta": {SUBSCRIPTION: listening[0]}} if listening else None
-        await self.to_client(messages.notification("notifications/tools/list_changed", said))
+        if self.greeted or listening:
+            said = {"_meta": {SUBSCRIPTION: listening[0]}} if listening else None
+            await self.to_client(messages.notification("notifications/tools/list_changed", said))
 
     async def server_left(self, because: str, reason: str = "server_gone") -> None:
         """No answer will come: whoever waits for one is told."""
