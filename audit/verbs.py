@@ -142,6 +142,11 @@ SENTENCES: dict[str, str] = {
     "agent.connected": "connected {identity} with the token {token}",
     "guard.denied": "denied {identity} {what}: {because}",
     "guard.held": "held {what} of {identity} for people: {because}",
+    "guard.allowed": "allowed {count} calls, each as its row says ({root})",
+    "guard.tidied": "let go of {count} allowed calls after {days} days ({root})",
+    "guard.reported": "told what came of {count} calls: {done_count} done, {failed_count} failed",
+    "guard.unasked": "{did} {what} as {identity} without asking, because that is declared {mode}",
+    "guard.tool_changed": "told that the tool {tool} of {server} is not what was approved: {after} instead of {before}",
     # evidence
     "evidence.sealed": "sealed {name} ({bytes} bytes, {digest})",
     "evidence.viewed": "opened {name}",

@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 
 from approvals import grants, groups, holds, requests
 from audit import clock, nudges
-from containment import backtests, baselines, exposures, flow, grouped, limits, session_use
+from containment import backtests, baselines, duties, exposures, flow, grouped, limits, session_use
 from containment.models import Detection, Heartbeat
 from core.refusals import Refusal
 from playbooks import engine
@@ -38,6 +38,7 @@ BATCH = 20
 HEARTBEAT_EVERY_S = 2.0
 TIDY_EVERY_S = 30.0
 BACKTEST_TURN_S = 30.0
+BESIDE_S = 0.4  # how often the short duties of other rooms are looked after
 TURN_S = 5.0  # after so much driving a round is over: holds and detections wait too
 
 
@@ -51,6 +52,7 @@ class Sweeper:
 
     def run(self) -> None:
         """Until stopped. A database that is away costs a pause, never the process."""
+        threading.Thread(target=self._beside, name="duties", daemon=True).start()
         while not self.stopping:
             try:
                 close_old_connections()
@@ -74,7 +76,21 @@ class Sweeper:
         if time.monotonic() - self.tidied_at >= TIDY_EVERY_S:
             _safely(lambda: baselines.tidy(now=clock.now()))
             _safely(lambda: session_use.tidy(now=clock.now()))
+            for duty in duties.tidying:
+                _safely(duty)
             self.tidied_at = time.monotonic()
+
+    def _beside(self) -> None:
+        """What other rooms must have done within a second, whatever the sweep is busy with."""
+        while not self.stopping:
+            try:
+                close_old_connections()
+                done = sum(_safely(duty) for duty in duties.soon)
+            except (OperationalError, InterfaceError) as error:
+                log.warning("the database does not answer (%s); the duties are still due", type(error).__name__)
+                connection.close()
+                done = 0
+            time.sleep((BESIDE_S / 4 if done else BESIDE_S) * random.uniform(0.7, 1.0))  # noqa: S311 - jitter
 
     def _backtests(self) -> None:
         """Go on with a backtest that no worker goes on with, beside the sweep: a slice takes seconds, and no deadline may wait for it."""

@@ -9,10 +9,12 @@ from core.ids import uuid7
 from core.refs import Ref
 
 VERDICTS = ("allow", "deny", "hold")
+ASKABLE = ("approval_required", "approval_expired", "out_of_scope", "grant_pending", "approval_unverifiable")
 
 
 class GuardBatch(models.Model):
-    """Allowed calls that entered the audit chain together. `root`: the digest over their lines, in the order of their ids."""
+    """Allowed calls that entered the audit chain together. `root`: the digest over their lines, in the order of their ids. `tidied_at`: their
+    time was over, and the rows are gone."""
 
     id = models.BigAutoField(primary_key=True)
     chained_at = models.DateTimeField()
@@ -20,10 +22,12 @@ class GuardBatch(models.Model):
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
     root = models.TextField()
+    tidied_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "guard_batch"
         ordering = ["-id"]
+        indexes = [models.Index(fields=["last_at"], condition=Q(tidied_at__isnull=True), name="guard_batch_to_tidy")]
 
     def __str__(self) -> str:
         return f"{self.count} allowed calls"
@@ -76,7 +80,7 @@ class GuardCall(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(verdict__in=VERDICTS), name="guard_verdict_is_known"),
             models.CheckConstraint(
-                condition=~Q(verdict="hold") | Q(hold__isnull=False) | Q(reason="approval_required"), name="a_held_call_names_why"
+                condition=~Q(verdict="hold") | Q(hold__isnull=False) | Q(reason__in=ASKABLE), name="a_held_call_names_why"
             ),
             models.UniqueConstraint(fields=["principal", "request"], condition=~Q(request=""), name="one_verdict_per_request"),
         ]
@@ -85,6 +89,7 @@ class GuardCall(models.Model):
             models.Index(fields=["session", "asked_at"], condition=Q(session__isnull=False), name="guard_call_by_session"),
             models.Index(fields=["identity", "asked_at"], name="guard_call_by_identity"),
             models.Index(fields=["asked_at"], name="guard_call_by_time"),
+            models.Index(fields=["batch"], condition=Q(batch__isnull=False), name="guard_call_by_batch"),
         ]
 
     def __str__(self) -> str:

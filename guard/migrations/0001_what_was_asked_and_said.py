@@ -76,7 +76,10 @@ class Migration(migrations.Migration):
                         condition=models.Q(
                             models.Q(("verdict", "hold"), _negated=True),
                             ("hold__isnull", False),
-                            ("reason", "approval_required"),
+                            (
+                                "reason__in",
+                                ("approval_required", "approval_expired", "out_of_scope", "grant_pending", "approval_unverifiable"),
+                            ),
                             _connector="OR",
                         ),
                         name="a_held_call_names_why",

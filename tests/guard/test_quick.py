@@ -79,7 +79,8 @@ def test_the_first_call_of_a_session_takes_the_whole_story_and_the_next_is_quick
     registered(agent)
     assert told(ask(), quick=True) is None
     first = told(ask(), quick=False)
-    assert first is not None and first.decision, first
+    assert first is not None
+    assert first.decision, first
     second = told(ask(arguments={"month": "october"}), quick=True)
     assert second is not None
     assert second.decision
