@@ -9,8 +9,8 @@ from uuid import UUID
 
 from approvals import groups
 from approvals.models import Hold
-from containment import intake, session_use
-from containment.models import Session, Source
+from containment import intake
+from containment.models import Source
 from core.actor import Actor
 from core.refusals import BadInput, Fault
 from guard.models import GuardCall
@@ -94,13 +94,6 @@ def message(ask: Ask, reading: Reading) -> dict[str, Any]:
         "asked": {"action": ask.action_name, "request": ask.request},
     }
     return told
-
-
-def tool_of(ask: Ask, session: Session) -> str:
-    """A session that was approved for tools calls one whatever it does; where none is named, the action is its name."""
-    approved = session_use.approved_for(session)
-    limits = ("tools", "budgets", "bounds")
-    return ask.action_name if any(approved.declared.get(name) or approved.profile.get(name) for name in limits) else ""
 
 
 def hold_of(run: Run) -> Hold | None:

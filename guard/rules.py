@@ -18,18 +18,19 @@ from sources import authzen
 from sources.asking import Ask
 
 CLAIMS = frozenset({"role", "roles", "workflow", "tenant", "criticality", "approval", "session"})
+STRICTEST_FIRST = (Answer.DENIED, Answer.NEEDS_APPROVAL, Answer.SILENT, Answer.ALLOWED)
 INVENTORYS = frozenset({"sensitivity", "admin_api", "tenant", "criticality", "environment"})
 
 
 def permit(ask: Ask, identity: Identity, acting: Acting, scope: Scope) -> Permit:
-    """Denied where any reading of the question is; else what they say of it without the caller's claims about itself."""
+    """The strictest of all readings of the question, of which those with the caller's claims about itself count only against it."""
     if not scope.rules:
         return permits(scope, Thing(""), Thing(""), Thing(""))
     names = dict.fromkeys((ask.resource, plain_name(ask.resource)))
     vouched = [_asked(ask, identity, acting, scope, name, claims=False) for name in names]
     claimed = [_asked(ask, identity, acting, scope, name, claims=True) for name in names]
-    denied = next((one for one in (*vouched, *claimed) if one.denied), None)
-    return denied or min(vouched, key=lambda one: one.answer is Answer.ALLOWED)
+    against = [one for one in claimed if one.answer in (Answer.DENIED, Answer.NEEDS_APPROVAL)]
+    return min((*vouched, *against), key=lambda one: STRICTEST_FIRST.index(one.answer))
 
 
 def _asked(ask: Ask, identity: Identity, acting: Acting, scope: Scope, resource: str, *, claims: bool) -> Permit:

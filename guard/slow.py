@@ -22,10 +22,11 @@ from audit import clock
 from audit.record import attempt, story
 from containment import baselines, flow, gather, intake, inventory, limits, policies, session_use
 from containment.domain.decide import Verdict as Judged
-from containment.domain.facts import Facts, Finding, Kind, RulingFacts
+from containment.domain.facts import Facts, Finding, Kind
 from containment.domain.judge import Judgement, judge
 from containment.domain.outside import outside
 from containment.domain.policy import Mode, RiskPolicy
+from containment.domain.scope_rules import Answer as Permitted
 from containment.domain.scope_rules import Permit
 from containment.models import Decision, Detection, Identity, Resource, RiskPolicyVersion, Source
 from containment.session_use import Told
@@ -33,10 +34,11 @@ from core.actor import Actor
 from core.digest import plain
 from core.ids import uuid7
 from core.refusals import Refusal
-from guard import asked, pausing, rules, standing, verdicts
+from guard import asked, made, pausing, requestable, rules, standing, verdicts
 from guard.answers import LASTS, Answer, Reason
 from guard.models import GuardCall
 from guard.question import digest_of
+from guard.requestable import Shown
 from guard.standing import Acting
 from guard.verdicts import Verdict
 from sources.asking import Ask
@@ -50,7 +52,8 @@ BUSY_S = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """One question, with what is known around it. `told`: the call beside its session's intent; None, where there is none to compare."""
+    """One question, with what is known around it. `told`: the call beside its session's intent; None, where there is none to compare.
+    `shown`: what the approval is worth that came with it. `leans`: a rule allows it because of that alone."""
 
     key: UUID
     ask: Ask
@@ -65,6 +68,8 @@ class Scene:
     question: str
     told: Told | None = None
     permit: Permit | None = None
+    shown: Shown | None = None
+    leans: bool = False
     writes: bool = True
 
     @property
@@ -76,9 +81,9 @@ class Scene:
     @property
     def called(self) -> dict[str, Any]:
         """As a detection keeps it."""
-        ruling = RulingFacts(answer=str(self.permit.answer), rule=self.permit.rule, because=self.permit.because) if self.permit else None
+        ruling = made.ruling_of(self.permit, self.policy)
         kept = session_use.kept(self.told) if self.told else {}
-        return kept | ({"ruling": plain(ruling)} if ruling and self.policy.scope.rules else {})
+        return kept | ({"ruling": plain(ruling)} if ruling else {})
 
 
 def answer(ask: Ask, actor: Actor) -> Answer:
@@ -129,7 +134,7 @@ def _with_call(scene: Scene) -> Scene:
     session, reading = scene.acting.session, scene.reading
     told = None
     if session is not None:
-        reading = replace(reading, session=session.external_id, tool=reading.tool or asked.tool_of(scene.ask, session))
+        reading = replace(reading, session=session.external_id, tool=made.tool_of(scene.ask, session_use.approved_for(session)))
         if reading.tool:
             told = session_use.facts(session, intake.event_of(reading, session), now=scene.now, lock=True)
     return replace(scene, reading=reading, told=told, writes=standing.is_write(scene.ask, told.call.writes if told else None))
@@ -139,23 +144,56 @@ def _with_call(scene: Scene) -> Scene:
 
 
 def _weighed(scene: Scene) -> Verdict:
-    scene = replace(scene, permit=rules.permit(scene.ask, scene.identity, scene.acting, scene.policy.scope))
-    ruled = _by_rule(scene)
+    permit = rules.permit(scene.ask, scene.identity, scene.acting, scene.policy.scope)
+    shown = _shown(scene)
+    leans = shown is not None and shown.good and permit.answer is Permitted.NEEDS_APPROVAL
+    permit = replace(permit, answer=Permitted.ALLOWED) if leans else permit
+    scene = replace(scene, permit=permit, shown=shown, leans=leans)
+    ruled = _by_rule(scene, permit)
     if ruled is not None and not scene.observed:
-        return ruled
+        return _beside_approval(scene, ruled)
     detection = _as_detection(scene)
     facts = gather.facts_of(detection, scene.policy, now=scene.now)
     judgement = judge(facts, scene.policy)
-    found = _by_intent(scene, facts, judgement) or _by_judgement(scene, detection, judgement) or _by_session(scene)
-    if ruled is not None:
-        found = found if found is not None and found.verdict != "allow" else ruled
-    if found is None:
-        found = _allowed(scene, judgement)
-    elif found.verdict != "allow" and scene.observed:
+    found = _by_intent(scene, facts, judgement) or _by_judgement(scene, judgement) or _by_session(scene)
+    if found is None or found.verdict == "allow":
+        found = ruled or found or _allowed(scene, judgement)
+    if found.verdict != "allow" and scene.observed:
         found = _only_observed(found)
+    found = _beside_approval(scene, found)
     if found.verdict == "allow":
         _happens(scene, detection, found)
     return found
+
+
+def _shown(scene: Scene) -> Shown | None:
+    session = scene.acting.session
+    if not scene.ask.approval:
+        return None
+    return requestable.check(scene.ask, scene.question, scene.actor, scene.now, session=session.pk if session else None)
+
+
+def _beside_approval(scene: Scene, found: Verdict) -> Verdict:
+    """A good approval is used up by the call that it lets pass; what is wrong with one is the answer where people could allow the call."""
+    shown = scene.shown
+    if shown is None or found.verdict == "deny":
+        return found
+    if found.verdict == "allow":
+        shown = requestable.use(shown, now=scene.now, actor=scene.actor, evaluation=scene.key)
+        if shown.good:
+            return replace(found, reason=Reason.APPROVED, because=shown.because, told=shown.told, approval=shown.approval)
+        if not scene.leans and found.reason is not Reason.APPROVED:
+            return found
+    return replace(
+        found,
+        verdict="hold",
+        reason=shown.reason,
+        because=shown.because,
+        told=shown.told,
+        next_action=shown.next_action,
+        retry_after=shown.retry_after,
+        access_request=found.access_request or requestable.handle_for(now=scene.now),
+    )
 
 
 def _only_observed(found: Verdict) -> Verdict:
@@ -163,10 +201,12 @@ def _only_observed(found: Verdict) -> Verdict:
     return replace(found, verdict="allow", reason=Reason.ALLOWED, because=because, would_have=would_have, access_request={}, hold=None)
 
 
-def _by_rule(scene: Scene) -> Verdict | None:
-    assert scene.permit is not None  # noqa: S101 - the rules were asked
-    if scene.permit.denied:
-        return _found(scene, "deny", Reason.BY_POLICY, scene.permit.because)
+def _by_rule(scene: Scene, permit: Permit) -> Verdict | None:
+    if permit.denied:
+        return _found(scene, "deny", Reason.BY_POLICY, permit.because)
+    if permit.answer is Permitted.NEEDS_APPROVAL:
+        found = _found(scene, "hold", Reason.HELD, permit.because)
+        return replace(found, access_request=requestable.handle_for(now=scene.now))
     return None
 
 
@@ -198,10 +238,12 @@ def _paused(scene: Scene, finding: Finding, decision: Decision | None) -> bool:
     return pausing.pause(scene.acting.session, call=scene.key, because=finding.because)
 
 
-def _by_judgement(scene: Scene, detection: Detection, judgement: Judgement) -> Verdict | None:
+def _by_judgement(scene: Scene, judgement: Judgement) -> Verdict | None:
     """None: nothing speaks against it, or too little to be kept."""
     if _is_quiet(judgement):
         return None
+    if scene.shown is not None and scene.shown.good and _would_hold(judgement):
+        return _found(scene, "allow", Reason.APPROVED, scene.shown.because, judgement=judgement)
     decision = _decided(scene)
     if decision is None:
         return _found(scene, "deny", Reason.CONTAINED, "It could not be decided just now.", judgement=judgement, retry_after=BUSY_S)
@@ -214,6 +256,11 @@ def _is_quiet(judgement: Judgement) -> bool:
     if choice.verdict is Judged.COVERED:
         return choice.would_have is Judged.WATCH
     return choice.verdict is Judged.WATCH and not choice.would_have
+
+
+def _would_hold(judgement: Judgement) -> bool:
+    choice = judgement.choice
+    return Judged.HOLD in (choice.verdict, choice.would_have if choice.verdict is Judged.COVERED else None)
 
 
 def _as_decided(scene: Scene, decision: Decision, judgement: Judgement) -> Verdict | None:
@@ -241,7 +288,7 @@ def _held(scene: Scene, decision: Decision, judgement: Judgement, hold: Hold | N
     if hold is None:
         return _found(scene, "deny", Reason.CONTAINED, decision.because, judgement=judgement, decision=decision, retry_after=BUSY_S)
     found = _found(scene, "hold", Reason.HELD, decision.because, judgement=judgement, decision=decision)
-    return replace(found, hold=hold.pk, access_request=verdicts.handle_of(hold))
+    return replace(found, hold=hold.pk, access_request=requestable.handle_for(hold, now=scene.now))
 
 
 def _by_session(scene: Scene) -> Verdict | None:
@@ -305,39 +352,16 @@ def _happens(scene: Scene, detection: Detection, found: Verdict) -> None:
 def _as_detection(scene: Scene) -> Detection:
     """The call as the detection that it would make, not stored: facts are gathered of it as of any other."""
     reading, identity = scene.reading, scene.identity
-    return Detection(
+    return made.detection_of(
+        reading,
         source=scene.source,
-        external_id=reading.external_id,
-        severity=reading.severity,
-        confidence=reading.confidence,
         identity=identity,
         session=scene.acting.session or intake.session_for(reading, identity, None, scene.now),
-        named_session=reading.session,
-        named_role=reading.session_role,
-        named_workflow=reading.session_workflow,
-        resource=_resource(reading),
-        action=reading.action,
-        context=dict(reading.context),
-        called=scene.called,
-        occurred_at=reading.occurred_at,
-        received_at=scene.now,
+        resource=made.resource_of(reading, Resource.objects.filter(kind=reading.resource_kind, key=reading.resource_id).first()),
+        now=scene.now,
         observed_because=limits.observed_because(scene.source),
+        called=scene.called,
     )
-
-
-def _resource(reading: Reading) -> Resource | None:
-    """The one that is known, else as it would be written down."""
-    if not reading.resource_id:
-        return None
-    made = Resource(
-        kind=reading.resource_kind,
-        key=reading.resource_id,
-        system=reading.resource_system,
-        environment=str(reading.context.get("environment") or ""),
-    )
-    known = Resource.objects.filter(kind=reading.resource_kind, key=reading.resource_id).first() or made
-    known.system = known.system or reading.resource_system
-    return known
 
 
 def _found(

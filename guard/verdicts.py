@@ -5,6 +5,7 @@ A deny and a hold enter the audit trail with their row; an allow does so in a ba
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from containment.models import Identity, Session
 from core import masking
 from core.actor import Actor
 from core.refs import Ref
+from guard import requestable
 from guard.answers import LASTS, Answer, Reason
 from guard.models import GuardCall
 from guard.question import digest_of
@@ -74,8 +76,10 @@ class Verdict:
     expires_at: datetime | None = None
     retry_after: int | None = None
     paused: bool = False
-    access_request: dict[str, Any] = field(default_factory=dict)
-    approval: dict[str, Any] = field(default_factory=dict)
+    told: str = ""
+    next_action: str = ""
+    access_request: Mapping[str, Any] = field(default_factory=dict)
+    approval: Mapping[str, Any] = field(default_factory=dict)
 
 
 def say(
@@ -127,7 +131,7 @@ def row_of(
         verdict=found.verdict,
         reason=str(found.reason),
         because=masking.in_text(found.because)[:LONGEST_BECAUSE],
-        told=TOLD[found.reason],
+        told=found.told or TOLD[found.reason],
         would_have=found.would_have,
         risk=found.risk,
         policy_version=found.policy_version,
@@ -156,11 +160,11 @@ def answer_of(row: GuardCall, found: Verdict, ask: Ask, *, view_age_ms: int = 0)
         case=found.case,
         run=found.run,
         hold=row.hold,
-        next_action="" if row.verdict == "allow" else NEXT.get(found.reason, "none"),
+        next_action="" if row.verdict == "allow" else found.next_action or NEXT.get(found.reason, "none"),
         retry_after=found.retry_after or (RETRY_S if found.reason in (Reason.HELD, Reason.APPROVAL_PENDING) and row.hold else None),
-        access_request=found.access_request,
+        access_request=dict(found.access_request),
         obligations=obligations_of(found, ask, row.pk),
-        approval=found.approval,
+        approval=dict(found.approval),
     )
 
 
@@ -175,18 +179,9 @@ def again(row: GuardCall, ask: Ask) -> Answer:
         hold=row.hold,
         run=_id_in(hold.run_ref) if hold else None,
         case=_id_in(hold.case_ref) if hold else None,
-        access_request=handle_of(hold) if hold else {},
+        access_request=requestable.handle_for(hold, now=row.asked_at) if row.verdict == "hold" else {},
     )
     return answer_of(row, found, ask)
-
-
-def handle_of(hold: Hold) -> dict[str, Any]:
-    """The profile's handle by which the asker can follow what people decide. Where to ask stands in the metadata."""
-    return {
-        "template": hold.reason_class,
-        "expires_at": hold.deadline.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "display": {"title": hold.title},
-    }
 
 
 def obligations_of(found: Verdict, ask: Ask, call: UUID) -> tuple[dict[str, Any], ...]:
