@@ -116,8 +116,8 @@ async def test_a_proxy_that_waits_completes_the_call_itself_and_shows_that_it_li
     service.says["git_add"] = "hold"
     signs: list[str | None] = []
 
-    async def progress(done: float, total: float | None, words: str | None) -> None:
-        signs.append(words)
+    async def progress(progress: float, total: float | None, message: str | None) -> None:
+        signs.append(message)
         service.answer_people("approved")
 
     async with client(env, git(repository), "--wait-for-approval", "40") as session:
