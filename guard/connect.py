@@ -26,6 +26,7 @@ SCOPES = (Scope.GUARD_ASK, Scope.SESSIONS_WRITE)
 LIVES = {1: "a day", 7: "a week", 30: "a month", 90: "three months"}
 PROVIDER = "holdfast"  # where an agent is at home that no other provider knows
 KIND = "ai_agent"
+PICK = "Pick an agent that is in the inventory, or name a new one."
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}", re.ASCII)
 
 
@@ -71,7 +72,7 @@ def progress(token: ServiceToken, identity: Identity) -> Progress:
 def _known(identity_id: UUID) -> Identity:
     identity = Identity.objects.filter(pk=identity_id).first()
     if identity is None or identity.kind != KIND or identity.merged_into_id is not None:
-        raise BadInput([Fault("agent", "unknown", "Pick an agent that is in the inventory, or name a new one.")])
+        raise BadInput([Fault("agent", "unknown", PICK)])
     return identity
 
 

@@ -23,7 +23,7 @@ from console.frame import fragment, show
 from console.refusals import of_form
 from console.views_of import connect as shown
 from containment.models import Identity, WorkDocument
-from core.refusals import Refusal
+from core.refusals import BadInput, Fault, Refusal
 from guard import connect as room
 from guard import wheel
 from guard.connect import Connection
@@ -35,10 +35,14 @@ USUAL_LIFE = 7
 class ConnectForm(forms.Form):
     """Either an agent that is known, or a name for a new one."""
 
-    agent = forms.UUIDField(required=False)
-    name = forms.CharField(required=False, max_length=100)
-    profile = forms.CharField(required=False, max_length=200)
-    life = forms.TypedChoiceField(choices=[(str(days), words) for days, words in room.LIVES.items()], coerce=int)
+    agent = forms.UUIDField(required=False, error_messages={"invalid": room.PICK})
+    name = forms.CharField(required=False)
+    profile = forms.CharField(required=False)
+    life = forms.TypedChoiceField(
+        choices=[(str(days), words) for days, words in room.LIVES.items()],
+        coerce=int,
+        error_messages=dict.fromkeys(("required", "invalid_choice"), "Pick how long the token lives."),
+    )
 
 
 @allowed("read")
@@ -110,7 +114,13 @@ def _profiles() -> list[WorkDocument]:
 
 
 def _profile(name: str) -> WorkDocument | None:
-    return WorkDocument.objects.filter(kind="agent_profile", state="in_force", name=name).first() if name else None
+    """A profile that has gone out of force meanwhile is not passed over in silence."""
+    if not name:
+        return None
+    found = WorkDocument.objects.filter(kind="agent_profile", state="in_force", name=name).first() if "\0" not in name else None
+    if found is None:
+        raise BadInput([Fault("profile", "unknown", "Pick an agent profile that is in force.")])
+    return found
 
 
 def _asked_for(request: HttpRequest) -> dict[str, str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from guard.connect import Connection, Progress
 USUAL_TOOL = "mail.read"
 LONGEST_SESSION_S = 3600
 PATTERN = frozenset("*?[")
+INTENT_FILE = "holdfast-intent.json"
+SERVER = "YOUR-MCP-SERVER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,12 @@ def ways(made: Connection, profile: WorkDocument | None) -> Ways:
     token, identity = made.text, made.identity
     session = f"first-{str(made.token.pk)[-6:]}"
     tool = _tool_of(profile)
-    intent = {"profile": profile.name} if profile else {}
+    intent, life = ({"profile": profile.name} if profile else {}), _life(profile)
     return Ways(
         install=f"pip install {shlex.quote(f'{settings.ORIGIN}/connect/{wheel.name()}')}",
-        python=_python(token, identity, session, intent, _life(profile), tool),
-        proxy=_proxy(token, identity, intent, session),
-        curl=_curl(token, identity, session, intent, _life(profile), tool),
+        python=_python(token, identity, session, intent, life, tool),
+        proxy=_proxy(token, identity, session, intent, life, _reads(profile)),
+        curl=_curl(token, identity, session, intent, life, tool),
         session=session,
         tool=tool,
     )
@@ -85,9 +87,15 @@ def _python(token: str, identity: Identity, session: str, intent: Mapping[str, A
     return "\n".join([*lines, f"print(guard.evaluate({_quoted(tool)}, writes=False))"])
 
 
-def _proxy(token: str, identity: Identity, intent: Mapping[str, Any], session: str) -> str:
-    said = ["holdfast-guard mcp-proxy", f"--url {shlex.quote(settings.ORIGIN)}", f"--subject {shlex.quote(identity.subject)}"]
-    return f"HOLDFAST_TOKEN={shlex.quote(token)} {' '.join(said)} -- YOUR-MCP-SERVER"
+def _proxy(token: str, identity: Identity, session: str, intent: Mapping[str, Any], life: int, reads: Sequence[str]) -> str:
+    """The token has no option: others can read a command line."""
+    said = [f"--guard {shlex.quote(settings.ORIGIN)}", f"--subject {shlex.quote(identity.subject)}"]
+    said += [f"--provider {shlex.quote(identity.provider)}"] if identity.provider != connect.PROVIDER else []
+    said += [f"--session {session} --intent {INTENT_FILE} --ttl {life}"] if intent else []
+    said += [f"--reads {shlex.quote(name)}" for name in reads]  # a server seldom says so, and what nobody says counts as a write
+    lines = [f"export HOLDFAST_TOKEN={shlex.quote(token)}"]
+    lines += [f"printf %s {shlex.quote(json.dumps(intent))} > {INTENT_FILE}"] if intent else []
+    return "\n".join([*lines, f"holdfast-guard mcp-proxy {' '.join(said)} -- {SERVER}"])
 
 
 def _curl(token: str, identity: Identity, session: str, intent: Mapping[str, Any], life: int, tool: str) -> str:
@@ -120,6 +128,10 @@ def _tool_of(profile: WorkDocument | None) -> str:
     tools = profile.body.get("tools", ()) if profile else ()
     named = [tool for tool in tools if not PATTERN & set(tool["name"])]
     return next((str(tool["name"]) for tool in [*(one for one in named if not one.get("writes")), *named]), USUAL_TOOL)
+
+
+def _reads(profile: WorkDocument | None) -> list[str]:
+    return [str(tool["name"]) for tool in (profile.body.get("tools", ()) if profile else ()) if not tool.get("writes")]
 
 
 def _life(profile: WorkDocument | None) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from unicodedata import category
 from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
@@ -16,8 +17,10 @@ from audit import clock
 from console.filters import Option
 from console.views_of.things import is_id
 from containment.models import Decision, Identity, Session
-from guard.answers import Answer, Reason
+from guard import verdicts
+from guard.answers import Reason
 from guard.models import GuardCall
+from sources.asking import Ask
 
 HOUR = timedelta(hours=1)
 MOST_COUNTED = 20_000  # of an hour: a count that took longer than the hour's news would not be news
@@ -25,6 +28,7 @@ MOST_LOOKED_AT = 50_000  # among how many calls one is searched by what no index
 MOST_OFFERED = 2_000  # the newest calls, whose agents and tools are offered as filters
 MOST_OPTIONS = 60
 MOST_REASONS = 6
+NOBODY_IN_PARTICULAR = Ask(kind="", provider="", subject="", subject_type="", action="", action_name="")
 MOST_AGENTS = 8
 
 VERDICTS = {"allow": "Allowed", "deny": "Denied", "hold": "Held", "unasked": "Unasked"}
@@ -50,6 +54,7 @@ REASONS = {
     Reason.APPROVAL_UNVERIFIABLE: "its approval is not one of ours",
 }
 OUTCOMES = {"done": "done", "failed": "it failed", "cancelled": "cancelled on the way", "not_done": "not done"}
+SAID = {"allow": "It was told to go on", "deny": "It was told no", "hold": "It was told to wait for people"}
 OBSERVED = {"deny": "would have been denied", "hold": "would have been held"}
 
 
@@ -142,8 +147,6 @@ class Card:
     outcome: str
     chained: str
     valid: bool
-    asked_by: str = ""
-    handle: dict[str, Any] = field(default_factory=dict)
 
 
 def state_of(call: GuardCall) -> str:
@@ -270,7 +273,7 @@ def card(call: GuardCall) -> Card:
     decided = Decision.objects.select_related("case", "run", "policy").filter(detection_id=call.detection) if call.detection else None
     decision = decided.order_by("-generation").first() if decided is not None else None
     hold = Hold.objects.filter(pk=call.hold).first() if call.hold else None
-    answer = answer_of(call, decision)
+    answer = answer_of(call)
     state = state_of(call)
     return Card(
         call=call,
@@ -284,7 +287,7 @@ def card(call: GuardCall) -> Card:
         why=why_of(call),
         observed=OBSERVED.get(call.would_have, ""),
         said=_said(call),
-        answer=json.dumps(answer, indent=2, ensure_ascii=False) if call.asked else "",
+        answer=_plain(json.dumps(answer, indent=2, ensure_ascii=False)) if call.asked else "",
         retry_after=answer["context"].get("retry_after"),
         may_ask=call.asked and (call.reason == Reason.HELD or bool(answer["context"].get("access_request"))),
         decision=decision,
@@ -296,25 +299,11 @@ def card(call: GuardCall) -> Card:
     )
 
 
-def answer_of(call: GuardCall, decision: Decision | None) -> dict[str, Any]:
-    """The answer as the agent got it, from what is kept of it."""
-    return Answer(
-        id=call.pk,
-        asked_at=call.asked_at,
-        verdict=call.verdict,
-        reason=call.reason,  # type: ignore[arg-type]  # one that we do not use any more stays readable
-        because=call.because,
-        told=call.told,
-        policy_version=call.policy_version,
-        expires_at=call.expires_at,
-        risk=call.risk,
-        would_have=call.would_have,
-        digest=call.digest,
-        detection=call.detection,
-        case=decision.case_id if decision else None,
-        run=decision.run_id if decision else None,
-        hold=call.hold,
-    ).to_json()
+def answer_of(call: GuardCall) -> dict[str, Any]:
+    """The answer as the agent got it. Not kept, and so not in it: how old our view was, and obligations that its runtime said it knows."""
+    if call.reason in set(Reason):
+        return verdicts.again(call, NOBODY_IN_PARTICULAR).to_json()
+    return {"decision": call.verdict == "allow", "context": {"evaluation_id": str(call.pk), "reason": call.reason}}
 
 
 def _said(call: GuardCall) -> str:
@@ -322,7 +311,7 @@ def _said(call: GuardCall) -> str:
     if not call.asked:
         did = "did it all the same" if call.verdict == "allow" else "left it"
         return f"Holdfast did not answer in time, so the agent {did}, as it had declared for this tool, and told us afterwards."
-    return call.because or f"{why_of(call).capitalize()}."
+    return f"{SAID[call.verdict]}: {why_of(call)}."
 
 
 def _chained(call: GuardCall) -> str:
@@ -336,6 +325,11 @@ def _on(call: GuardCall) -> str:
     if call.resource_kind == "tool" and call.resource in {"", call.tool}:
         return ""
     return " ".join(part for part in (call.resource_kind, call.resource) if part)
+
+
+def _plain(text: str) -> str:
+    """The same JSON, with what would turn or hide letters written as its escape."""
+    return "".join(f"\\u{ord(sign):04x}" if category(sign) in {"Cf", "Cc"} and sign != "\n" else sign for sign in text)
 
 
 def _short(text: str, most: int = 80) -> str:
