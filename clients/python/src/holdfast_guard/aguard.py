@@ -111,7 +111,7 @@ class AsyncGuard:
             arguments or {},
             action=action,
             resource=resource,
-            writes=counts_as_write,
+            writes=self.declared.said(tool, writes),
             session=where,
             context={**self._context, **(context or {})},
             approval=approval or {},

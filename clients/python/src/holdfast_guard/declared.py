@@ -33,12 +33,16 @@ class Declared:
         if isinstance(self.never_open, str):
             raise ValueError("never_open is a list of names or patterns")
 
-    def writes(self, tool: str, said: bool | None = None) -> bool:
-        """`said`: whether it writes, as the call has it."""
+    def said(self, tool: str, said: bool | None = None) -> bool | None:
+        """Whether it writes, as the call or a declaration has it; None where nobody said."""
         kinds = {kind for pattern, kind in self.tools.items() if _fits(tool, pattern)}
         if said is True or WRITE in kinds:
             return True
-        return not (said is False or READ in kinds)
+        return False if said is False or READ in kinds else None
+
+    def writes(self, tool: str, said: bool | None = None) -> bool:
+        """`said`: whether it writes, as the call has it."""
+        return self.said(tool, said) is not False
 
     def opens(self, tool: str, said: bool | None = None) -> bool:
         if self.writes(tool, said):

@@ -63,7 +63,7 @@ def evaluation(
     *,
     action: str,
     resource: Mapping[str, Any] | None,
-    writes: bool,
+    writes: bool | None,
     session: str,
     context: Mapping[str, Any],
     approval: Mapping[str, Any],
@@ -78,7 +78,9 @@ def evaluation(
         said["approval"] = plain.plain(approval)
     if supported:
         said["supported_obligations"] = list(supported)
-    properties = {"tool": plain.text(tool), "arguments": plain.plain(arguments), "writes": writes}
+    properties = {"tool": plain.text(tool), "arguments": plain.plain(arguments)}
+    if writes is not None:  # where nobody said it here, the agent's profile does
+        properties["writes"] = writes
     return {
         "subject": plain.plain(subject.to_json()),
         "action": {"name": plain.text(action), "properties": properties},
