@@ -6,6 +6,7 @@ a role taken away is gone at the next click.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from django.http import HttpRequest
@@ -36,14 +37,14 @@ def of_person(person: Person) -> Actor:
     )
 
 
-def of_token(token: ServiceToken) -> Actor:
-    """A token stands in no team: what a team decides is decided by people."""
+def of_token(token: ServiceToken, *, roles: Iterable[str] | None = None) -> Actor:
+    """A token stands in no team: what a team decides is decided by people. `roles`: its owner's, where somebody read them already."""
     return Actor(
         kind=ActorKind.TOKEN,
         id=str(token.pk),
         name=token.name,
         principal=str(token.owner_id),
-        permissions=permissions_of_token(token.scopes, owner=permissions_of(token.owner.roles)),
+        permissions=permissions_of_token(token.scopes, owner=permissions_of(token.owner.roles if roles is None else roles)),
         source=token.source,
     )
 

@@ -69,7 +69,7 @@ def issue(
     now = clock.now()
     token = ServiceToken.objects.create(
         name=name,
-        digest=_digest(text),
+        digest=digest_of(text),
         shown=f"{text[:7]}…{text[-4:]}",
         owner=owner,
         scopes=wanted,
@@ -86,14 +86,18 @@ def find(text: str) -> ServiceToken:
     if not well_formed(text):
         raise TokenMalformed("This is not one of our tokens: it is incomplete or mistyped.")
     rows = ServiceToken.objects.select_related("owner").annotate(now=Now(), minute=TruncMinute(Now(), output_field=DateTimeField()))
-    token = rows.filter(digest=_digest(text)).first()
+    return good(rows.filter(digest=digest_of(text)).first())
+
+
+def good(token: ServiceToken | None) -> ServiceToken:
+    """The token, noted as used, or what is wrong with it. Whoever read it brought `now` and `minute` with it."""
     if token is None:
         raise TokenUnknown("No such token.")
     if token.revoked_at is not None:
         raise TokenRevoked(f"This token was revoked at {token.revoked_at:%Y-%m-%d %H:%M} UTC.")
     if not token.owner.is_active:
         raise TokenRevoked("This token ended when its owner left.")
-    if token.expires_at <= token.now:  # outside a transaction, which a request is here, this is the moment of the question
+    if token.expires_at <= token.now:  # type: ignore[attr-defined]  # outside a transaction, which a request is here, this is the moment of the question
         raise TokenExpired(f"This token expired at {token.expires_at:%Y-%m-%d %H:%M} UTC.")
     _note_use(token)
     return token
@@ -129,7 +133,7 @@ def _checksum(body: str) -> str:
     return digits
 
 
-def _digest(text: str) -> str:
+def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 

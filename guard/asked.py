@@ -41,6 +41,15 @@ def provider_of(actor: Actor) -> str:
     return providers[0] if providers and len(providers) == 1 else PROVIDER
 
 
+def provider_for(message: Any, actor: Actor) -> str:
+    """The same, looked up where the message names none: most do, and every call waits for this."""
+    subject = message.get("subject") if isinstance(message, dict) else None
+    properties = subject.get("properties") if isinstance(subject, dict) else None
+    named = properties.get("provider") if isinstance(properties, dict) else None
+    names_one = isinstance(named, str) and 0 < len(named.strip()) <= 200
+    return PROVIDER if names_one else provider_of(actor)
+
+
 def source_of(reading: Reading, actor: Actor) -> Source:
     if not actor.source:
         Source.objects.get_or_create(name=GUARD)

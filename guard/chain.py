@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from audit import clock
 from audit.models import AuditEntry
@@ -53,17 +54,14 @@ def chain_due() -> int:
         chained_at=clock.now(), count=len(rows), first_at=min(moments), last_at=max(moments), root=root_of(rows)
     )
     GuardCall.objects.filter(pk__in=[row.pk for row in rows]).update(batch=batch.pk)
-    record(ALLOWED, batch.ref, actor=CLOCK, **_facts_of(batch))
+    facts: dict[str, Any] = {"count": batch.count, "root": batch.root, "first_at": batch.first_at, "last_at": batch.last_at}
+    record(ALLOWED, batch.ref, actor=CLOCK, **facts)
     return len(rows)
 
 
 def root_of(rows: Iterable[GuardCall]) -> str:
     """Over what was said, and not over what was told afterwards: the outcome, and a request's name, which is free again after its time."""
     return digest_of_bytes(b"\n".join(canonical({name: getattr(row, name) for name in SAID}) for row in rows))
-
-
-def _facts_of(batch: GuardBatch) -> dict[str, object]:
-    return {"count": batch.count, "root": batch.root, "first_at": batch.first_at, "last_at": batch.last_at}
 
 
 # -- letting go --------------------------------------------------------------------------------------------------------------------------
@@ -105,8 +103,8 @@ def first_break() -> Break | None:
             return Break(number, why)
     beside = (number for number in GuardBatch.objects.order_by("pk").values_list("pk", flat=True).iterator() if number not in told)
     stray = GuardCall.objects.filter(batch__isnull=False).exclude(batch__in=GuardBatch.objects.values("pk"))
-    number = next(beside, None) or stray.order_by("batch").values_list("batch", flat=True).first()
-    return None if number is None else Break(number, "the audit trail knows nothing of it")
+    unknown = next(beside, None) or stray.order_by("batch").values_list("batch", flat=True).first()
+    return None if unknown is None else Break(unknown, "the audit trail knows nothing of it")
 
 
 def late(*, than: timedelta) -> int:

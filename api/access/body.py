@@ -11,14 +11,11 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
-from rest_framework.exceptions import NotAuthenticated
 
-from accounts import actors, tokens
 from api import gate
+from api.access.caller import caller
 from api.access.refusals import not_possible
-from api.auth import SCHEME
 from core.actor import Actor
-from core.refusals import Forbidden
 
 LIMIT = 256 * gate.KIB
 BATCH_LIMIT = gate.MIB
@@ -41,19 +38,6 @@ def asking(permission: str, *, method: str = "POST") -> Callable[[Callable[..., 
         return opened
 
     return door
-
-
-def caller(request: HttpRequest, permission: str) -> Actor:
-    shown = request.META.get("HTTP_AUTHORIZATION")
-    if shown is None:
-        raise NotAuthenticated
-    scheme, _, text = shown.partition(" ")
-    if scheme.lower() != SCHEME:
-        raise tokens.TokenMalformed("Send the token as `Authorization: Bearer hf_…`.")
-    actor = actors.of_token(tokens.find(text.strip()))
-    if not actor.may(permission):
-        raise Forbidden(f"This token lacks the scope {permission}.")
-    return actor
 
 
 def said(body: Any, status: int = 200) -> HttpResponse:

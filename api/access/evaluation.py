@@ -19,7 +19,7 @@ from sources.authzen import Semantic
 @body.asking("guard.ask")
 def evaluation(request: HttpRequest, actor: Actor) -> HttpResponse:
     message = gate.read_json(request, limit=body.LIMIT)
-    question = authzen.read(message, provider=asked.provider_of(actor))
+    question = authzen.read(message, provider=asked.provider_for(message, actor))
     return body.said(guard.answer(question, actor).to_json())
 
 
