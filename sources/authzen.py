@@ -98,8 +98,8 @@ def _semantic(body: Mapping[str, Any]) -> Semantic:
     options = body.get("options", {})
     if not isinstance(options, dict):
         raise Malformed([Fault("options", "wrong_type", "An object is needed here.")])
-    said = options.get("evaluations_semantic", Semantic.ALL)
-    if said not in set(Semantic):
+    said = options.get("evaluations_semantic", Semantic.ALL)  # of any type
+    if said not in list(Semantic):
         raise Malformed([Fault("options.evaluations_semantic", "unknown_value", f"Must be one of {', '.join(Semantic)}.")])
     return Semantic(said)
 
