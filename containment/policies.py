@@ -56,11 +56,11 @@ def check(text: str) -> list[Fault]:
 
 
 @story
-def ship(*, mode: Mode) -> RiskPolicyVersion | None:
-    """Put the shipped policy in force where there is none yet. Safe to call at every start."""
+def ship(*, mode: Mode, more: str = "") -> RiskPolicyVersion | None:
+    """Put the shipped policy in force where there is none yet. Safe to call at every start. `more`: what a trial says besides."""
     if RiskPolicyVersion.objects.exists():
         return None
-    version = write(documents.shipped_text(mode), actor=SYSTEM, author_id=None, shipped=True)
+    version = write(documents.shipped_text(mode) + more, actor=SYSTEM, author_id=None, shipped=True)
     put_in_force(version, None, needed=1)
     record("policy.approved", version.ref, actor=SYSTEM, version=version.version, digest=version.digest, shipped=True)
     return version

@@ -178,6 +178,10 @@ def _kept_passwords(home: Path) -> dict[str, str]:
 def keep_private(path: Path, content: object) -> None:
     """`content` as JSON in a 0600 file that belongs to whoever the folder belongs to."""
     write_private(path, json.dumps(content, indent=1))
+    own_as_the_folder(path)
+
+
+def own_as_the_folder(path: Path) -> None:
     if os.geteuid() == 0:
         owner = path.parent.stat()
         os.chown(path, owner.st_uid, owner.st_gid)

@@ -144,6 +144,17 @@ WORK = (
     ),
 )
 
+SCOPE = """
+# The trial's own rule, beside what is shipped.
+scope:
+  rules:
+    - name: large bookings are asked about
+      who: {kind: ai_agent}
+      may_if_approved: "tool:payments.book"
+      where: [action.properties.arguments.amount > 1000]
+      because: a booking above 1,000 EUR takes a person's word
+"""
+
 TOOLS_OF_THE_AGENT = (
     ("tool", "documents.list", "low"),
     ("tool", "documents.read", "low"),

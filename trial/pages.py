@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
@@ -24,10 +25,12 @@ from audit.record import record, story
 from console import controls, frame
 from console.views_of import decisions as told
 from containment.domain.families import FAMILIES
-from containment.models import Decision, Detection, Exposure
+from containment.models import Decision, Detection, Exposure, Identity
 from core.actor import Actor
 from core.refs import Ref
 from core.refusals import Refusal
+from guard.models import GuardCall
+from trial.agent.words import PROVIDER, SUBJECT
 from trial.outside import Intruder
 from trial.scenarios import ALL, SIGNALS, Outcome, Scenario, ScenarioTrouble
 from trial.scenarios.base import SOURCE
@@ -118,10 +121,18 @@ def _last(scenario: Scenario) -> Detection | None:
         "external_id__lt": f"{scenario.name}-g",
         "external_id__regex": f"^{scenario.name}-{AN_ID}$",
     }
+    if scenario.guarded:
+        calls = GuardCall.objects.filter(tool=scenario.guarded, detection__isnull=False, identity__in=_agent()).order_by("-asked_at")
+        call = calls.values_list("detection", flat=True).first()
+        return Detection.objects.filter(pk=call).first() if call else None
     if scenario.signal == "credential_exposed":
         report = Exposure.objects.filter(**mine).order_by("-external_id").first()
         return Detection.objects.filter(exposed__exposure=report).order_by("-received_at").first() if report else None
     return Detection.objects.filter(**mine).order_by("-external_id").first()
+
+
+def _agent() -> QuerySet[Any, Any]:
+    return Identity.objects.filter(provider=PROVIDER, subject=SUBJECT).values_list("id", flat=True)
 
 
 def _access() -> Mapping[str, Any]:

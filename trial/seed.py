@@ -21,7 +21,7 @@ from containment.domain.policy import Mode
 from core.actor import SYSTEM
 from playbooks import library
 from trial import history, inventory, supporting
-from trial.agent.words import TOKEN
+from trial.agent.words import DOCUMENTS, TOKEN
 from trial.estate import Estate, keep_private
 from trial.workloads.telling import TOKEN as ACTIVITY_TOKEN
 
@@ -81,13 +81,13 @@ class Access:
     def write(self, home: Path, *, url: str, estate: Estate | None) -> None:
         said: dict[str, Any] = {"url": url, "users": self.users, "tokens": self.tokens}
         if estate is not None:
-            said["estate"] = {"dsn": estate.dsn, "roles": dict(estate.passwords)}
+            said["estate"] = {"dsn": estate.dsn, "roles": dict(estate.passwords), "documents": str(home / DOCUMENTS)}
         keep_private(home / ACCESS, said)
 
 
 def seed(home: Path, *, url: str, estate: Estate | None) -> Person:
     """Everything but the tables and the estate itself. Whom to sign in first is returned. Without an estate the policy only observes."""
-    policies.ship(mode=Mode.ENFORCE if estate else Mode.OBSERVE)
+    policies.ship(mode=Mode.ENFORCE if estate else Mode.OBSERVE, more=inventory.SCOPE if estate else "")
     library.ship()
     inventory.allow_the_sources()
     access = Access.read(home)

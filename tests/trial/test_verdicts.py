@@ -52,7 +52,7 @@ def seeded(built: Estate, tmp_path: Path) -> Iterator[None]:
         ("shared-credential", "hold", "hard", 76.4),
         ("shared-credential-alone", "contain", "hard", 76.6),
         ("long-job", "hold", "soft", 66.7),
-        ("rogue-agent", "contain", "soft", 42.8),  # its role is not for that tool either
+        ("rogue-agent", "contain", "soft", 36.0),
     ],
 )
 def test_a_scenario_comes_to_the_verdict_it_promises(

@@ -6,20 +6,17 @@ Reads HOLDFAST_HOME, HOLDFAST_ESTATE_DSN and HOLDFAST_ORIGIN from the environmen
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import signal
 import sys
+import time
+import urllib.request
 from pathlib import Path
-
-import httpx
 
 from config import env
 from embedded.postgres import write_private
 from trial.agent import papers
-from trial.agent.life import Agent
-from trial.agent.sitting import Sitting
-from trial.agent.words import DOCUMENTS, KEY, PROVIDER, STATUS, SUBJECT
+from trial.agent.words import DOCUMENTS, KEY, PROVIDER, SUBJECT
 from trial.estate import Estate
 from trial.tools.desk import ROLE
 
@@ -40,27 +37,26 @@ def behind_the_guard(origin: str, home: Path, session: str) -> list[str]:
     return [sys.executable, "-m", "holdfast_guard", "mcp-proxy", *options, *reads, *pins, "--", *tools(home, session)]
 
 
-async def main() -> None:
+def main() -> None:
     home, origin = Path(env.text("HOLDFAST_HOME")), env.text("HOLDFAST_ORIGIN", "http://127.0.0.1:8000")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     estate = Estate.at_home(env.text("HOLDFAST_ESTATE_DSN"), home)
     papers.lay_out(home / DOCUMENTS)
     write_private(home / KEY, json.dumps({"conninfo": estate.conninfo(ROLE, "")}))
-    async with httpx.AsyncClient(base_url=origin, timeout=3.0) as client:
-        agent = Agent(home, estate, Sitting(client, home), lambda session: behind_the_guard(origin, home, session))
-        living = asyncio.ensure_future(agent.live())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, living.cancel)
-        telling = asyncio.ensure_future(_tell(agent, home))
-        with contextlib.suppress(asyncio.CancelledError):
-            await living
-        telling.cancel()
+    while not _answers(origin):
+        time.sleep(1.0)
+    from trial.agent.process import work  # with the library of its tools, which takes its time: whoever waits for the first page goes first
+
+    asyncio.run(work(home, estate, origin, lambda session: behind_the_guard(origin, home, session)))
 
 
-async def _tell(agent: Agent, home: Path) -> None:
-    while True:
-        write_private(home / STATUS, json.dumps(agent.status.public(), indent=1))
-        await asyncio.sleep(1.0)
+def _answers(origin: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{origin}/livez", timeout=2.0) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from trial.scenarios import leaked_secret, long_job, payment_flow, rogue_agent, shared_credential, two_workflows, undo_and_again
+from trial.scenarios import (
+    large_booking,
+    leaked_secret,
+    long_job,
+    ordinary_document,
+    payment_flow,
+    poisoned_document,
+    rogue_agent,
+    shared_credential,
+    two_workflows,
+    undo_and_again,
+)
 from trial.scenarios.base import Outcome, Scenario, ScenarioTrouble
 from trial.scenarios.signals import SIGNALS
 
@@ -22,6 +33,9 @@ ALL: Mapping[str, Scenario] = {
         shared_credential.WHOLE,
         shared_credential.ONE_WORKFLOW,
         long_job.SCENARIO,
+        poisoned_document.SCENARIO,
+        ordinary_document.SCENARIO,
+        large_booking.SCENARIO,
         rogue_agent.SCENARIO,
         two_workflows.SCENARIO,
         undo_and_again.SCENARIO,

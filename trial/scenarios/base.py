@@ -58,7 +58,7 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """`story`: two sentences, for the page. `expect`: the verdict that the shipped policy comes to. `signal`: the code that it is there
-    to show; empty for an incident."""
+    to show; empty for an incident. `guarded`: the tool whose call the guard stops in it; empty where a detector reports it."""
 
     name: str
     title: str
@@ -66,6 +66,7 @@ class Scenario:
     expect: str
     run: Callable[[Access], Outcome]
     signal: str = ""
+    guarded: str = ""
 
     def came_to(self, outcome: Outcome) -> bool:
         """Whether it showed what it is there for. Played again, an account may be under its run still, or cool off after an undo."""
