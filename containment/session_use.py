@@ -120,6 +120,16 @@ def count(
     return _touch(use, targets, seen)
 
 
+def charge_bytes(session: Session, moved: int, *, now: datetime) -> None:
+    """What a call that was counted turned out to move beyond what was said before."""
+    use = _locked(session)
+    for period in PERIODS:
+        window = _window(use, period, now)
+        window["bytes"] = window.get("bytes", 0) + moved
+        use.windows[period] = window
+    _save(use)
+
+
 def learn(session: Session, event: Event) -> None:
     """What the call returned: where a later argument may come from."""
     if not event.returned:

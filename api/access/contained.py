@@ -1,0 +1,53 @@
+"""What is contained, for runtimes that keep it and refuse by themselves: a long poll that ends when it changes, and holds no connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from api import gate
+from api.access import body
+from api.access.refusals import not_possible
+from containment.models import Source
+from core.refusals import Fault
+from guard import asked
+from guard.contained import LONGEST_S, Sight, feed
+
+PERMISSION = "guard.ask"
+LONGEST_VIEW = 200
+
+
+@csrf_exempt
+async def contained(request: HttpRequest) -> HttpResponse:
+    if request.method != "GET":
+        return not_possible(request, "GET")
+    sight, provider = await sync_to_async(_whose)(request)
+    after = request.GET.get("after", "")[:LONGEST_VIEW]
+    seconds = _seconds(request.GET.get("wait", "0"))
+    return body.said({**await feed().wait(after, seconds, sight), "provider": provider})
+
+
+contained.needs = {"GET": PERMISSION}  # type: ignore[attr-defined]
+
+
+def _whose(request: HttpRequest) -> tuple[Sight, str]:
+    """A token sees what its source may speak about. `provider`: the one that its subjects have, where they name none."""
+    actor = body.caller(request, PERMISSION)
+    limits: tuple[Any, Any] | None = None
+    if actor.source:
+        limits = Source.objects.filter(name=actor.source).values_list("providers", "kinds").first()
+    providers, kinds = limits or ((), ())
+    return Sight(frozenset(providers), frozenset(kinds)), asked.provider_of(actor)
+
+
+def _seconds(said: str) -> float:
+    try:
+        seconds = float(said) if len(said) <= 10 else -1.0
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST_S:
+        raise gate.Malformed([Fault("wait", "out_of_range", f"A number of seconds from 0 to {LONGEST_S:.0f}.")])
+    return seconds

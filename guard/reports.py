@@ -1,0 +1,338 @@
+"""What is told afterwards: what came of calls, the calls that nobody was asked about, and tools that changed.
+
+An outcome counts once, and only from the party that asked. A call that was not asked about becomes a row of its own (`asked` False) under a
+name that no question can have, so that telling it never answers one. If it was done, the guard is asked now what it would have said: a no
+makes a detection of it, which goes the way of all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+from uuid import UUID
+
+from django.db import IntegrityError
+
+from audit import clock, nudges
+from audit.record import attempt, record, story
+from containment import flow, intake, inventory, limits, policies, session_use
+from containment.domain.event import Event
+from containment.models import Identity, Session, Source
+from core import masking
+from core.actor import Actor
+from core.digest import digest
+from core.ids import uuid7
+from core.refs import Ref
+from core.refusals import Missing, Refusal
+from guard import ask as guard
+from guard import asked, made, standing
+from guard.answers import LASTS, Answer
+from guard.models import GuardCall
+from guard.question import digest_of
+from sources.asking import Ask
+from sources.base import Reading
+from sources.reports import Outcome, Report, ToolChanged, Unasked
+
+AT_ONCE = 25  # in one transaction: what it locks is locked as long as all of them take
+TOLD_LATE = timedelta(days=30)  # a call is not dated further back than this
+REASONS = {"open": "declared_open", "closed": "declared_closed", "contained": "declared_contained"}
+BECAUSE = {
+    "open": "The guard did not answer, and the runtime had declared that such calls are made then.",
+    "closed": "The guard did not answer, and the runtime had declared that such calls are not made then.",
+    "contained": "The runtime knew it as contained or stopped, and refused it by itself.",
+}
+
+
+class NoSuchCall(Missing):
+    code = "unknown_evaluation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What became of one report. `duplicate`: it was told before. `detection`: what was made of it."""
+
+    call: UUID | None = None
+    detection: UUID | None = None
+    duplicate: bool = False
+    taught: bool = False
+
+
+class _Tried(Exception):  # noqa: N818 - not an error: carries what would have been said out of what is taken back
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+def take(reports: Sequence[Report], actor: Actor) -> list[Taken | Refusal]:
+    """In their order. One that is refused spoils no other."""
+    taken: list[Taken | Refusal] = []
+    for start in range(0, len(reports), AT_ONCE):
+        taken += _take(reports[start : start + AT_ONCE], actor)
+    return taken
+
+
+@story
+def _take(reports: Sequence[Report], actor: Actor) -> list[Taken | Refusal]:
+    taken = [_one(report, actor) for report in reports]
+    told = [
+        (report, one)
+        for report, one in zip(reports, taken, strict=True)
+        if isinstance(report, Outcome) and isinstance(one, Taken) and not one.duplicate
+    ]
+    if told:
+        lines = [[str(one.call), report.outcome] for report, one in told]
+        done, failed = (sum(report.outcome == name for report, _ in told) for name in ("done", "failed"))
+        first = Ref.to("guard_call", told[0][1].call or "")
+        record("guard.reported", first, actor=actor, count=len(told), done_count=done, failed_count=failed, root=digest(lines))
+    return taken
+
+
+def _one(report: Report, actor: Actor) -> Taken | Refusal:
+    try:
+        with attempt():
+            match report:
+                case Outcome():
+                    return _outcome(report, actor)
+                case Unasked():
+                    return _unasked(report, actor)
+                case ToolChanged():
+                    return _changed(report, actor)
+    except Refusal as refusal:
+        if refusal.kind == "busy":
+            raise
+        return refusal
+
+
+# -- what came of a call ------------------------------------------------------------------------------------------------------------------
+
+
+def _outcome(report: Outcome, actor: Actor) -> Taken:
+    call = GuardCall.objects.filter(pk=report.evaluation, principal=actor.principal).first()
+    if call is None:
+        raise NoSuchCall("No such evaluation was answered to you.")
+    if not _settle(call, report.outcome):
+        return Taken(call=call.pk, duplicate=True)
+    return Taken(call=call.pk, taught=_taught(call, report, actor))
+
+
+def _settle(call: GuardCall, outcome: str) -> bool:
+    """Once: whoever comes second changes nothing."""
+    rows = GuardCall.objects.filter(pk=call.pk, outcome="")
+    return bool(rows.update(outcome=outcome, reported_at=clock.now()))
+
+
+def _taught(call: GuardCall, report: Outcome, actor: Actor) -> bool:
+    """The session learns what its tool returned, and is charged what was moved beyond what was said before."""
+    session = _session_of(call)
+    source = Source.objects.filter(name=actor.source or asked.GUARD).first()
+    if session is None or source is None or not session_use.may_teach(session, source, actor):
+        return False
+    if report.outcome not in ("done", "failed") or call.verdict != "allow":
+        return False
+    ask = report.ask if report.ask is not None and digest_of(report.ask) == call.question else None
+    now = clock.now()
+    if report.returned:
+        session_use.learn(session, _event(call, ask, report.returned, session, now))
+    if (more := report.bytes - (ask.bytes if ask else 0)) > 0:
+        session_use.charge_bytes(session, more, now=now)
+    return bool(report.returned)
+
+
+def _session_of(call: GuardCall) -> Session | None:
+    """If it still goes on, and somebody registered it."""
+    return Session.objects.filter(pk=call.session, ended_at__isnull=True, discovered_at__isnull=True).first() if call.session else None
+
+
+def _event(call: GuardCall, ask: Ask | None, returned: tuple[str, ...], session: Session, now: datetime) -> Event:
+    """Without its question, nobody knows what it was called with: then its result comes from no tool that anybody trusts."""
+    return Event(
+        occurred_at=now,
+        action=call.action,
+        tool=made.tool_of(ask, session_use.approved_for(session)) if ask else "",
+        arguments=ask.arguments if ask else {},
+        returned=returned,
+        session=str(session.pk),
+    )
+
+
+# -- calls that nobody was asked about ----------------------------------------------------------------------------------------------------
+
+
+def _unasked(report: Unasked, actor: Actor) -> Taken:
+    ask = report.ask
+    reading = asked.reading(ask, key := uuid7(), now=clock.now())
+    source = asked.source_of(reading, actor)
+    known = _known(ask, actor)
+    if known is not None:
+        if report.outcome:
+            _settle(known, report.outcome)
+        return Taken(call=known.pk, duplicate=True)
+    identity = inventory.lock(intake.identity_for(replace(reading, context={}), reading.occurred_at).pk)
+    intake.may_speak_about(source, identity.kind)
+    call = _row(report, key, identity, actor)
+    try:
+        with attempt():
+            call.save(force_insert=True)
+    except IntegrityError:  # told by another process meanwhile
+        return Taken(call=_known_for_sure(ask, actor).pk, duplicate=True)
+    detection = _judged_afterwards(report, call, reading, source, actor) if _happened(report) else None
+    record(
+        "guard.unasked",
+        call.ref,
+        actor=actor,
+        about=[
+            identity.ref,
+            Ref.to("session", call.session) if call.session else None,
+            Ref.to("detection", detection) if detection else None,
+        ],
+        identity=str(identity),
+        what=f"{call.tool or call.action}{f' on {call.resource}' if call.resource else ''}",
+        mode=report.mode,
+        did="did" if report.decision else "refused",
+        outcome=report.outcome,
+        at=call.asked_at,
+        request=ask.request,
+        question=call.question,
+    )
+    return Taken(call=call.pk, detection=detection)
+
+
+def _known(ask: Ask, actor: Actor) -> GuardCall | None:
+    """Told before; or asked after all, and only the answer was lost."""
+    rows = GuardCall.objects.filter(principal=actor.principal, request__in=[_name(ask), ask.request]).order_by("asked")
+    return next((row for row in rows if not row.asked or row.question == digest_of(ask)), None)
+
+
+def _known_for_sure(ask: Ask, actor: Actor) -> GuardCall:
+    return GuardCall.objects.get(principal=actor.principal, request=_name(ask))
+
+
+def _name(ask: Ask) -> str:
+    """No question can have it: what is read of a request id is stripped."""
+    return f" {ask.request}"
+
+
+def _happened(report: Unasked) -> bool:
+    return report.decision and report.outcome != "not_done"
+
+
+def _row(report: Unasked, key: UUID, identity: Identity, actor: Actor) -> GuardCall:
+    ask, now = report.ask, clock.now()
+    session = standing.acting_of(ask, identity).session
+    at = min(max(report.at or now, now - TOLD_LATE), now)
+    return GuardCall(
+        id=key,
+        asked_at=at,
+        asked=False,
+        principal=actor.principal,
+        request=_name(ask),
+        question=digest_of(ask),
+        identity=identity.pk,
+        session=session.pk if session else None,
+        action=masking.in_text(ask.action),
+        tool=masking.in_text(ask.tool),
+        resource_kind=masking.in_text(ask.resource_kind),
+        resource=masking.in_text(ask.resource),
+        writes=standing.is_write(ask, None),
+        verdict="allow" if report.decision else "deny",
+        reason=REASONS[report.mode],
+        because=BECAUSE[report.mode],
+        policy_version=policies.in_force().version,
+        expires_at=at + LASTS,
+        outcome=report.outcome,
+        reported_at=now if report.outcome else None,  # this may be told once, later
+    )
+
+
+def _judged_afterwards(report: Unasked, call: GuardCall, reading: Reading, source: Source, actor: Actor) -> UUID | None:
+    """Would it have been allowed? Then it counts for its session as any other call; else it is a detection."""
+    answer = _would_have_been(report.ask, actor)
+    if answer is not None and answer.decision and not answer.would_have:
+        _counted(report, call, reading, source, actor)
+        return None
+    because = answer.because if answer is not None else "It cannot be judged any more."
+    told = replace(
+        reading,
+        external_id=f"unasked:{actor.principal}:{report.ask.request}",
+        title=f"Done without asking: {reading.title.removeprefix('Asked to do ')}"[: asked.LONGEST_TITLE],
+        severity="high" if call.writes else "medium",
+        confidence=0.9,
+        occurred_at=call.asked_at,
+        returned=report.returned,
+        context={**reading.context, "unasked": REASONS[report.mode], "would_have_been": because[:500]},
+    )
+    received = intake.receive(
+        told,
+        asked.message(report.ask, told),
+        actor=asked.speaking_for(actor, source),
+        admitted=intake.Admitted(limits.observed_because(source)),
+        source=source,
+    )
+    if not received.duplicate:
+        nudges.wake_worker(flow.DECIDE, received.detection.pk)
+    return received.detection.pk
+
+
+def _would_have_been(ask: Ask, actor: Actor) -> Answer | None:
+    """What the guard says to it now. Asked in earnest, and then all that the question did is taken back."""
+    try:
+        with attempt():
+            _taken_back(guard.answer(replace(ask, request="", approval={}), actor))
+    except _Tried as tried:
+        return tried.answer
+    except Refusal:
+        return None
+
+
+def _taken_back(answer: Answer) -> NoReturn:
+    raise _Tried(answer)
+
+
+def _counted(report: Unasked, call: GuardCall, reading: Reading, source: Source, actor: Actor) -> None:
+    session = _session_of(call)
+    if session is not None:
+        tool = made.tool_of(report.ask, session_use.approved_for(session))
+        told = replace(reading, tool=tool, bytes=max(report.bytes, reading.bytes), returned=report.returned)
+        if tool:
+            session_use.hear(session, intake.event_of(told, session), source=source, actor=actor, now=clock.now())
+
+
+# -- tools that changed -------------------------------------------------------------------------------------------------------------------
+
+
+def _changed(report: ToolChanged, actor: Actor) -> Taken:
+    """Poisoned or only updated: nobody knows, so a person should. The same change tells itself once."""
+    what: Mapping[str, str] = {name: getattr(report, name) for name in ("server", "tool", "before", "after")}
+    who = {"kind": report.kind, "provider": report.provider, "subject": report.subject}
+    name = masking.in_text(f"{report.tool} of {report.server}")
+    reading = Reading(
+        external_id=f"tool_changed:{digest({**what, **who})}",
+        title=f"Tool definition changed since it was approved: {name}"[: asked.LONGEST_TITLE],
+        severity="high",
+        confidence=0.9,
+        occurred_at=clock.now(),
+        identity_kind=report.kind,
+        identity_provider=report.provider,
+        identity_subject=report.subject,
+        action="tool.changed",
+        session=report.session,
+        resource_kind="tool",
+        resource_id=f"{report.server}/{report.tool}"[:500],
+        context=dict(what),
+    )
+    source = asked.source_of(reading, actor)
+    message: dict[str, Any] = {"external_id": reading.external_id, "identity": who, "tool_changed": dict(what)}
+    received = intake.receive(
+        reading,
+        message,
+        actor=asked.speaking_for(actor, source),
+        admitted=intake.Admitted(limits.observed_because(source)),
+        source=source,
+    )
+    if not received.duplicate:
+        about = [received.detection.identity.ref]
+        nudges.wake_worker(flow.DECIDE, received.detection.pk)
+        record("guard.tool_changed", received.detection.ref, actor=actor, about=about, **what)
+    return Taken(detection=received.detection.pk, duplicate=received.duplicate)
