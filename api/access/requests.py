@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from api import gate
 from api.access import body
+from api.access.caller import caller
 from api.access.refusals import not_possible
 from api.refusals import MEDIA_TYPE
 from approvals.models import AccessRequest
@@ -88,26 +90,30 @@ def cancel(request: HttpRequest, actor: Actor, handle: str) -> HttpResponse:
 
 
 async def status(request: HttpRequest, handle: str) -> HttpResponse:
-    """`?wait=` seconds, at most 55: answers as soon as the task has ended, or then."""
+    """`?wait=` seconds, at most 55: answers as soon as the task has ended, or then. Whoever does not wait is answered at once."""
     if request.method not in ("GET", "HEAD"):
         return not_possible(request, "GET", "HEAD")
     seconds = _seconds(request.GET.get("wait", "0"))
-    actor = await until(lambda: body.caller(request, "guard.ask"), seconds=0)
-    assert actor is not None  # noqa: S101 - a caller is found, or refused
-    found: list[AccessRequest] = []
+    if seconds:
+        await until(lambda: _over(request, handle), seconds=seconds)
+    return await sync_to_async(_status)(request, handle, waited=seconds)
 
-    def look() -> AccessRequest | None:
-        found[:] = [requestable.task(handle, actor=actor)]
-        return None if found[0].waits else found[0]
 
+def _over(request: HttpRequest, handle: str) -> bool | None:
+    """None while it waits. The token is looked at each time: one that was revoked waits for nothing."""
     try:
-        await until(look, seconds=seconds)
-        now = await until(clock.now, seconds=0)
-        if now is not None and _forgotten(found[0], now):
-            raise TaskExpired("This task ended long ago.")
-    except tuple(STATUS) as refusal:
-        return _problem(refusal)
-    return _retrying(body.said(_task(found[0], request)), found[0], waited=seconds)
+        task = requestable.task(handle, actor=caller(request, "guard.ask"))
+    except UnknownTask:
+        return True  # which the last look tells
+    return None if task.waits else True
+
+
+@in_the_profiles_words
+def _status(request: HttpRequest, handle: str, *, waited: float) -> HttpResponse:
+    task = requestable.task(handle, actor=caller(request, "guard.ask"))
+    if task.closed_at is not None and clock.now() > task.closed_at + KEPT:
+        raise TaskExpired("This task ended long ago.")
+    return _retrying(body.said(_task(task, request)), task, waited=waited)
 
 
 status.needs = {"GET": "guard.ask"}  # type: ignore[attr-defined]
@@ -242,10 +248,6 @@ def _expires(task: AccessRequest) -> datetime:
     terms = task.hold.as_terms()
     left = len(terms.reviewers) - 1 - terms.step if task.hold.on_lapse == "escalate" else 0
     return task.hold.deadline + left * task.hold.patience
-
-
-def _forgotten(task: AccessRequest, now: datetime) -> bool:
-    return task.closed_at is not None and now > task.closed_at + KEPT
 
 
 def _description(task: AccessRequest) -> str:
