@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 from api import docs, health
-from api.v1 import activity, backtests, cases, detections, exceptions, exposures, holds, policies, reads, runs, sessions, sources
+from api.v1 import activity, backtests, cases, detections, exceptions, exposures, guard, holds, policies, reads, runs, sessions, sources
 
 v1 = [
     path("detections", detections.Detections.as_view(), name="api-detections"),
@@ -45,6 +45,8 @@ v1 = [
     path("exposures/<uuid:key>", exposures.OneExposure.as_view(), name="api-exposure"),
     path("sources", sources.Sources.as_view(), name="api-sources"),
     path("sources/<uuid:key>", sources.OneSource.as_view(), name="api-source"),
+    path("guard/calls", guard.GuardCalls.as_view(), name="api-guard-calls"),
+    path("guard/calls/<uuid:key>", guard.OneGuardCall.as_view(), name="api-guard-call"),
     path("verdicts", sources.Verdicts.as_view(), name="api-verdicts"),
     path("audit", reads.AuditTrail.as_view(), name="api-audit"),
 ]

@@ -25,7 +25,7 @@ from audit.models import AuditEntry
 from containment.models import Identity, Session
 from guard import wheel
 from guard.models import GuardCall
-from tests import make
+from tests import cast, make
 from tests.console.doors import signed_in, words
 from tests.flows.test_session_use import profile
 
@@ -144,7 +144,7 @@ def test_only_its_owner_follows_a_token_and_a_dead_one_says_so():
     client = signed_in("enzo")
     page = connected(client)
     assert signed_in("ada").get(first_on(page)).status_code == 404
-    tokens.revoke(ServiceToken.objects.get().pk, actor=make.cast.person("ada"))
+    tokens.revoke(ServiceToken.objects.get().pk, actor=cast.person("ada"))
     assert "ended before a first call" in words(client.get(first_on(page)))
 
 
@@ -188,7 +188,7 @@ def test_the_proxy_line_stands_before_a_real_server(live_server, settings, tmp_p
     lines = lines_on(page, "The command line of the proxy").replace("YOUR-MCP-SERVER", "mcp-server-time")
     hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
     asked = {"name": "get_current_time", "arguments": {"timezone": "Europe/Zurich"}}
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello},
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
         {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": asked},

@@ -50,7 +50,7 @@ def called(who: Identity, *, session: Session | None = None, ago: float = 0.0, *
 
 
 def denied(who: Identity, **more: Any) -> GuardCall:
-    said = {
+    said: dict[str, Any] = {
         "tool": "mail.send",
         "writes": True,
         "verdict": "deny",

@@ -9,7 +9,7 @@ from tests import make
 
 pytestmark = pytest.mark.django_db
 
-LISTS = ["detections", "decisions", "cases", "runs", "holds", "identities", "exceptions", "sessions"]
+LISTS = ["detections", "decisions", "cases", "runs", "holds", "identities", "exceptions", "sessions", "guard/calls"]
 
 
 @pytest.fixture
