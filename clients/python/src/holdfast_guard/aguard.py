@@ -21,6 +21,7 @@ from holdfast_guard.calls import Call
 from holdfast_guard.declared import Declared
 from holdfast_guard.errors import Denied, Held, Refused, Unavailable
 from holdfast_guard.journal import Journal
+from holdfast_guard.plain import encoded
 from holdfast_guard.transport import Token, Transport
 from holdfast_guard.view import View
 from holdfast_guard.words import Subject, Task, Verdict
@@ -203,7 +204,7 @@ class AsyncGuard:
         item = dict(outcome) if isinstance(outcome, Mapping) else calls.outcome_item(outcome, returned, size)
         if verdict.asked:
             if verdict.evaluation_id:
-                self._journal.keep({"evaluation_id": verdict.evaluation_id, **item})
+                self._journal.keep({"evaluation_id": verdict.evaluation_id, **_question_of(verdict, item), **item})
         elif verdict.decision and not self._journal.add(verdict.request_id, item):
             self._journal.keep({**_unasked_again(verdict), **item})
         self._wake()
@@ -245,9 +246,9 @@ class AsyncGuard:
 
     # -- what is contained
 
-    def refused_locally(self) -> str:
+    def refused_locally(self, subject: Subject | None = None, session: str | None = None) -> str:
         """Why this subject or session is refused without asking; empty if it is not."""
-        known = self._view.refuses(self.subject, self.session)
+        known = self._view.refuses(subject or self.subject, self.session if session is None else session)
         return known.reason if known else ""
 
     async def contained_changed(self, seconds: float) -> bool:
@@ -322,6 +323,13 @@ class AsyncGuard:
             code, detail = wire.problem_of(got)
             raise Refused(got.status, code, detail)
         return got
+
+
+def _question_of(verdict: Verdict, item: Mapping[str, Any]) -> dict[str, Any]:
+    """What a tool returned is worth what it was called with: the service keeps no arguments, so they come again, if they are not too long."""
+    if "returned" not in item or len(encoded(verdict.request)) > wire.MOST_KEPT:
+        return {}
+    return {"request": {**verdict.request, "context": {}}}
 
 
 def _unasked_again(verdict: Verdict) -> dict[str, Any]:

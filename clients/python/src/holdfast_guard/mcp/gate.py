@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from holdfast_guard.errors import GuardError
 from holdfast_guard.mcp import messages
-from holdfast_guard.mcp.pins import Pins
+from holdfast_guard.mcp.pins import Compared, Pins
 from holdfast_guard.mcp.waiting import Kept, Waiting
 from holdfast_guard.words import DECLARED, Task, Verdict
 
@@ -100,8 +100,16 @@ class Rules:
 
 
 class Gate:
+    """`pins` None: in a server that asks for itself, which knows its own tools."""
+
     def __init__(
-        self, guard: Guarding, pins: Pins, rules: Rules, *, waiting: Waiting | None = None, log: Callable[[str], None] = lambda _: None
+        self,
+        guard: Guarding,
+        pins: Pins | None,
+        rules: Rules,
+        *,
+        waiting: Waiting | None = None,
+        log: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.guard, self.pins, self.rules, self.log = guard, pins, rules, log
         self._waiting = waiting or Waiting()
@@ -129,14 +137,15 @@ class Gate:
             return True
         if _fits(tool, self.rules.reads):
             return False
-        return self.pins.writes(tool)
+        return self.pins.writes(tool) if self.pins else None
 
     # The list of tools
 
     def listing(self, result: Mapping[str, Any], *, first: bool) -> dict[str, Any]:
         """One page of tools/list, with the tools that may be shown. `first`: it begins a new list."""
         tools = result.get("tools")
-        said = self.pins.compare(tools if isinstance(tools, list) else [])
+        listed = tools if isinstance(tools, list) else []
+        said = self.pins.compare(listed) if self.pins else Compared(kept=listed)
         if first:
             self._listed.clear()
             self._withheld.clear()

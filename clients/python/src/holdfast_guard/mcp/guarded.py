@@ -10,16 +10,19 @@ from holdfast_guard.asking import CONTAINED
 from holdfast_guard.errors import GuardError
 from holdfast_guard.mcp import messages
 from holdfast_guard.mcp.gate import Call, Refusal
-from holdfast_guard.words import VIEW, Task, Verdict
+from holdfast_guard.words import VIEW, Subject, Task, Verdict
 
 A_LONG_TIME_S = 3600.0
 
 
 class Guarded:
-    """`system`: what this server is called in questions, by whoever runs the proxy. What it calls itself is not asked."""
+    """`system`: what this server is called in questions, by whoever runs it or the proxy. What it calls itself is not asked.
 
-    def __init__(self, guard: AsyncGuard, *, system: str) -> None:
-        self.guard, self.system = guard, system
+    `subject`, `session`: whose call it is, where one server has several callers; otherwise those of the guard.
+    """
+
+    def __init__(self, guard: AsyncGuard, *, system: str, subject: Subject | None = None, session: str | None = None) -> None:
+        self.guard, self.system, self.subject, self.session = guard, system, subject, session
 
     async def evaluate(self, call: Call, *, approval: Mapping[str, Any]) -> Verdict:
         return await self.guard.evaluate(
@@ -29,6 +32,8 @@ class Guarded:
             action=call.method,
             resource={"type": call.kind, "id": call.about, "properties": {"system": self.system}},
             approval=approval,
+            subject=self.subject,
+            session=self.session,
         )
 
     async def submit(self, verdict: Verdict) -> Task:
@@ -38,7 +43,7 @@ class Guarded:
         return await self.guard.task(task, wait_s=seconds)
 
     def stopped(self) -> Refusal | None:
-        reason = self.guard.refused_locally()
+        reason = self.guard.refused_locally(self.subject, self.session)
         return Refusal(messages.DENIED, CONTAINED, {"reason": reason, "said_by": VIEW}) if reason else None
 
     async def changed(self) -> None:

@@ -334,11 +334,11 @@ class Exchange:
         headers = {**self._own_headers(message), "content-type": "application/json"}
         try:
             async with self.proxy.upstream.stream("POST", self.proxy.where.url, content=messages.write(message), headers=headers) as answer:
-                await self._take(answer)
+                await self._take(answer, message)
         except httpx.HTTPError as fault:
             self.proxy.gate.log(f"the server could not be asked: {type(fault).__name__}")
-        if _awaits_answer(message):
-            await self.relay.server_left("The server ended before it answered.")
+        if isinstance(message, dict) and messages.kind(message) == "request":
+            await self.relay.unanswered(message["id"], "The server ended before it answered.")
 
     def _own_headers(self, message: Message | list[Message]) -> dict[str, str]:
         """A request of our own is not what the client's headers speak of."""
@@ -348,7 +348,7 @@ class Exchange:
             return {**kept, METHOD: message["method"]}
         return headers
 
-    async def _take(self, answer: httpx.Response) -> None:
+    async def _take(self, answer: httpx.Response, asked: Message | list[Message]) -> None:
         self.headers_back.update(_back(answer))
         if answer.status_code != 200:
             self.status = answer.status_code
@@ -360,7 +360,8 @@ class Exchange:
         async for chunk in answer.aiter_bytes():
             body += chunk
             if len(body) > self.proxy.where.longest:
-                await self.relay.server_left("The server's answer was too long to pass on.", "answer_too_long")
+                if isinstance(asked, dict) and "id" in asked:
+                    await self.relay.unanswered(asked["id"], "The server's answer was too long to pass on.", "answer_too_long")
                 return
         if body and answer.headers.get("content-type", "").startswith("application/json"):
             await self.relay.server_said(bytes(body))

@@ -334,13 +334,19 @@ class Relay:
 
     async def server_left(self, because: str, reason: str = "server_gone") -> None:
         """No answer will come: whoever waits for one is told."""
-        for answer in self._own.values():
-            if not answer.done():
-                answer.set_result({})
-        for flight in list(self._flights.values()):
-            if self._land(flight):
-                self._abandon(flight)
-                await flight.reply(messages.error(flight.ident, messages.INTERNAL_ERROR, because, {"reason": reason}))
+        for key in [*self._own, *self._flights]:
+            await self._unanswered(key, because, reason)
+
+    async def unanswered(self, ident: Id, because: str, reason: str = "server_gone") -> None:
+        """The same for one request, where each has a way of its own to the server."""
+        await self._unanswered(messages.key(ident), because, reason)
+
+    async def _unanswered(self, key: tuple[bool, Id], because: str, reason: str) -> None:
+        if (answer := self._own.get(key)) is not None and not answer.done():
+            answer.set_result({})
+        if (flight := self._flights.get(key)) is not None and self._land(flight):
+            self._abandon(flight)
+            await flight.reply(messages.error(flight.ident, messages.INTERNAL_ERROR, because, {"reason": reason}))
 
     async def client_left(self) -> None:
         for flight in list(self._flights.values()):
