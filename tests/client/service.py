@@ -14,7 +14,12 @@ from typing import Any
 SAID_YES: dict[str, Any] = {"decision": True, "context": {"evaluation_id": "e-1", "verdict": "allow", "reason": "allowed"}}
 SAID_NO: dict[str, Any] = {
     "decision": False,
-    "context": {"evaluation_id": "e-2", "verdict": "deny", "reason": "policy_denied", "reason_user": {"en": "The rules do not allow this."}},
+    "context": {
+        "evaluation_id": "e-2",
+        "verdict": "deny",
+        "reason": "policy_denied",
+        "reason_user": {"en": "The rules do not allow this."},
+    },
 }
 HELD: dict[str, Any] = {
     "decision": False,

@@ -326,7 +326,7 @@ class AsyncGuard:
 
 
 def _question_of(verdict: Verdict, item: Mapping[str, Any]) -> dict[str, Any]:
-    """What a tool returned is worth what it was called with: the service keeps no arguments, so they come again, if they are not too long."""
+    """What a tool returned is worth what it was called with: the service keeps no arguments, so they come again, if they are short."""
     if "returned" not in item or len(encoded(verdict.request)) > wire.MOST_KEPT:
         return {}
     return {"request": {**verdict.request, "context": {}}}
