@@ -54,6 +54,7 @@ SENTENCES: dict[str, str] = {
     "session.changed": "changed {changes} of the session {session}",
     "session.narrowed": "narrowed the session {session}",
     "session.ended": "ended the session {session}",
+    "session.reopened": "let the session {session} go on: {reason}",
     "session.gated": "set the session {session} to {state}",
     "document.drafted": "drafted version {version} of the {kind} {name}",
     "document.approved": "approved version {version} of the {kind} {name}",

@@ -67,6 +67,14 @@ def decide_here(detection: Detection) -> Decision:
     return _decide(detection, generation=0, cause="")
 
 
+def keep_open(decision: Decision) -> Case:
+    """A case about what judgement only watches, where somebody else had to stop it. The identity is locked, and this is still its story."""
+    if decision.case is None:
+        decision.case = _case(decision.detection, float(decision.risk), clock.now())
+        decision.save(update_fields=["case"])
+    return decision.case
+
+
 class _DecidingError(Exception):
     """Deciding failed, not storing."""
 
@@ -129,7 +137,7 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
     if judgement.verdict is not Verdict.WATCH:
         binding = plans.binding_for(detection, facts, pattern)
         decision.playbook, decision.passed_over = str(binding.version), list(binding.passed_over)
-        decision.case = _case(detection, judgement, now)
+        decision.case = _case(detection, judgement.risk, now)
     record(
         "decision.made",
         decision.ref,
@@ -273,7 +281,7 @@ def _decision(
     )
 
 
-def _case(detection: Detection, judgement: Judgement, now: datetime) -> Case:
+def _case(detection: Detection, risk: float, now: datetime) -> Case:
     case = Case.objects.select_for_update().filter(identity=detection.identity).exclude(state="closed").first()
     if case is None:
         case = Case.objects.create(
@@ -283,14 +291,14 @@ def _case(detection: Detection, judgement: Judgement, now: datetime) -> Case:
             first_event_at=detection.occurred_at,
             last_event_at=now,
             detections_seen=1,
-            highest_risk=judgement.risk,
+            highest_risk=risk,
         )
         record("case.opened", case.ref, actor=SYSTEM, about=[detection.identity.ref, detection.ref], identity=str(detection.identity))
         return case
     case.detections_seen += 1
     case.last_event_at = now
     case.first_event_at = min(case.first_event_at, detection.occurred_at)
-    case.highest_risk = max(float(case.highest_risk), judgement.risk)
+    case.highest_risk = max(float(case.highest_risk), risk)
     case.save(update_fields=["detections_seen", "last_event_at", "first_event_at", "highest_risk"])
     return case
 

@@ -17,6 +17,8 @@ from connectors import registry
 from containment.models import Session
 from core.actor import SYSTEM
 
+BY_GUARD = "guard:"  # the keys under which the guard closes a session by itself
+
 
 class Gate:
     """What containment hands to the connector at start. `identity` is our id; `sessions` are names, or none for every live one."""
@@ -35,6 +37,12 @@ class Gate:
             return False
         _put(row, state, because, key if state != "active" else "", allows)
         return True
+
+
+def open_again(identity: str) -> None:
+    """What the guard closed by itself goes on: people said that the identity is to be left running. Inside a story."""
+    for session in Session.objects.filter(identity_id=identity, gate="paused", gate_key__startswith=BY_GUARD).order_by("pk"):
+        Gate().set(identity, session.external_id, state="active", because="", key="")
 
 
 def configure_connectors() -> None:

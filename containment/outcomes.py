@@ -10,11 +10,12 @@ from django.db.models import Q
 
 from approvals import groups, holds
 from approvals.models import Hold
-from containment import limits, policies
+from containment import gate, limits, policies
 from containment.domain.facts import Kind
 from containment.domain.policy import HoldReason, Mode
 from containment.models import Credential, Decision, Detection, Identity, Source
 from core.actor import SYSTEM, Actor
+from core.refs import Ref
 from playbooks import library, runs
 from playbooks.domain.plan import cuts
 from playbooks.models import Run
@@ -29,8 +30,11 @@ def contain(run_id: UUID, *, actor: Actor, because: str) -> None:
 
 
 def leave_running(run_id: UUID, *, actor: Actor, because: str, keep: timedelta = timedelta(0)) -> None:
-    """The run will not act, and what its interim stage did is put back, after `keep`."""
-    runs.stand_down(run_id, actor=actor, because=because, keep=keep)
+    """The run will not act, and what its interim stage did is put back, after `keep`. Where a person says so, what the guard paused by
+    itself goes on as well."""
+    run = runs.stand_down(run_id, actor=actor, because=because, keep=keep)
+    if actor.is_person:
+        gate.open_again(Ref.parse(run.identity_ref).id)
 
 
 def cuts_into_the_protected(run: Run) -> bool:

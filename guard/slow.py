@@ -22,7 +22,7 @@ from audit import clock
 from audit.record import attempt, story
 from containment import baselines, flow, gather, intake, inventory, limits, policies, session_use
 from containment.domain.decide import Verdict as Judged
-from containment.domain.facts import Facts, Finding, Kind
+from containment.domain.facts import Facts, Kind
 from containment.domain.judge import Judgement, judge
 from containment.domain.outside import outside
 from containment.domain.policy import Mode, RiskPolicy
@@ -219,23 +219,29 @@ def _by_intent(scene: Scene, facts: Facts, judgement: Judgement) -> Verdict | No
     found = _found(scene, "deny", Reason.OUTSIDE, finding.because, judgement=judgement, decision=decision)
     if scene.observed or not _goes_too_far(scene, facts):
         return found
-    return replace(found, paused=_paused(scene, finding, decision))
+    return _paused(scene, found, decision)
 
 
 def _goes_too_far(scene: Scene, facts: Facts) -> bool:
-    """A call of which nobody approved says that it only reads is taken for a write."""
-    if scene.writes or facts.call is None or facts.call.writes is not False:
+    """A call of which nobody approved says that it only reads is taken for a write. What came before a person opened the session again is
+    forgiven."""
+    if facts.call is None or facts.call.writes is not False:
         return True
     session = scene.acting.session
-    return session is not None and GuardCall.objects.filter(session=session.pk, verdict="deny", reason=str(Reason.OUTSIDE)).exists()
+    assert session is not None  # noqa: S101 - an intent is a session's
+    before = GuardCall.objects.filter(session=session.pk, verdict="deny", reason=str(Reason.OUTSIDE))
+    return (before.filter(asked_at__gt=session.gated_at) if session.gated_at else before).exists()
 
 
-def _paused(scene: Scene, finding: Finding, decision: Decision | None) -> bool:
-    """A run that contains the session pauses it, with proof and undo; where judgement started none, the gate is closed at once."""
-    if decision is not None and decision.run is not None and decision.run.state in standing.ACTING:
-        return True
-    assert scene.acting.session is not None  # noqa: S101 - an intent is a session's
-    return pausing.pause(scene.acting.session, call=scene.key, because=finding.because)
+def _paused(scene: Scene, found: Verdict, decision: Decision | None) -> Verdict:
+    """A run that contains the session pauses it, with proof and undo. Where judgement started none, the gate is closed at once, and what
+    happened is a case, whatever the risk."""
+    session = scene.acting.session
+    assert session is not None  # noqa: S101 - an intent is a session's
+    if found.run is not None and standing.run_over(scene.identity, session) is not None:
+        return replace(found, paused=True)
+    case = flow.keep_open(decision).pk if decision is not None else None
+    return replace(found, paused=pausing.pause(session, call=scene.key, because=found.because), case=case)
 
 
 def _by_judgement(scene: Scene, judgement: Judgement) -> Verdict | None:

@@ -125,7 +125,8 @@ class HoldfastConnector:
         before: Mapping[str, Mapping[str, Any]] = was.public["sessions"]
         now = self._gate.look(step.target.identity, sorted(before)) if before else {}
         ours = GATE[step.measure]
-        theirs = {name: one["state"] for name, one in now.items() if not _is_ours(one, ours, key)}
+        closed = {name for name in before if not _at_least(before[name]["state"], ours)}  # by us: the others were closed already
+        theirs = {name: one["state"] for name, one in now.items() if name in closed and not _is_ours(one, ours, key)}
         foreign = {name: state for name, state in theirs.items() if state not in (before[name]["state"], "ended")}
         if foreign:
             raise Foreign(

@@ -28,11 +28,15 @@ def token(*scopes: str, source: str = "", owner: str = "enzo") -> str:
     return tokens.issue(name="gateway", owner=person, scopes=list(scopes) or [Scope.GUARD_ASK], actor=SYSTEM, source=source)[1]
 
 
-@story
 def under(section: str) -> RiskPolicyVersion:
     """A policy with these rules is in force."""
+    return put_in_force(text(section))
+
+
+@story
+def put_in_force(whole: str) -> RiskPolicyVersion:
     before = RiskPolicyVersion.objects.filter(state="in_force").first()
-    version = policies.write(text(section), actor=SYSTEM, author_id=None, shipped=True)
+    version = policies.write(whole, actor=SYSTEM, author_id=None, shipped=True)
     policies.put_in_force(version, before, needed=1)
     return version
 

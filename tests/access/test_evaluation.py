@@ -184,7 +184,7 @@ def test_what_is_wrong_with_one_of_many_is_told_in_its_place(bearer: str) -> Non
 
 
 def test_a_member_of_an_item_stands_whole_for_the_default(bearer: str) -> None:
-    defaults = {"resource": {"type": "record", "id": "record-2", "properties": {"status": "archived"}}}
+    defaults: dict[str, Any] = {"resource": {"type": "record", "id": "record-2", "properties": {"status": "archived"}}}
     items = [WRITE, WRITE | {"resource": {"type": "record", "id": "record-1"}}, WRITE | {"resource": {"id": "record-1"}}]
     told = asked(batch(*items, **defaults), bearer=bearer, to=EVALUATIONS)["evaluations"]
     assert [one["decision"] for one in told] == [True, False, False]
