@@ -12,7 +12,7 @@ from containment.models.merge import Merge
 from containment.models.policy import PolicyApproval, RiskPolicyVersion, ShadowDifference
 from containment.models.ramp import PreflightCheck, ProtectedConfirmation
 from containment.models.resource import Resource
-from containment.models.session import Designation, Session
+from containment.models.session import Designation, MintedCredential, Session
 from containment.models.session_use import SessionMark, SessionUse
 from containment.models.source_ask import SourceAsk
 from containment.models.work import WorkDocument
@@ -42,6 +42,7 @@ __all__ = [
     "Identity",
     "IdentityAlias",
     "Merge",
+    "MintedCredential",
     "PolicyApproval",
     "PreflightCheck",
     "ProtectedConfirmation",

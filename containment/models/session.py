@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -15,11 +15,14 @@ from core.refs import Ref
 
 CLASSES = ("payment", "customer_facing", "long_running_job", "regulated")
 GATE_STATES = ("active", "paused", "restricted", "ended")
+MINT_STATES = ("standing", "cut", "cleared", "accepted")
 
 
 class Session(models.Model):
     """Key: (identity, external_id). `origin` says where its connections come from ({address, application}), so that a foreign one can be
-    told apart. `gate` is our own gate: what a runtime that asks us is told. What a client said of its role or workflow is in `claimed`."""
+    told apart. `gate` is our own gate: what a runtime that asks us is told; `gate_before` is what stood there before the session that it
+    works for was closed, for when that one opens. What a client said of its role or workflow is in `claimed`. `heartbeat_seconds`: how
+    often it promised a sign of life, `heartbeat_at` when it last gave one."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     external_id = models.TextField()
@@ -38,11 +41,14 @@ class Session(models.Model):
     gate_because = models.TextField(blank=True, default="")
     gate_allows = ArrayField(models.TextField(), default=list)
     gate_key = models.TextField(blank=True, default="")
+    gate_before = models.JSONField(default=dict)
     gated_at = models.DateTimeField(null=True)
     registered_by = models.TextField(blank=True, default="")
     started_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)
     last_seen_at = models.DateTimeField(null=True)
+    heartbeat_seconds = models.PositiveIntegerField(null=True)
+    heartbeat_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     discovered_at = models.DateTimeField(null=True)
 
@@ -52,8 +58,12 @@ class Session(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["identity", "external_id"], name="one_session_per_identity_and_name"),
             models.CheckConstraint(condition=Q(gate__in=GATE_STATES), name="session_gate_is_known"),
+            models.CheckConstraint(condition=Q(parent__isnull=True) | ~Q(parent=F("id")), name="no_session_works_for_itself"),
         ]
-        indexes = [models.Index(fields=["external_id"], name="session_by_name")]
+        indexes = [
+            models.Index(fields=["external_id"], name="session_by_name"),
+            models.Index(fields=["expires_at"], condition=Q(ended_at__isnull=True, expires_at__isnull=False), name="session_by_its_end"),
+        ]
 
     def __str__(self) -> str:
         return self.external_id
@@ -61,6 +71,44 @@ class Session(models.Model):
     @property
     def ref(self) -> Ref:
         return Ref.to("session", self.id)
+
+    @property
+    def next_heartbeat_at(self) -> datetime | None:
+        """When its next sign of life is due; None where it promised none."""
+        if self.heartbeat_seconds is None or self.heartbeat_at is None:
+            return None
+        return self.heartbeat_at + timedelta(seconds=self.heartbeat_seconds)
+
+
+class MintedCredential(models.Model):
+    """Somebody told that a session made a credential. `vouched`: who told registered the session, or is a feed of what identities do; any
+    other word is a claim. When the session is contained, each that still stands is an open item of the case."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="mints")
+    credential = models.ForeignKey(Credential, on_delete=models.CASCADE, related_name="mints")
+    told_by = models.TextField()
+    vouched = models.BooleanField(default=False)
+    told_at = models.DateTimeField()
+    state = models.TextField(default="standing")
+    settled_by = models.TextField(blank=True, default="")
+    settled_by_name = models.TextField(blank=True, default="")
+    settled_at = models.DateTimeField(null=True)
+    because = models.TextField(blank=True, default="")
+
+    class Meta:
+        db_table = "minted_credential"
+        ordering = ["told_at", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["session", "credential"], name="one_line_per_minted_credential"),
+            models.CheckConstraint(condition=Q(state__in=MINT_STATES), name="state_of_a_minted_credential_is_known"),
+            models.CheckConstraint(
+                condition=Q(state="standing") | (Q(settled_at__isnull=False) & ~Q(settled_by="")), name="a_settled_mint_says_by_whom"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.credential_id} by {self.session_id}"
 
 
 class Designation(models.Model):
