@@ -91,7 +91,7 @@ async def test_a_held_call_is_done_once_when_a_person_allows_it_and_it_is_made_a
         assert "staged" in text(await session.call_tool("git_add", asked)).lower()
         assert (await denial(session.call_tool("git_add", asked))).data["task"]["id"] != first.data["task"]["id"]
     approvals = [said["context"].get("approval") for said in service.asked]
-    assert approvals == [None, {"id": first.data["task"]["id"]}, None]
+    assert approvals == [None, {"id": first.data["task"]["id"]}, {"id": first.data["task"]["id"]}]  # the last is used up
     assert next(sent["Idempotency-Key"] for sent in service.headers if "Idempotency-Key" in sent) == first.data["evaluation_id"]
 
 

@@ -183,30 +183,24 @@ class Gate:
     async def ask(self, call: Call, *, tell: Tell | None = None) -> Verdict:
         """The verdict that lets it pass. Raises the refusal if it may not, or not yet."""
         kept = self._waiting.get(call.digest)
-        if kept is None:
-            verdict = await self._evaluate(call, {})
-            if verdict.decision:
-                return verdict
-            if not verdict.held:
-                raise denial(verdict)
-            kept = await self._submit(call, verdict)
-            if kept is None:
-                raise denial(verdict)
+        verdict = await self._with_people(call, kept, tell) if kept else await self._evaluate(call, {})
+        if verdict.held and (kept := await self._submit(call, verdict)):  # an approval that is used up is asked for anew, too
+            verdict = await self._with_people(call, kept, tell)
+        if verdict.decision:
+            return verdict
+        raise denial(verdict)
+
+    async def _with_people(self, call: Call, kept: Kept, tell: Tell | None) -> Verdict:
+        """The verdict on what people allowed. An approval stays for as long as the guard takes it: a read may be allowed for a while."""
         task = await self._look(kept, call, tell)
         if not task.final:
             raise _still(kept, task)
         if not task.approved:
             raise self._refused(call, kept, task)
-        return await self._with_approval(call, kept, task)
-
-    async def _with_approval(self, call: Call, kept: Kept, task: Task) -> Verdict:
         verdict = await self._evaluate(call, task.approval)
-        if verdict.decision:
+        if not verdict.decision and verdict.asked and verdict.reason not in ("grant_pending", "contained", "session_paused"):
             self._waiting.forget(call.digest)
-            return verdict
-        if verdict.asked and verdict.reason not in ("grant_pending", "contained", "session_paused"):
-            self._waiting.forget(call.digest)  # this approval is of no more use: the next time people are asked anew
-        raise denial(verdict)
+        return verdict
 
     async def _evaluate(self, call: Call, approval: Mapping[str, Any]) -> Verdict:
         if stop := self.guard.stopped():
