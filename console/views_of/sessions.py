@@ -7,18 +7,23 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from accounts.models import Person
+from console.controls import Control, control
 from console.views_of import guard, intents
 from console.views_of.guard import Row
 from console.views_of.identities import GATE_TONES
 from console.views_of.things import is_id
 from containment.domain.facts import BoundRule, BudgetRule, IntentFacts
+from containment.gate import BY_GUARD
 from containment.models import Case, Designation, Session
+from core.actor import Actor
 from core.refs import Ref
 from guard.models import GuardCall
+from guard.pausing import OPENS
 from playbooks.models import Run, Step
 
 MOST_CALLS = 20
 MOST_CHILDREN = 50
+MINE = "You answer for this agent yourself. Somebody else has to say that it may go on."
 CLAIMS = {"role": "Role", "workflow": "Workflow", "tenant": "Tenant", "drive": "Driven by"}
 GATE_SAYS = {
     "active": "may go on",
@@ -48,13 +53,15 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """Who closed the gate: a run with its case, or whoever `by` names."""
+    """Who closed the gate: a run with its case, the guard by its answer to a call, or whoever `by` names."""
 
     because: str
     at: datetime | None
     run: Run | None = None
     case: Case | None = None
+    call: GuardCall | None = None
     by: str = ""
+    by_guard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +85,14 @@ class Card:
     designated: Designation | None
     closed: Closed | None
     calls: Sequence[Row]
+    reopening: Control
 
     @property
     def live(self) -> str:
         return f"session:{self.session.pk} guard_call guard_batch"
 
 
-def card(session: Session, *, now: datetime) -> Card:
+def card(session: Session, viewer: Actor, *, now: datetime) -> Card:
     found = intents.of([session], now=now)
     approved = found[0] if found else None
     intent = approved.standing.intent if approved else None
@@ -108,6 +116,7 @@ def card(session: Session, *, now: datetime) -> Card:
         more_children=len(children) > MOST_CHILDREN,
         designated=_designated(session),
         closed=_closed(session),
+        reopening=_reopening(session, viewer),
         calls=guard.rows_of(GuardCall.objects.filter(session=session.pk).order_by("-asked_at")[:MOST_CALLS]),
     )
 
@@ -124,11 +133,23 @@ def _over(session: Session, now: datetime) -> str:
 def _closed(session: Session) -> Closed | None:
     if session.gate == "active":
         return None
+    if session.gate == "paused" and session.gate_key.startswith(BY_GUARD):
+        key = session.gate_key.removeprefix(BY_GUARD)
+        call = GuardCall.objects.filter(pk=key).first() if is_id(key) else None
+        case = Case.objects.filter(identity=session.identity).exclude(state="closed").first()
+        return Closed(session.gate_because, session.gated_at, case=case, call=call, by="the guard", by_guard=True)
     step = Step.objects.select_related("run").filter(key=session.gate_key).first() if is_id(session.gate_key) else None
     if step is None:
         return Closed(session.gate_because, session.gated_at, by="" if session.gate_key else "its client")
     case = Case.objects.filter(pk=Ref.parse(step.run.case_ref).id).first() if step.run.case_ref else None
     return Closed(session.gate_because, session.gated_at, step.run, case)
+
+
+def _reopening(session: Session, viewer: Actor) -> Control:
+    """Whoever answers for the agent does not let it go on; the deed itself asks again."""
+    mine = viewer.principal in {session.registered_by, str(session.identity.owner_id or "")}
+    found = control(viewer, OPENS, unless=MINE if mine else "")
+    return found if viewer.may(OPENS) else Control(False, f"A manager lets it go on. {found.because}")
 
 
 def _designated(session: Session) -> Designation | None:

@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from accounts.models import Person
 from audit import clock
 from containment.models import Identity, Session
 from guard import live
@@ -17,6 +18,7 @@ from tests.browser.conftest import DESK, PHONE
 from tests.browser.test_looks import photograph
 from tests.browser.test_queue import RULES
 from tests.console.test_guard_pages import HOSTILE, agent, called, denied
+from tests.flows.test_session_use import profile
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 SIZES = {"phone": PHONE, "desk": DESK}
@@ -99,6 +101,43 @@ def test_without_script_the_list_is_read_and_narrowed_all_the_same(as_person):
     page.get_by_role("button", name="Narrow").click()
     page.locator(f"#call-{call.pk}").click()
     expect(page.locator("#our-side")).to_contain_text("not among the tools")
+
+
+def test_the_page_of_a_new_agent_lights_up_with_its_first_call(as_person):
+    make.house()
+    profile()
+    somebody = as_person("enzo")
+    page = somebody.go("/connect/")
+    page.get_by_label("A new agent").fill("ledger-agent")
+    page.get_by_label("What it was approved for").select_option("invoices")
+    page.get_by_role("button", name="Make the token").click()
+    expect(page.locator("#first-call")).to_contain_text("Waiting for the first call")
+    somebody.is_live()
+    page.locator(".ways summary").nth(2).click()
+    expect(page.get_by_label("The curl lines", exact=True)).to_be_visible()
+    expect(page.get_by_label("The Python lines", exact=True)).not_to_be_visible()
+    owner = str(Person.objects.get(username="enzo").pk)
+    heard(called(Identity.objects.get(subject="ledger-agent"), principal=owner))
+    expect(page.locator("#first-call")).to_contain_text("First call: mail.read, allowed")
+    assert somebody.complaints == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_lines_to_copy_fit_their_window_and_are_for_everybody(theme, as_person):
+    make.house()
+    profile()
+    for size, window in SIZES.items():
+        somebody = as_person("enzo", size=window, theme=theme)
+        page = somebody.go("/connect/")
+        page.get_by_label("A new agent").fill("ledger-agent-" + "x" * 80)
+        page.get_by_label("What it was approved for").select_option("invoices")
+        page.get_by_role("button", name="Make the token").click()
+        page.locator("#first-call").wait_for()
+        photograph(page, f"made-{size}-{theme}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= window[0]
+        assert somebody.complaints == []
+        found = Axe().run(page, options=RULES).response["violations"]
+        assert not [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found]
 
 
 def test_pages_of_the_guard_fit_their_window_in_both_themes(as_person):

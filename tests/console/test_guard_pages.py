@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
+from accounts.models import Person
 from audit import clock
 from console.views_of import guard as shown
+from containment.gate import BY_GUARD
 from containment.models import Identity, Session
 from guard.models import GuardCall
 from tests import make
@@ -257,15 +259,63 @@ def test_a_session_says_what_it_is_for_and_what_is_left():
     assert "mail.read" in page
 
 
-def test_a_paused_session_says_who_did_it_and_how_it_opens_again():
+def test_a_session_that_a_run_paused_leads_to_the_run(postgres_plans):
     make.house()
     who = agent()
-    session = make.session(
-        who, "inv-7", gate="paused", gate_because="a second read outside what was approved", gated_at=clock.now(), gate_key="0190"
+    decision = make.detected(
+        "invoice-agent",
+        identity={"kind": "ai_agent", "provider": "holdfast", "subject": "invoice-agent"},
+        credential=None,
+        session={"id": "inv-7"},
     )
-    page = words(signed_in("ines").get(f"/sessions/{session.pk}/"))
-    assert "It is paused: every call is answered with no." in page
-    assert "a second read outside what was approved" in page
+    run = make.run_of(decision)
+    step = run.steps.first()
+    assert step is not None
+    session = Session.objects.get(identity=who, external_id="inv-7")
+    Session.objects.filter(pk=session.pk).update(gate="paused", gate_because="its agent is contained", gate_key=str(step.key))
+    client = signed_in("mara")
+    page = client.get(f"/sessions/{session.pk}/")
+    assert f"/runs/{run.pk}/" in page.content.decode()
+    assert "undoing that run opens it again" in words(page)
+    assert "Let it go on" not in words(page)
+
+
+def paused(who: Identity, call: GuardCall | None = None) -> Session:
+    key = f"{BY_GUARD}{call.pk if call else who.pk}"
+    because = "it left what it was approved to do: a second read outside it"
+    return make.session(who, "inv-7", gate="paused", gate_because=because, gated_at=clock.now(), gate_key=key)
+
+
+def test_a_session_that_the_guard_paused_says_at_which_call_and_a_manager_lets_it_go_on():
+    make.house()
+    who = agent()
+    call = denied(who)
+    session = paused(who, call)
+    client = signed_in("mara")
+    page = client.get(f"/sessions/{session.pk}/")
+    assert "It is paused: every call is answered with no." in words(page)
+    assert "by the guard" in words(page)
+    assert "a second read outside it" in words(page)
+    assert f"/guard/calls/{call.pk}/" in page.content.decode()
+    answer = client.post(f"/sessions/{session.pk}/reopen/", {"reason": "the list was too short, I looked at the mails"}, follow=True)
+    assert "may go on" in answer.content.decode()
+    session.refresh_from_db()
+    assert session.gate == "active"
+    assert "Let it go on" not in words(answer)
+
+
+def test_a_session_goes_on_for_nobody_without_the_right_or_the_distance():
+    make.house()
+    owner = Person.objects.get(username="mara")
+    session = paused(make.identity("invoice-agent", provider="holdfast", kind="ai_agent", owner=owner))
+    analyst, mara = signed_in("ines"), signed_in("mara")
+    assert "Undoing a run is for a manager" in words(analyst.get(f"/sessions/{session.pk}/"))
+    assert analyst.post(f"/sessions/{session.pk}/reopen/", {"reason": "please"}).status_code == 403
+    assert "Somebody else has to say that it may go on." in words(mara.get(f"/sessions/{session.pk}/"))
+    mara.post(f"/sessions/{session.pk}/reopen/", {"reason": "mine"})
+    signed_in("mia").post(f"/sessions/{session.pk}/reopen/", {"reason": " "})
+    session.refresh_from_db()
+    assert session.gate == "paused"
 
 
 def test_a_session_names_those_around_it_and_its_identity_leads_to_it():
