@@ -18,14 +18,15 @@ from approvals.domain import calls
 from approvals.domain.moves import REQUEST
 from approvals.models import AccessRequest, GroupMember, Hold
 from approvals.models.request import APPROVAL, TASK, key_of
-from approvals.refusals import AlreadyEnded, KeyUsedOtherwise
+from approvals.refusals import AlreadyEnded, KeyUsedOtherwise, NotYours
 from audit import clock
 from audit.record import record, story
 from core import masking
 from core.actor import SYSTEM, Actor
 from core.ids import uuid7
-from core.refusals import Missing
+from core.refusals import BadInput, Fault, Missing
 
+LONGEST_REASON = 2000
 _ENDED = {
     "approved": "was approved",
     "denied": "was refused",
@@ -146,7 +147,11 @@ def cancel(request_id: UUID, *, actor: Actor, because: str) -> AccessRequest:
 
 @story
 def revoke(request_id: UUID, because: str, *, actor: Actor) -> AccessRequest:
-    """The approval counts no more, from this moment. What was done under it is done."""
+    """The approval counts no more, from this moment. What was done under it is done. Taking a yes back is open to whoever answers holds."""
+    if not actor.is_person or not actor.may("hold.answer"):
+        raise NotYours("An approval is revoked by a person who answers holds.")
+    if not because.strip() or len(because) > LONGEST_REASON:
+        raise BadInput([Fault("reason", "required", f"Say why, in at most {LONGEST_REASON} characters.")])
     request = AccessRequest.objects.select_for_update(of=("self",)).select_related("hold").filter(pk=request_id, state="approved").first()
     if request is None:
         raise Missing("There is no such approval.")

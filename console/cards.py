@@ -26,8 +26,9 @@ from console import reach, said, timelines, why
 from console.controls import Control, control
 from console.pictures import blast_radius, waterfall
 from console.timelines import Moment
-from console.views_of import cooling_off
+from console.views_of import cooling_off, waiting
 from console.views_of.cooling_off import Cooling
+from console.views_of.waiting import Waiting
 from containment import cases, outcomes, verdicts
 from containment.models import Case, Decision, Detection, Identity
 from core.actor import Actor
@@ -127,6 +128,8 @@ class HoldRow:
     risk: float
     soft: float
     hard: float
+    asks_first: bool = False  # about one call, so that there is no risk to show
+    waited_for: bool = False  # a program waits with a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +277,9 @@ class HoldCard:
     answering: Control
     extending: Control
     reversible: bool
+    waiting: tuple[Waiting, ...] = ()
     is_group: bool = False
+    is_call: bool = False
 
     @property
     def name(self) -> str:
@@ -375,10 +380,11 @@ def hold_rows(holds: Sequence[Hold]) -> list[HoldRow]:
     decided = {
         row["hold"]: row for row in Decision.objects.filter(hold__in=holds).order_by("decided_at").values("hold", "risk", "soft", "hard")
     }
-    return [_hold_row(hold, identities[hold.identity_ref], decided.get(hold.pk, {})) for hold in holds]
+    waited = waiting.waited_for(holds)
+    return [_hold_row(hold, identities[hold.identity_ref], decided.get(hold.pk, {}), waited=hold.pk in waited) for hold in holds]
 
 
-def _hold_row(hold: Hold, identity: Identity, decided: Mapping[str, Any]) -> HoldRow:
+def _hold_row(hold: Hold, identity: Identity, decided: Mapping[str, Any], *, waited: bool) -> HoldRow:
     return HoldRow(
         id=hold.pk,
         url=f"/holds/{hold.pk}/",
@@ -390,6 +396,8 @@ def _hold_row(hold: Hold, identity: Identity, decided: Mapping[str, Any]) -> Hol
         risk=float(decided.get("risk", 0)),
         soft=float(decided.get("soft", 100)),
         hard=float(decided.get("hard", 100)),
+        asks_first=hold.asks_about_a_call,
+        waited_for=waited and not hold.asks_about_a_call,
     )
 
 
@@ -510,6 +518,7 @@ def hold(hold_id: UUID, viewer: Actor) -> HoldCard:
         answering=may_answer_now,
         extending=extending(found, may_answer_now),
         reversible=all(step["inverse"] != IRREVERSIBLE for step in plan.get(run.stage, ()) if step["disruptive"]),
+        waiting=waiting.of(found),
     )
 
 
@@ -532,11 +541,13 @@ def answering(found: Hold, terms: Terms, answers: Sequence[Answer], viewer: Acto
         return Control(False, f"{verdict.sentence} {_named(terms)}".strip())
     mine = next((answer for answer in answers if answer.principal == viewer.principal), None)
     if mine is not None:
-        return Control(False, f"You said “{WORDS[mine.word]}” at {said.clock_time(mine.at)}. It takes {terms.quorum} people.")
+        words = WORDS_OF_CALLS if found.asks_about_a_call else WORDS
+        return Control(False, f"You said “{words[mine.word]}” at {said.clock_time(mine.at)}. It takes {terms.quorum} people.")
     return Control(True)
 
 
 WORDS = {"approve": "contain now", "reject": "leave it running"}
+WORDS_OF_CALLS = {"approve": "allow this call", "reject": "refuse"}
 
 
 def _named(terms: Terms) -> str:

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.actors import ActorRequest
 from accounts.allowed import allowed
+from approvals import requests
 from approvals.models import GroupMember, Hold
 from audit import clock
 from console import cards, filters, paging, refusals
@@ -26,7 +27,8 @@ from console.controls import Control, control
 from console.deeds import page_or_part, tried
 from console.filters import Filter
 from console.frame import counts, fragment, needing_a_person, set_aside, show
-from console.views_of import groups, sources
+from console.views_of import calls, groups, sources
+from console.views_of.calls import CallCard
 from console.views_of.groups import STATES, GroupCard
 from containment import budget, cases, flow, grouped
 from containment.models import BudgetAlarm, Identity, Source
@@ -43,7 +45,7 @@ MEMBER_FILTERS = [
     Filter("state", "State", filters.by("state"), options=[(state, words) for state, (words, _) in STATES.items()]),
     Filter("kind", "Kind", filters.by("kind"), options=filters.words(KINDS)),
 ]
-ANSWERED = {"approve": "contain now", "reject": "leave it running"}
+Card = HoldCard | GroupCard | CallCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +132,23 @@ def answer_hold(request: ActorRequest, hold_id: UUID) -> HttpResponse:
     if refusal is None:
         refusal = refusals.caught(lambda: _say(hold_id, form.cleaned_data, request.actor))
     if refusal is None and not request.htmx:
-        messages.success(request, _heard(form.cleaned_data["word"]))
+        messages.success(request, _heard(form.cleaned_data["word"], _card(hold_id, request.actor)))
         return redirect("hold", hold_id)
     card = _card(hold_id, request.actor)
     status = refusals.status_of(refusal)
     if not request.htmx:
         return _page(request, card, refusal=refusal, status=status)
     answered = fragment(request, _template(card), {"card": card, "refusal": refusal, "just_now": True}, status=status)
-    return answered if refusal else refusals.notice(answered, f"{card.name}: {_heard(form.cleaned_data['word'])}")
+    return answered if refusal else refusals.notice(answered, f"{card.name}: {_heard(form.cleaned_data['word'], card)}")
+
+
+@allowed("hold.answer")
+@require_POST
+def revoke(request: ActorRequest, hold_id: UUID, request_id: UUID) -> HttpResponse:
+    """An approval of one call counts no more."""
+    because = request.POST.get("reason", "").strip()
+    tried(request, lambda: requests.revoke(request_id, because, actor=request.actor), said="The approval counts no more.")
+    return redirect("hold", hold_id)
 
 
 @allowed("case.judge")
@@ -183,13 +194,15 @@ def _filter(shown: str, viewer: Actor, holds: list[Hold]) -> Callable[[Hold], bo
     return lambda one: True
 
 
-def _card(hold_id: UUID, viewer: Actor) -> HoldCard | GroupCard:
-    found = Hold.objects.filter(pk=hold_id, grouped=True).first()
-    return groups.card(found, viewer) if found is not None else cards.hold(hold_id, viewer)
+def _card(hold_id: UUID, viewer: Actor) -> Card:
+    found = Hold.objects.filter(pk=hold_id).first()
+    if found is not None and found.asks_about_a_call:
+        return calls.card(found, viewer)
+    return groups.card(found, viewer) if found is not None and found.grouped else cards.hold(hold_id, viewer)
 
 
-def _template(card: HoldCard | GroupCard) -> str:
-    return "holds/_group.html" if card.is_group else "holds/_card.html"
+def _template(card: Card) -> str:
+    return "holds/_group.html" if card.is_group else "holds/_call.html" if card.is_call else "holds/_card.html"
 
 
 def _rows(holds: list[Hold]) -> list[HoldRow]:
@@ -198,7 +211,7 @@ def _rows(holds: list[Hold]) -> list[HoldRow]:
     return sorted(told, key=lambda row: row.deadline)
 
 
-def _page(request: ActorRequest, card: HoldCard | GroupCard, *, refusal: Refusal | None = None, status: int = 200) -> HttpResponse:
+def _page(request: ActorRequest, card: Card, *, refusal: Refusal | None = None, status: int = 200) -> HttpResponse:
     facts: dict[str, Any] = {
         "queue": queue_for(request),
         "card": card,
@@ -216,8 +229,9 @@ def _say(hold_id: UUID, said: dict[str, Any], actor: Actor) -> None:
         flow.answer_hold(hold_id, said["word"], actor=actor, seen_digest=said["plan_digest"], reason=said["reason"])
 
 
-def _heard(word: str) -> str:
-    return "ten more minutes" if word == "extend" else f"your “{ANSWERED[word]}” is on record"
+def _heard(word: str, card: Card) -> str:
+    words = cards.WORDS_OF_CALLS if card.is_call else cards.WORDS
+    return "ten more minutes" if word == "extend" else f"your “{words[word]}” is on record"
 
 
 urlpatterns = [
@@ -227,5 +241,6 @@ urlpatterns = [
     path("holds/<uuid:hold_id>/answer/", answer_hold, name="answer_hold"),
     path("holds/<uuid:hold_id>/members/", members, name="hold_members"),
     path("holds/<uuid:hold_id>/members/<uuid:member_id>/alone/", ask_alone, name="ask_alone"),
+    path("holds/<uuid:hold_id>/approvals/<uuid:request_id>/revoke/", revoke, name="revoke_approval"),
     path("detections/<uuid:detection_id>/try-again/", try_again, name="try_detection_again"),
 ]

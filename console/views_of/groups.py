@@ -83,6 +83,7 @@ class GroupCard:
     answering: Control
     extending: Control
     is_group: bool = True
+    is_call: bool = False
 
     @property
     def rejecting(self) -> dict[str, str]:

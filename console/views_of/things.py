@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from accounts.models import Person, ServiceToken
-from approvals.models import ExceptionGrant, Hold
+from approvals.models import AccessRequest, ExceptionGrant, Hold
 from containment.models import (
     Case,
     Credential,
@@ -52,6 +52,7 @@ NAMERS: Mapping[str, tuple[Any, Callable[[Any], str]]] = {
     "identity": (Identity, lambda row: row.label),
     "case": (Case, lambda row: row.title),
     "hold": (Hold, lambda row: row.title),
+    "access_request": (AccessRequest, str),
     "decision": (Decision, lambda row: f"{row.verdict} at risk {row.risk}"),
     "detection": (Detection, lambda row: row.title),
     "grant": (ExceptionGrant, lambda row: row.reason),
@@ -73,9 +74,10 @@ NAMERS: Mapping[str, tuple[Any, Callable[[Any], str]]] = {
 }
 SHOWN_WITH: Mapping[str, Callable[[Any], str]] = {  # what has no page of its own stands on another's
     "step": lambda row: f"run:{row.run_id}",
+    "access_request": lambda row: f"hold:{row.hold_id}",
     "designation": lambda row: f"identity:{row.identity_id}",
 }
-WORDS = {"grant": "exception", "work": "document", "guard_call": "call"}
+WORDS = {"grant": "exception", "work": "document", "guard_call": "call", "access_request": "request"}
 LONGEST = 60
 
 
