@@ -22,6 +22,7 @@ from sources.authzen import PROVIDER
 from sources.base import Reading
 
 GUARD = "guard"  # the source of whoever asks with a token that speaks for none
+PREFIX = "call:"  # of the ids of detections that are made of calls
 NO_RESOURCES = frozenset({"tool", "mcp_server", "prompt", "task"})  # what a call goes through, and not what it is about
 LONGEST_TITLE = 300
 
@@ -66,7 +67,7 @@ def reading(ask: Ask, key: UUID, *, now: datetime) -> Reading:
     resource = plain_name(ask.resource) if is_thing else ""
     what = ask.tool or ask.action_name
     return Reading(
-        external_id=f"call:{key}",
+        external_id=f"{PREFIX}{key}",
         title=f"Asked to do {what}{f' on {resource}' if resource else ''}"[:LONGEST_TITLE],
         severity="low",
         confidence=0.0,

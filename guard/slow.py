@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, OperationalError
+from django.db import IntegrityError, OperationalError, connection
 
 from approvals.models import Hold
 from audit import clock
@@ -39,7 +39,7 @@ from guard.answers import LASTS, Answer, Reason
 from guard.models import GuardCall
 from guard.question import digest_of
 from guard.requestable import Shown
-from guard.standing import Acting
+from guard.standing import Acting, No
 from guard.verdicts import Verdict
 from sources.asking import Ask
 from sources.base import Reading
@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 
 WOULD_HAVE = {Judged.CONTAIN: "deny", Judged.COVERED: "deny", Judged.HOLD: "hold"}
 BUSY_S = 5
+LONGEST_WAIT_MS = 2_000  # for a lock that somebody else has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +98,35 @@ def answer(ask: Ask, actor: Actor) -> Answer:
 
 @story
 def _answer(ask: Ask, actor: Actor) -> Answer:
-    reading = asked.reading(ask, key := uuid7(), now=clock.now())
+    _wait_briefly()
+    reading = asked.reading(ask, uuid7(), now=clock.now())
     source = asked.source_of(reading, actor)
+    known = intake.find_identity(ask.provider, ask.subject)
+    if known is not None:
+        scene = _scene(ask, actor, reading, source, known)
+        if (no := standing.stopped(scene.acting, known, writes=False, now=scene.now)) is not None:
+            return _refused(scene, no)  # without waiting for its lock: a storm of these stands in nobody's way
     identity = inventory.lock(intake.identity_for(replace(reading, context={}), reading.occurred_at).pk)  # a claim places nobody
+    scene = _with_call(_scene(ask, actor, reading, source, identity))
+    if (no := standing.stopped(scene.acting, identity, writes=scene.writes, now=scene.now)) is not None:
+        return _refused(scene, no)
+    if (earlier := asked.earlier(ask, actor, scene.question, now=scene.now)) is not None:
+        return replace(verdicts.again(earlier, ask), expires_at=scene.now + LASTS)
+    return _say(scene, _weighed(scene))
+
+
+def _wait_briefly() -> None:
+    """Whoever asks has little time: where somebody else has the identity for longer, the answer is "try again"."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LONGEST_WAIT_MS}ms"])
+
+
+def _scene(ask: Ask, actor: Actor, reading: Reading, source: Source, identity: Identity) -> Scene:
     intake.may_speak_about(source, identity.kind)
     now = clock.now()
     version = policies.in_force()
-    scene = Scene(
-        key=key,
+    return Scene(
+        key=UUID(reading.external_id.removeprefix(asked.PREFIX)),
         ask=ask,
         actor=actor,
         reading=replace(reading, occurred_at=now),
@@ -115,18 +137,17 @@ def _answer(ask: Ask, actor: Actor) -> Answer:
         policy=policies.document(version.text),
         now=now,
         question=digest_of(ask),
+        writes=standing.is_write(ask, None),
     )
-    earlier = asked.earlier(ask, actor, scene.question, now=now)
-    scene = _with_call(scene)
-    if (no := standing.stopped(scene.acting, identity, writes=scene.writes, now=now)) is not None:
-        if earlier is not None and earlier.verdict != "allow":
-            return verdicts.again(earlier, ask)
-        scene = replace(scene, ask=replace(ask, request="")) if earlier is not None else scene
-        found = _found(scene, "deny", no.reason, no.because, run=no.run.pk if no.run else None)
-        return _say(scene, found)
-    if earlier is not None:
-        return replace(verdicts.again(earlier, ask), expires_at=now + LASTS)
-    return _say(scene, _weighed(scene))
+
+
+def _refused(scene: Scene, no: No) -> Answer:
+    """Whoever was stopped is told so, also where the same request was let pass before that."""
+    earlier = asked.earlier(scene.ask, scene.actor, scene.question, now=scene.now)
+    if earlier is not None and earlier.verdict != "allow":
+        return verdicts.again(earlier, scene.ask)
+    scene = replace(scene, ask=replace(scene.ask, request="")) if earlier is not None else scene
+    return _say(scene, _found(scene, "deny", no.reason, no.because, run=no.run.pk if no.run else None))
 
 
 def _with_call(scene: Scene) -> Scene:
