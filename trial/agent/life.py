@@ -132,7 +132,7 @@ class Agent:
         desk.close()
 
     def _take_up_what_was_held(self) -> None:
-        if self.held and self.held[0][0] <= time.monotonic() and not self.planner.orders:
+        if self.held and self.held[0][0] <= time.monotonic():
             self.planner.again(self.held.pop(0)[1])
 
     async def _show_that_it_lives(self) -> None:

@@ -16,6 +16,7 @@ from trial.agent.words import INSTRUCTION, OFF_THE_RECORD, REQUEST
 ACCOUNTS = "accounts@acme.example"
 LAP = 4  # turns from one look into folder and inbox to the next
 MOST_ORDERS = 20
+SUPPLIERS = 30  # on the list that it mails by itself
 
 _ORDERS = re.compile(rf"(?:{INSTRUCTION}|{REQUEST})\s+(?P<said>.+)")
 _SECRET = re.compile(r"read the secret ([\w-]+)")
@@ -44,6 +45,7 @@ class Planner:
         self._known: set[str] = set()
         self._invoices: deque[int] = deque()
         self._turn = 0
+        self._list = SUPPLIERS
         self._holds = ""  # the secret that it was told to fetch, once it has it
         self._left_alone: set[str] = set()  # texts that once led it astray
 
@@ -66,9 +68,11 @@ class Planner:
 
     def did(self, call: Call, result: Any) -> None:
         """The call was made, and this came back."""
-        if call.past_the_tools:
-            return  # it goes on until somebody stops it
+        if call.past_the_tools and self._list:
+            self._list -= 1  # one supplier after the other, unless somebody stops it
+            return
         if call.source:
+            self._list = SUPPLIERS
             self._holds = str(result) if call.tool == "secrets.read" else self._holds
             self.give_up(call)
         elif call.tool == "documents.list":
