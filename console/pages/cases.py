@@ -20,6 +20,7 @@ from accounts.allowed import allowed
 from console import cards, refusals
 from console.cards import CaseCard
 from console.frame import fragment, fresh, show
+from console.views_of import sessions
 from containment import cases
 from containment.models import Case
 from core.refusals import Missing, Refusal
@@ -115,7 +116,7 @@ def list_for(request: ActorRequest) -> dict[str, Any]:
 
 
 def _beside(card: CaseCard | None) -> dict[str, Any]:
-    return {"card": card, "verdicts": cases.VERDICTS}
+    return {"card": card, "verdicts": cases.VERDICTS, "sessions": sessions.of_case(card.id) if card else []}
 
 
 urlpatterns = [

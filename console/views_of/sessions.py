@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from accounts.models import Person
 from console.controls import Control, control
@@ -14,7 +15,7 @@ from console.views_of.identities import GATE_TONES
 from console.views_of.things import is_id
 from containment.domain.facts import BoundRule, BudgetRule, IntentFacts
 from containment.gate import BY_GUARD
-from containment.models import Case, Designation, Session
+from containment.models import Case, Decision, Designation, Session
 from core.actor import Actor
 from core.refs import Ref
 from guard.models import GuardCall
@@ -23,6 +24,7 @@ from playbooks.models import Run, Step
 
 MOST_CALLS = 20
 MOST_CHILDREN = 50
+MOST_OF_A_CASE = 6
 MINE = "You answer for this agent yourself. Somebody else has to say that it may go on."
 CLAIMS = {"role": "Role", "workflow": "Workflow", "tenant": "Tenant", "drive": "Driven by"}
 GATE_SAYS = {
@@ -119,6 +121,13 @@ def card(session: Session, viewer: Actor, *, now: datetime) -> Card:
         reopening=_reopening(session, viewer),
         calls=guard.rows_of(GuardCall.objects.filter(session=session.pk).order_by("-asked_at")[:MOST_CALLS]),
     )
+
+
+def of_case(case_id: UUID) -> list[tuple[Session, str]]:
+    """The sessions that a case is about, each with the tone of its gate."""
+    seen = Decision.objects.filter(case_id=case_id, detection__session__isnull=False).values("detection__session")
+    found = Session.objects.filter(pk__in=seen).order_by("-started_at")[:MOST_OF_A_CASE]
+    return [(session, GATE_TONES[session.gate]) for session in found]
 
 
 def _over(session: Session, now: datetime) -> str:

@@ -278,6 +278,9 @@ def test_a_session_that_a_run_paused_leads_to_the_run(postgres_plans):
     assert f"/runs/{run.pk}/" in page.content.decode()
     assert "undoing that run opens it again" in words(page)
     assert "Let it go on" not in words(page)
+    case = client.get(f"/cases/{decision.case_id}/").content.decode()
+    assert f"/sessions/{session.pk}/" in case
+    assert f"/sessions/{session.pk}/" in client.get(f"/decisions/{decision.pk}/").content.decode()
 
 
 def paused(who: Identity, call: GuardCall | None = None) -> Session:
