@@ -241,7 +241,7 @@ class AsyncGuard:
         await self._said(wire.session_sent("DELETE", self.session))
 
     async def session_state(self, handle: str = "") -> dict[str, Any]:
-        """May it go on? `gate` is active, paused, restricted or ended."""
+        """May it go on? `state` is active, paused, restricted or ended."""
         return _object(await self._said(wire.session_sent("GET", handle or self.session)))
 
     # -- what is contained

@@ -19,8 +19,8 @@ log = logging.getLogger("holdfast_guard")
 
 POLL_S, POLL_SLACK_S = 25.0, 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0
-TELL_S, TELL_EVERY_S, TELL_LONGEST_PAUSE_S = 10.0, 0.25, 15.0
-MOST_ITEMS, MOST_BYTES = 500, 2 * 1024 * 1024
+TELL_S, TELL_EVERY_S, TELL_LONGEST_PAUSE_S = 20.0, 0.25, 15.0
+FIRST_ITEMS, FEWEST_ITEMS, MOST_ITEMS, MOST_BYTES = 40, 5, 400, 2 * 1024 * 1024
 
 
 class Watcher:
@@ -52,7 +52,7 @@ class Teller:
 
     def __init__(self, transport: Transport, journal: Journal) -> None:
         self._transport, self._journal = transport, journal
-        self._most = MOST_ITEMS
+        self._most = FIRST_ITEMS
         self._telling = False
         self.woken = asyncio.Event()
         self.refused = 0
@@ -113,8 +113,10 @@ class Teller:
                 if isinstance(result.get("status"), int) and result["status"] >= 400:
                     self._give_up(entry, result)
             self._journal.taken(batch)
-            self._most = MOST_ITEMS
+            self._most = min(self._most * 2, MOST_ITEMS)
             return True
+        if not got.status and self._most > FEWEST_ITEMS:  # it may be too many for the time: what arrived is not taken twice
+            self._most = max(self._most // 2, FEWEST_ITEMS)
         if got.status in (400, 413, 422):  # the batch as such is refused: a smaller one, and in the end the one that is to blame
             if len(batch) == 1:
                 self._give_up(batch[0], {"status": got.status, "code": wire.problem_of(got)[0]})

@@ -160,7 +160,7 @@ class Guard:
         self._run(self._guard().end_session(), self._budget_s)
 
     def session_state(self, handle: str = "") -> dict[str, Any]:
-        """May it go on? `gate` is active, paused, restricted or ended."""
+        """May it go on? `state` is active, paused, restricted or ended."""
         return self._run(self._guard().session_state(handle), self._budget_s)
 
     def refused_locally(self) -> str:
