@@ -251,6 +251,8 @@ def test_leaving_the_run_alone_lets_the_call_through_once(bearer: str) -> None:
     assert done["task"]["status"] == "approved"
     assert requests_of(task).uses_max == 1
     assert Run.objects.get().state in ("undoing", "withdrawn", "undone")
+    made = door.asked(shown(call, done), bearer=bearer)
+    assert (made["decision"], made["context"]["reason"], requests_of(task).uses) == (True, "approved", 1), made
 
 
 @pytest.mark.usefixtures("connected")
