@@ -450,6 +450,7 @@ def _session(session: Session, designations: Sequence[Designation]) -> SessionFa
         designation=_designation(designation) if designation else None,
         application=str(session.origin.get("application", "")),
         claimed_drive=Drive(session.claimed["drive"]) if session.claimed.get("drive") in set(Drive) else None,
+        sign_due_at=session.next_heartbeat_at,
     )
 
 

@@ -2,17 +2,20 @@
 
 The guard asks `facts(lock=True)` before a call, charges what it lets pass, and learns the result afterwards; a detection or a feed tells of
 a call that happened, and `hear` does all three where its teller may, else it only compares. Values are kept as fingerprints under a key of
-the session alone, and go when it ends. The row of SessionUse is locked after Identity, Budget and Case, and before Run.
+the session alone, and go when it ends. The row of SessionUse is locked after Identity, Budget and Case, and before Run; that of a
+session before those of the ones that work for it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -34,14 +37,19 @@ MOST_PLACES = 20_000  # those that its calls went to, in room of their own: what
 BELIEVED = 0.5  # a source that is trusted less teaches no session anything, whoever owns its token
 KEPT_AFTER_LAST_SIGN = timedelta(days=1)
 TIDIED_AT_ONCE = 50
+DEEPEST = 8  # so many sessions may one work for, each for the next
+Places = Callable[[], frozenset[str]]
+_NOBODY: Mapping[UUID, SessionUse] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """What a session declared, and the profile in force that it lies inside. No document: none is in force, and nothing is approved."""
+    """What a session declared, and the profile in force that it lies inside. No document: none is in force, and nothing is approved.
+    `above`: the sessions that it works for, from the first of them down: it may do no more than they, and uses up what they may use."""
 
     declared: Mapping[str, Any]
     document: WorkDocument | None
+    above: tuple[Above, ...] = ()
 
     @property
     def profile(self) -> Mapping[str, Any]:
@@ -49,22 +57,52 @@ class Approved:
 
     @property
     def says_anything(self) -> bool:
-        return bool(self.declared) or self.document is not None
+        return bool(self.declared) or self.document is not None or any(one.approved.says_anything for one in self.above)
+
+
+@dataclass(frozen=True, slots=True)
+class Above:
+    """A session that another one works for, and what was approved for it by itself."""
+
+    session: Session
+    approved: Approved
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A call and the intent of its session, as they stood before it. `intent` None: nobody approved anything for this session."""
+    """A call and the intent of its session, as they stood before it. `intent` None: nobody approved anything for this session. `targets`:
+    the places that it goes to, each as one mark."""
 
     call: CallFacts
     intent: IntentFacts | None
+    targets: frozenset[str] = frozenset()
 
 
 def approved_for(session: Session) -> Approved:
-    """Where a session declared nothing, the profile in force for its workflow is its intent. Only a workflow of the inventory counts."""
+    """Where a session declared nothing, the profile in force for its workflow is its intent, or else its parent's. Only a workflow of the
+    inventory counts."""
+    above = tuple(Above(one, _of_its_own(one)) for one in ancestors(session))
+    mine = _of_its_own(session)
+    if not mine.says_anything and above:
+        nearest = [one.approved.document for one in above if one.approved.document is not None]
+        mine = Approved({}, nearest[-1] if nearest else None)
+    return replace(mine, above=above)
+
+
+def _of_its_own(session: Session) -> Approved:
     name = str(session.intent.get("profile") or session.workflow)
-    document = documents.in_force(name) if name else None
-    return Approved(session.intent, document)
+    return Approved(session.intent, documents.in_force(name) if name else None)
+
+
+def ancestors(session: Session) -> list[Session]:
+    """The sessions that it works for, the first of them first. As many as there may be, and one more."""
+    found: list[Session] = []
+    above = session.parent_id
+    while above is not None and len(found) <= DEEPEST:
+        parent = Session.objects.select_related("identity").get(pk=above)
+        found.insert(0, parent)
+        above = parent.parent_id
+    return found
 
 
 def begin(session: Session, texts: Iterable[str]) -> None:
@@ -77,34 +115,50 @@ def begin(session: Session, texts: Iterable[str]) -> None:
 
 def facts(session: Session, event: Event, *, now: datetime, lock: bool = False) -> Told:
     """The call of `event` beside its session's intent, with what is used so far. `lock`: nobody else counts until the transaction ends, so
-    that a budget of ten lets ten pass."""
-    use = _locked(session) if lock else SessionUse.objects.filter(session=session).first() or SessionUse(session=session)
-    return compared(use, approved_for(session), event, now=now, seen=lambda marks: _seen(session, marks))
+    that a budget of ten lets ten pass, its own and those of the sessions that it works for."""
+    approved = approved_for(session)
+    uses = {one.pk: _locked(one) if lock else _unlocked(one) for one in (*(above.session for above in approved.above), session)}
+    return compared(uses[session.pk], approved, event, now=now, seen=lambda marks: _seen(session, marks), above=uses)
 
 
-def compared(use: SessionUse, approved: Approved, event: Event, *, now: datetime, seen: intent.Look) -> Told:
-    """The same, of rows that somebody read already. `seen` says where the session has seen values; it is asked once."""
+def compared(
+    use: SessionUse,
+    approved: Approved,
+    event: Event,
+    *,
+    now: datetime,
+    seen: intent.Look,
+    above: Mapping[UUID, SessionUse] = _NOBODY,
+) -> Told:
+    """The same, of rows that somebody read already. `seen` says where the session has seen values; it is asked once. `above`: what the
+    sessions have used that it works for."""
+    rules, bounds = intent.tool_rules(approved.profile.get("tools", ())), _bounds(approved)
+    said = intent.read_call(event.tool, event.arguments, rules=rules, bounds=bounds)
     call = intent.call_facts(
         event.tool,
         event.arguments,
-        rules=intent.tool_rules(approved.profile.get("tools", ())),
-        bounds=_bounds(approved),
+        rules=rules,
+        bounds=bounds,
         writes=event.writes,
         size=event.bytes,
         money=event.money or None,
         seen=seen,
+        said=said,
     )
     if not approved.says_anything:
-        return Told(call, None)
-    return Told(call, _meant(approved, _used(use.session, use, approved, event, call.new_targets, now)))
+        return Told(call, None, said.targets)
+    return Told(call, _meant(approved, _used(use.session, use, approved, event, call.new_targets, now)), said.targets)
 
 
 def charge(session: Session, event: Event, call: CallFacts, *, now: datetime) -> None:
-    """Count a call that happens: in every window, and its targets as touched."""
-    use, targets = _locked(session), targets_of(event, approved_for(session))
-    touched = count(use, event, call, targets, now=now, seen=_seen(session, targets))
-    use.marks += _write(session, touched, Seen.TOUCHED, now)
-    _save(use)
+    """Count a call that happens: in every window, and its targets as touched. Whatever a session uses, those that it works for use."""
+    approved = approved_for(session)
+    targets = targets_of(event, approved)
+    for one in (*(above.session for above in approved.above), session):
+        use = _locked(one)
+        touched = count(use, event, call, targets, now=now, seen=_seen(one, targets))
+        use.marks += _write(one, touched, Seen.TOUCHED, now)
+        _save(use)
 
 
 def count(
@@ -122,12 +176,13 @@ def count(
 
 def charge_bytes(session: Session, moved: int, *, now: datetime) -> None:
     """What a call that was counted turned out to move beyond what was said before."""
-    use = _locked(session)
-    for period in PERIODS:
-        window = _window(use, period, now)
-        window["bytes"] = window.get("bytes", 0) + moved
-        use.windows[period] = window
-    _save(use)
+    for one in (*ancestors(session), session):
+        use = _locked(one)
+        for period in PERIODS:
+            window = _window(use, period, now)
+            window["bytes"] = window.get("bytes", 0) + moved
+            use.windows[period] = window
+        _save(use)
 
 
 def learn(session: Session, event: Event) -> None:
@@ -174,7 +229,8 @@ class Standing:
 
 
 def standings(sessions: Iterable[Session], *, now: datetime) -> list[Standing]:
-    """Of those for which anything was approved. Two queries for all, and one for each that has a budget of targets."""
+    """Of those for which anything was approved. Two queries for all, one for each that has a budget of targets, and a few for each that
+    works for another one."""
     wanted = list(sessions)
     names = {str(session.intent.get("profile") or session.workflow) for session in wanted} - {""}
     found = WorkDocument.objects.filter(state="in_force", name__in=names).order_by("-kind")  # a profile before a workflow of that name
@@ -183,9 +239,13 @@ def standings(sessions: Iterable[Session], *, now: datetime) -> list[Standing]:
     made = []
     for session in wanted:
         approved = Approved(session.intent, bodies.get(str(session.intent.get("profile") or session.workflow)))
+        if session.parent_id is not None:
+            approved = approved_for(session)
         use = uses.get(session.pk) or SessionUse(session=session)
         if approved.says_anything:
-            made.append(Standing(session, _meant(approved, _used(session, use, approved, None, 0, now)), use.marks, use.full_at))
+            mine = _meant(approved, _used(use, approved, frozenset, 0, now))
+            above = [_above(one, _unlocked(one.session), frozenset(), now) for one in approved.above]
+            made.append(Standing(session, intent.under(mine, above), use.marks, use.full_at))
     return made
 
 
@@ -225,12 +285,25 @@ def _meant(approved: Approved, used: Mapping[str, float]) -> IntentFacts:
     )
 
 
+def _above(one: Above, use: SessionUse, targets: frozenset[str], now: datetime) -> IntentFacts:
+    """What a session above may do, with what this call is to it. No intent of its own limits nothing."""
+    seen = _seen(one.session, targets)
+    new = sum(not seen.get(target, Seen.NOWHERE) & Seen.TOUCHED for target in targets)
+    meant = _meant(one.approved, _used(use, one.approved, lambda: targets, new, now))
+    budgets = tuple(replace(budget, new_targets=new if budget.what == "targets" else None) for budget in meant.budgets)
+    return replace(meant, budgets=budgets, of=f"the session {one.session.external_id}, which it works for,")
+
+
 # -- counting -----------------------------------------------------------------------------------------------------------------------------
 
 
 def _locked(session: Session) -> SessionUse:
     SessionUse.objects.bulk_create([SessionUse(session=session)], ignore_conflicts=True)
     return SessionUse.objects.select_for_update().get(session=session)
+
+
+def _unlocked(session: Session) -> SessionUse:
+    return SessionUse.objects.filter(session=session).first() or SessionUse(session=session)
 
 
 def _save(use: SessionUse) -> None:
@@ -246,8 +319,8 @@ def _window(use: SessionUse, period: str, now: datetime) -> dict[str, Any]:
     return dict(window) or {"from": now.isoformat()}
 
 
-def _used(session: Session, use: SessionUse, approved: Approved, event: Event | None, new_targets: int, now: datetime) -> dict[str, float]:
-    """How much of each budget went before. `event`: the call at hand, whose own places count as touched by it."""
+def _used(use: SessionUse, approved: Approved, targets: Places, new_targets: int, now: datetime) -> dict[str, float]:
+    """How much of each budget went before. `targets`: those of the call at hand, which count as touched by it."""
     used: dict[str, float] = {}
     for period in PERIODS:
         window = _window(use, period, now)
@@ -257,9 +330,7 @@ def _used(session: Session, use: SessionUse, approved: Approved, event: Event | 
         if name.startswith("targets_per_"):
             window = _window(use, name.removeprefix("targets_per_"), now)
             began = datetime.fromisoformat(window["from"])
-            used[name] = float(window.get("beyond", 0)) + float(
-                _distinct(session, began, targets_of(event, approved) if event else frozenset()) - new_targets
-            )
+            used[name] = float(window.get("beyond", 0)) + float(_distinct(use.session, began, targets()) - new_targets)
     return used
 
 
@@ -278,7 +349,8 @@ def targets_of(event: Event, approved: Approved) -> frozenset[str]:
 
 def _bounds(approved: Approved) -> tuple[BoundRule, ...]:
     profile = intent.bound_rules(approved.profile.get("bounds", {}), approved=True)
-    return (*profile, *intent.bound_rules(approved.declared.get("bounds", {}), approved=False))
+    above = (replace(bound, approved=False) for one in approved.above for bound in _bounds(one.approved))
+    return (*profile, *intent.bound_rules(approved.declared.get("bounds", {}), approved=False), *above)
 
 
 # -- remembering --------------------------------------------------------------------------------------------------------------------------
@@ -338,5 +410,10 @@ def _write(session: Session, marks: Collection[str], standing: Seen, touched_at:
 
 
 def fingerprints(session: Session, marks: Iterable[str]) -> dict[str, bytes]:
-    key = hmac.digest(settings.SEAL_KEY, b"holdfast-session-marks-v1" + session.pk.bytes, "sha256")
+    key = _key(session.pk)
     return {mark: hashlib.blake2b(mark.encode("utf-8", "surrogatepass"), key=key, digest_size=16).digest() for mark in marks}
+
+
+@lru_cache(maxsize=2_000)
+def _key(session: UUID) -> bytes:
+    return hmac.digest(settings.SEAL_KEY, b"holdfast-session-marks-v1" + session.bytes, "sha256")

@@ -12,6 +12,7 @@ read, and where somebody has, the question is asked again. So is the step in the
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from django.db import connection
+from django.db import InterfaceError, OperationalError
 
 from containment import gather, intake, session_use
 from containment.baselines import HABITS_MET, Doing
@@ -45,6 +46,8 @@ from guard.verdicts import Verdict
 from sources.asking import Ask
 from sources.base import Reading
 
+log = logging.getLogger(__name__)
+
 TRIES = 3  # how often somebody else may count for the same session in between
 COUNTED_BY_THE_HOUR = "privilege.change"  # judged by how many there were before
 QUIET = 1  # the sentence of decide
@@ -66,12 +69,20 @@ class Weighed:
 
 
 def quick(ask: Ask, actor: Actor) -> Answer | None:
-    """The answer where it is a plain yes; None where somebody has to look closer."""
+    """The answer where it is a plain yes; None where somebody has to look closer, or where the database did not answer."""
     if ask.approval or ask.action in ("", COUNTED_BY_THE_HOUR):
         return None
+    try:
+        return _answered(ask, actor)
+    except (OperationalError, InterfaceError) as trouble:
+        log.info("A call takes the whole story: %s", type(trouble).__name__)
+        return None
+
+
+def _answered(ask: Ask, actor: Actor) -> Answer | None:
     key = uuid7()
     reading = asked.reading(ask, key, now=_UNDATED)
-    with connection.wrap_database_errors, scene.cursor() as at:
+    with scene.cursor() as at:
         for _ in range(TRIES):
             found = scene.read(reading, actor.source or asked.GUARD, (actor.principal, ask.request), at)
             weighed = weigh(ask, reading, found, at) if found is not None else None
@@ -93,6 +104,8 @@ def quick(ask: Ask, actor: Actor) -> Answer | None:
 def weigh(ask: Ask, reading: Reading, found: Scene, at: psycopg.Cursor[Any]) -> Weighed | None:
     """The order of slow.py, cut short at the first no."""
     identity, session = found.known.identity, found.session
+    if session.parent_id is not None:
+        return None  # what it uses, others use too: counted under their locks
     if not _may_speak(found, ask.kind, ask.provider):
         return None
     acting = Acting(session, (session,), ask.session)
@@ -237,8 +250,7 @@ def _counted(found: Scene, weighed: Weighed, told: Told) -> dict[str, Any]:
     use, event = found.use, intake.event_of(weighed.reading, found.session)
     assert use is not None  # noqa: S101 - looked at before
     marks = use.marks
-    targets = session_use.targets_of(event, found.approved)
-    places = session_use.count(use, event, told.call, targets, now=found.now, seen=weighed.seen)
+    places = session_use.count(use, event, told.call, told.targets, now=found.now, seen=weighed.seen)
     new = sum(place not in weighed.seen for place in places)
     return {
         "was": found.windows,
@@ -251,6 +263,10 @@ def _counted(found: Scene, weighed: Weighed, told: Told) -> dict[str, Any]:
 
 
 _COLUMNS = [str(field.column) for field in GuardCall._meta.concrete_fields]
+_ALWAYS = {  # of an allow that is said here
+    **{"asked": "true", "verdict": "'allow'", "would_have": "''", "digest": "''", "outcome": "''"},
+    **dict.fromkeys(("detection", "hold", "reported_at", "batch"), "NULL"),
+}
 _STILL = """
     SELECT trail.id FROM session JOIN trail ON trail.id = %(trail)s{join}
     WHERE session.id = %(session)s AND session.gate = 'active' AND session.ended_at IS NULL
@@ -260,7 +276,7 @@ _STEPPED = """
     UPDATE trail SET newest_at = %(newest_at)s, kept = %(kept)s::jsonb FROM still WHERE trail.id = still.id
 """
 _SAID = f"""
-    INSERT INTO guard_call ({", ".join(_COLUMNS)}) SELECT {", ".join(f"%({column})s" for column in _COLUMNS)} FROM still
+    INSERT INTO guard_call ({", ".join(_COLUMNS)}) SELECT {", ".join(_ALWAYS.get(column, f"%({column})s") for column in _COLUMNS)} FROM still
 """  # noqa: S608 - columns of ours
 _WRITE = f"WITH still AS MATERIALIZED ({_STILL.format(join='', counted='', rows='trail')}), stepped AS ({_STEPPED}) {_SAID}"
 _WRITE_AND_COUNT = f"""

@@ -257,7 +257,8 @@ class RoleFacts:
 class SessionFacts:
     """One live session. `identity` is its own (a shared credential brings sessions of others in). `discovered`: nobody vouches for its role
     and workflow but itself or the detection. `origin` is an address, `application` what its client calls itself, `claimed_drive` what it
-    says of who drives it. `cut_by`: the stages of the plan that would end it."""
+    says of who drives it. `cut_by`: the stages of the plan that would end it. `sign_due_at`: when its runtime promised its next sign of
+    life."""
 
     id: str
     identity: str
@@ -277,6 +278,7 @@ class SessionFacts:
     cut_by: frozenset[Stage] = BOTH_STAGES
     application: str = ""
     claimed_drive: Drive | None = None
+    sign_due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +294,8 @@ class CredentialUser:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialFacts:
     """What the identity acts with. `fingerprint_verified`: the leaked secret was compared with this credential's keyed fingerprint, and is
-    it. `rotated_at` after `exposed_at` ends an exposure. `users`: all that inventory or recent sessions know to use it, itself included."""
+    it. `rotated_at` after `exposed_at` ends an exposure. `minter_stopped`: the session that made it was stopped by a containment, in words.
+    `users`: all that inventory or recent sessions know to use it, itself included."""
 
     id: str
     kind: str = ""
@@ -305,6 +308,7 @@ class CredentialFacts:
     fingerprint_verified: bool = False
     rotated_at: datetime | None = None
     minted_by: str = ""
+    minter_stopped: str = ""
     users: tuple[CredentialUser, ...] = ()
 
 
@@ -399,19 +403,24 @@ class BoundRule:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetRule:
     """How much of something a session may use: `calls`, `writes`, `bytes`, `money` or `targets`, per minute, hour, day or session. `used`
-    is what went before the call that is judged."""
+    is what went before the call that is judged. `of`: whose budget it is, where not the session's own; `new_targets`: how many places of
+    the call are new to that one."""
 
     what: str
     per: str
     most: float
     used: float = 0.0
+    of: str = ""
+    new_targets: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntentFacts:
     """What the session declared, inside the approved profile. Empty tuples: nothing was said about it, so that it is not compared.
     `has_task`: somebody said what the work is, so that a value which nobody named can be told apart; the text itself is not kept here.
-    `tools_declared`: tools were approved once, so that an empty tuple of them means none."""
+    `tools_declared`: tools were approved once, so that an empty tuple of them means none. `within`: what it has to lie inside as well, at
+    every call: its profile as that is in force now, and what the sessions that it works for may do; `of` says whose an intent is there.
+    Bounds and budgets of all of them stand in its own."""
 
     has_task: bool = False
     profile: str = ""
@@ -422,6 +431,13 @@ class IntentFacts:
     budgets: tuple[BudgetRule, ...] = ()
     environments: tuple[str, ...] = ()
     tools_declared: bool = False
+    of: str = ""
+    within: tuple[IntentFacts, ...] = ()
+
+    @property
+    def layers(self) -> tuple[IntentFacts, ...]:
+        """All that hold at once, its own first."""
+        return (self, *self.within)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntFlag, StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
@@ -89,12 +89,18 @@ _TELLING = re.compile(r"[@.\d]")
 
 
 def intent_of(
-    declared: Mapping[str, Any], profile: Mapping[str, Any], *, name: str = "", version: int = 0, used: Mapping[str, float] | None = None
+    declared: Mapping[str, Any],
+    profile: Mapping[str, Any],
+    *,
+    name: str = "",
+    version: int = 0,
+    used: Mapping[str, float] | None = None,
+    above: Sequence[IntentFacts] = (),
 ) -> IntentFacts:
     """What a session may do: what it declared, inside its approved profile. A list that it left out means all that the profile approves.
-    `used`: how much of each budget is gone, by its name (`writes_per_hour`)."""
+    `used`: how much of each budget is gone, by its name (`writes_per_hour`). `above`: what the sessions that it works for may do."""
     approved = tool_rules(profile.get("tools", ()))
-    return IntentFacts(
+    mine = IntentFacts(
         has_task=bool(declared.get("task")),
         profile=name,
         profile_version=version,
@@ -104,6 +110,29 @@ def intent_of(
         budgets=_budgets(declared.get("budgets", {}), profile.get("budgets", {}), used or {}),
         environments=tuple(sorted(declared.get("environments") or profile.get("environments", ()))),
         tools_declared=bool(declared.get("tools")) or (bool(declared.get("profile")) and not profile),
+    )
+    narrowed = any(declared.get(one) for one in ("tools", "resources", "environments"))
+    profiles = (_limits_of(profile, approved),) if narrowed and profile else ()
+    return under(replace(mine, within=profiles), above)
+
+
+def under(mine: IntentFacts, above: Sequence[IntentFacts]) -> IntentFacts:
+    """The same, no wider than any of those that the session works for. What people approved for their work explains nothing in its own."""
+    return replace(
+        mine,
+        bounds=(*mine.bounds, *(replace(bound, approved=False) for one in above for bound in one.bounds)),
+        budgets=(*mine.budgets, *(replace(budget, of=one.of) for one in above for budget in one.budgets)),
+        within=(*mine.within, *(replace(layer, of=one.of, bounds=(), budgets=(), within=()) for one in above for layer in one.layers)),
+    )
+
+
+def _limits_of(profile: Mapping[str, Any], tools: tuple[ToolRule, ...]) -> IntentFacts:
+    """The lists of a profile as it is now, for what was declared when it was wider."""
+    return IntentFacts(
+        tools=tools,
+        resources=tuple(sorted(profile.get("resources", ()))),
+        environments=tuple(sorted(profile.get("environments", ()))),
+        tools_declared=bool(tools),
     )
 
 
@@ -248,6 +277,16 @@ def read(arguments: Mapping[str, object], kinds: Iterable[tuple[str, str]] = (),
     )
 
 
+def read_call(tool: str, arguments: Mapping[str, object], *, rules: Sequence[ToolRule], bounds: Sequence[BoundRule]) -> Read:
+    """The arguments of a call of this tool, as its rule declares them and its bounds name them."""
+    rule = rule_for(tool, rules)
+    return read(arguments, rule.kinds if rule else (), {bound.argument for bound in _bounds_of(tool, bounds)})
+
+
+def _bounds_of(tool: str, bounds: Sequence[BoundRule]) -> list[BoundRule]:
+    return [bound for bound in bounds if fnmatchcase(tool, bound.tool)]
+
+
 def call_facts(
     tool: str,
     arguments: Mapping[str, object],
@@ -259,12 +298,12 @@ def call_facts(
     money: float | None = None,
     environment: str = "",
     seen: Look,
+    said: Read | None = None,
 ) -> CallFacts:
     """The facts of a call. `rules` are the approved profile's: they say whether a tool writes. The caller's word may only add to what they
     and the arguments say: that it writes, and that it moves more. `seen` is asked once."""
-    rule = rule_for(tool, rules)
-    mine = [bound for bound in bounds if fnmatchcase(tool, bound.tool)]
-    said = read(arguments, rule.kinds if rule else (), {bound.argument for bound in mine})
+    rule, mine = rule_for(tool, rules), _bounds_of(tool, bounds)
+    said = said or read_call(tool, arguments, rules=rules, bounds=bounds)
     where = seen({*said.targets, *(mark for value in said.values for mark in value.marks)})
     return CallFacts(
         tool=tool,

@@ -11,30 +11,34 @@ def intent_budget(facts: Facts) -> Finding | None:
     call, intent = facts.call, facts.intent
     if call is None or intent is None or not intent.budgets:
         return None
-    passed = [budget for budget in intent.budgets if _takes(call, budget.what) and budget.used + _takes(call, budget.what) > budget.most]
+    passed = [budget for budget in intent.budgets if _takes(call, budget) and _after(call, budget) > budget.most]
     if not passed:
         return Finding(code="intent_budget", strength=0.0, because="The call stays inside every budget of its session.")
-    said = "; ".join(
-        f"{_after(call, budget):g} {UNITS.get(budget.what, budget.what)} in one {budget.per}, of {budget.most:g}" for budget in passed
-    )
+    said = "; ".join(_said(call, budget) for budget in passed)
     return Finding(
         code="intent_budget",
         strength=1.0,
         because=f"With this call the session would have used more than it may: {said}.",
-        evidence={
-            f"{budget.what}_per_{budget.per}": {"most": budget.most, "used": budget.used, "this": _takes(call, budget.what)}
-            for budget in passed
-        },
+        evidence={_named(budget): {"most": budget.most, "used": budget.used, "this": _takes(call, budget)} for budget in passed},
     )
 
 
 def _after(call: CallFacts, budget: BudgetRule) -> float:
-    return budget.used + _takes(call, budget.what)
+    return budget.used + _takes(call, budget)
 
 
-def _takes(call: CallFacts, what: str) -> float:
+def _said(call: CallFacts, budget: BudgetRule) -> str:
+    of = f" for {budget.of}" if budget.of else ""
+    return f"{_after(call, budget):g} {UNITS.get(budget.what, budget.what)} in one {budget.per}, of {budget.most:g}{of}"
+
+
+def _named(budget: BudgetRule) -> str:
+    return f"{budget.what}_per_{budget.per}" + (f" of {budget.of}" if budget.of else "")
+
+
+def _takes(call: CallFacts, budget: BudgetRule) -> float:
     """What one call takes from a budget. A call of which nobody says that it only reads counts as a write."""
-    match what:
+    match budget.what:
         case "calls":
             return 1.0
         case "writes":
@@ -44,5 +48,5 @@ def _takes(call: CallFacts, what: str) -> float:
         case "money":
             return float(call.money)
         case "targets":
-            return float(call.new_targets)
+            return float(call.new_targets if budget.new_targets is None else budget.new_targets)
     return 0.0

@@ -69,7 +69,7 @@ def _finding(facts: Facts, doubts: list[Doubt]) -> Finding:
 
 def _settled(facts: Facts, intent: IntentFacts) -> Finding | None:
     """Inside, as far as anybody said what inside is."""
-    if facts.resource is None or not intent.resources:
+    if facts.resource is None or not _are_limited(intent):
         return None
     return Finding(code="intent_resource", strength=0.0, because=f"{facts.resource.id} is among the resources of this session.")
 
@@ -85,11 +85,11 @@ def _limits(facts: Facts, intent: IntentFacts) -> list[Doubt]:
 
 def _outside_patterns(facts: Facts, intent: IntentFacts) -> Iterator[Doubt]:
     """The resource that is named; where none is, the paths among the arguments. One read out of a longer text may be a mere mention."""
-    if not intent.resources:
+    if not _are_limited(intent):
         return
     if facts.resource is not None:
-        if not _approved(facts.resource.id, intent):
-            yield Doubt(1.0, True, f"{facts.resource.id} lies outside the resources that this session was approved for.")
+        if layer := _denied_by(facts.resource.id, intent):
+            yield Doubt(1.0, True, f"{facts.resource.id} lies outside the resources that {_whose(layer)} was approved for.")
         return
     for argument in facts.call.arguments if facts.call else ():
         if (
@@ -102,7 +102,21 @@ def _outside_patterns(facts: Facts, intent: IntentFacts) -> Iterator[Doubt]:
 
 
 def _approved(resource: str, intent: IntentFacts) -> bool:
-    return any(fnmatchcase(resource, pattern) for pattern in intent.resources)
+    return _denied_by(resource, intent) is None
+
+
+def _denied_by(resource: str, intent: IntentFacts) -> IntentFacts | None:
+    """Of all that hold at once, the first that says something of resources and not this."""
+    limited = (layer for layer in intent.layers if layer.resources)
+    return next((layer for layer in limited if not any(fnmatchcase(resource, pattern) for pattern in layer.resources)), None)
+
+
+def _are_limited(intent: IntentFacts) -> bool:
+    return any(layer.resources for layer in intent.layers)
+
+
+def _whose(intent: IntentFacts) -> str:
+    return intent.of or "this session"
 
 
 def _outside_bounds(call: CallFacts, intent: IntentFacts) -> Iterator[Doubt]:
@@ -126,7 +140,7 @@ def _is_cut(argument: ArgumentFacts) -> bool:
 
 def _unread(call: CallFacts, intent: IntentFacts) -> Iterator[Doubt]:
     """What is not looked at may go anywhere. A call that only reads is asked where anything bounds it."""
-    bounded = bool(intent.resources) or any(fnmatchcase(call.tool, bound.tool) for bound in intent.bounds)
+    bounded = _are_limited(intent) or any(fnmatchcase(call.tool, bound.tool) for bound in intent.bounds)
     if call.cut and (call.writes is not False or bounded):
         yield Doubt(1.0, True, f"{call.tool} has more arguments than can be looked at.")
 
@@ -158,7 +172,7 @@ def _explained(argument: ArgumentFacts, call: CallFacts, intent: IntentFacts) ->
         return True
     if argument.kind not in (Purpose.PATH, Purpose.ADDRESS) or _is_cut(argument):
         return False
-    return bool(intent.resources) and _approved(argument.value, intent)
+    return _are_limited(intent) and _approved(argument.value, intent)
 
 
 def _listed(argument: ArgumentFacts, call: CallFacts, intent: IntentFacts) -> bool:
