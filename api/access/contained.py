@@ -10,6 +10,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from api import gate
 from api.access import body
+from api.access.caller import caller
 from api.access.refusals import not_possible
 from containment.models import Source
 from core.refusals import Fault
@@ -35,7 +36,7 @@ contained.needs = {"GET": PERMISSION}  # type: ignore[attr-defined]
 
 def _whose(request: HttpRequest) -> tuple[Sight, str]:
     """A token sees what its source may speak about. `provider`: the one that its subjects have, where they name none."""
-    actor = body.caller(request, PERMISSION)
+    actor = caller(request, PERMISSION)
     limits: tuple[Any, Any] | None = None
     if actor.source:
         limits = Source.objects.filter(name=actor.source).values_list("providers", "kinds").first()
