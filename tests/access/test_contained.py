@@ -60,7 +60,7 @@ def run_over(identity: Any, *steps: tuple[str, str], state: str = "contained", s
 
     plan = {"soft": [{"connector": connector, "measure": measure, "disruptive": True} for connector, measure in steps]}
     return Run.objects.create(
-        playbook=PlaybookVersion.objects.first(),
+        playbook=PlaybookVersion.objects.all()[0],
         identity_ref=str(identity.ref),
         case_ref="",
         decision_ref="",

@@ -51,7 +51,8 @@ def question(tool: str = "ledger.read", request: str = "r-1", *, session: str = 
 def told(*items: Any, bearer: str) -> list[dict[str, Any]]:
     answer = door.posted({"reports": list(items)}, to=REPORTS, bearer=bearer)
     assert answer.status_code == 200, answer.content
-    return json.loads(answer.content)["results"]
+    results: list[dict[str, Any]] = json.loads(answer.content)["results"]
+    return results
 
 
 def unasked(request: dict[str, Any], mode: str = "closed", **more: Any) -> dict[str, Any]:

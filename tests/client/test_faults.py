@@ -7,6 +7,7 @@ import logging
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from holdfast_guard import AsyncGuard, Declared, Denied, Guard, Held, Refused, Unavailable
@@ -32,8 +33,8 @@ def good() -> Iterator[Service]:
         yield made
 
 
-def guard(url: str, **more) -> Guard:
-    return Guard(url, TOKEN, **{"subject": "agent", "declared": OPEN_READS, "budget_s": BUDGET_S, "watches": False} | more)
+def guard(url: str, **more: Any) -> Guard:
+    return Guard(url, TOKEN, subject="agent", **{"declared": OPEN_READS, "budget_s": BUDGET_S, "watches": False} | more)
 
 
 NO_ANSWERS = {
@@ -183,6 +184,7 @@ def test_a_held_call_raises_with_its_task():
 
     with service(holds) as asked, guard(asked.url) as asking, pytest.raises(Held) as held, asking.call("mail.send", {"to": "x"}):
         pytest.fail("it was entered")
+    assert held.value.task is not None
     assert held.value.task.id == "t-1"
     assert held.value.for_user == "People have to decide about this first."
     (submitted,) = asked.to("/access/v1/requests")
