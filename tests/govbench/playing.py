@@ -121,7 +121,7 @@ class Play:
     def _client(self, user: User, url: str, session: str = "", budget_s: float = BUDGET_S) -> Guard:
         kinds = {tool.name: WRITE if tool.writes else READ for tool in self.scenario.tools}
         declared = Declared(reads=CLOSED if user.closed else OPEN, tools=kinds)
-        subject = Subject(user.uid, "user", self.house.provider(self.scenario, user))
+        subject = Subject(user.uid, "human", self.house.provider(self.scenario, user))
         return Guard(
             url, self.token, subject=subject, session=session, declared=declared, budget_s=budget_s, asks_people=False, watches=False
         )
