@@ -13,6 +13,7 @@ import hmac
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -147,7 +148,9 @@ def compared(
     )
     if not approved.says_anything:
         return Told(call, None, said.targets)
-    return Told(call, _meant(approved, _used(use.session, use, approved, event, call.new_targets, now)), said.targets)
+    mine = _meant(approved, _used(use, approved, lambda: said.targets, call.new_targets, now))
+    over = [_above(one, above.get(one.session.pk) or _unlocked(one.session), said.targets, now) for one in approved.above]
+    return Told(call, intent.under(mine, over), said.targets)
 
 
 def charge(session: Session, event: Event, call: CallFacts, *, now: datetime) -> None:

@@ -263,10 +263,10 @@ def _counted(found: Scene, weighed: Weighed, told: Told) -> dict[str, Any]:
 
 
 _COLUMNS = [str(field.column) for field in GuardCall._meta.concrete_fields]
-_ALWAYS = {  # of an allow that is said here
-    **{"asked": "true", "verdict": "'allow'", "would_have": "''", "digest": "''", "outcome": "''"},
-    **dict.fromkeys(("detection", "hold", "reported_at", "batch"), "NULL"),
-}
+_ALWAYS = {"asked": "true", "verdict": "'allow'", "would_have": "''", "digest": "''", "outcome": "''"} | dict.fromkeys(
+    ("detection", "hold", "reported_at", "batch"), "NULL"
+)
+_VALUES = [_ALWAYS.get(column, f"%({column})s") for column in _COLUMNS]
 _STILL = """
     SELECT trail.id FROM session JOIN trail ON trail.id = %(trail)s{join}
     WHERE session.id = %(session)s AND session.gate = 'active' AND session.ended_at IS NULL
@@ -276,7 +276,7 @@ _STEPPED = """
     UPDATE trail SET newest_at = %(newest_at)s, kept = %(kept)s::jsonb FROM still WHERE trail.id = still.id
 """
 _SAID = f"""
-    INSERT INTO guard_call ({", ".join(_COLUMNS)}) SELECT {", ".join(_ALWAYS.get(column, f"%({column})s") for column in _COLUMNS)} FROM still
+    INSERT INTO guard_call ({", ".join(_COLUMNS)}) SELECT {", ".join(_VALUES)} FROM still
 """  # noqa: S608 - columns of ours
 _WRITE = f"WITH still AS MATERIALIZED ({_STILL.format(join='', counted='', rows='trail')}), stepped AS ({_STEPPED}) {_SAID}"
 _WRITE_AND_COUNT = f"""

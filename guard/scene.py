@@ -4,14 +4,15 @@ Nothing is remembered that may change: the rows come afresh each time, as text, 
 again. So an answer rests on no older view than its own, and a containment counts from the moment it is committed. Documents and policies
 are remembered by their ids; a version never changes.
 
-This file and quick.py speak to psycopg directly, on Django's own connection: Django binds parameters on the client, so that its statements
-are planned anew each time, and planning these costs more than running them.
+This file and quick.py speak to psycopg directly: Django binds parameters on the client, so that its statements are planned anew each time,
+and planning these costs more than running them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
+from django.conf import settings
 from django.db import connection, models
 
 from containment import gather, policies
@@ -40,6 +42,7 @@ from containment.models import (
     WorkDocument,
 )
 from containment.session_use import Approved
+from guard import lines
 from playbooks.domain.moves import LIVE
 from sources.base import Reading
 
@@ -86,13 +89,19 @@ def statement(cursor: psycopg.Cursor[Any], query: str, parameters: Mapping[str, 
     return cursor.execute(query.encode(), parameters, prepare=True)
 
 
-def cursor() -> psycopg.Cursor[Any]:
-    """On Django's own connection, in whatever transaction it is."""
-    connection.ensure_connection()
-    raw = connection.connection
-    if raw.prepare_threshold is None:
-        raw.prepare_threshold = 5  # Django's own cursors never prepare, whatever stands here
-    return psycopg.Cursor(raw)
+@contextmanager
+def cursor() -> Iterator[psycopg.Cursor[Any]]:
+    """In the web server on a line of our own, else on Django's connection, in whatever transaction that is."""
+    with connection.wrap_database_errors:
+        if settings.PROCESS == "web" and not connection.in_atomic_block:
+            with lines.borrowed() as line:
+                yield psycopg.Cursor(line)
+            return
+        connection.ensure_connection()
+        raw = connection.connection
+        if raw.prepare_threshold is None:
+            raw.prepare_threshold = 5  # Django's own cursors never prepare, whatever stands here
+        yield psycopg.Cursor(raw)
 
 
 def read(reading: Reading, source: str, request: tuple[str, str], at: psycopg.Cursor[Any]) -> Scene | None:
