@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from api import gate
+from api.access import room
 from api.access.caller import caller
 from api.access.refusals import not_possible
 from core.actor import Actor
@@ -24,7 +25,7 @@ Work = Callable[[HttpRequest, Actor], HttpResponse]
 
 
 def asking(permission: str, *, method: str = "POST") -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
-    """A view that a token with this permission may call: it gets the request and the actor."""
+    """A view that a token with this permission may call: it gets the request and the actor, once it is its turn."""
 
     def door(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         @csrf_exempt
@@ -32,7 +33,8 @@ def asking(permission: str, *, method: str = "POST") -> Callable[[Callable[..., 
         def opened(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if request.method != method:
                 return not_possible(request, method)
-            return view(request, caller(request, permission), *args, **kwargs)
+            with room.turn():
+                return view(request, caller(request, permission), *args, **kwargs)
 
         opened.needs = {method: permission}  # type: ignore[attr-defined]
         return opened

@@ -1,0 +1,73 @@
+"""A storm of questions, and a database that is gone: an answer at once, with the time to try again."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from api.access import room
+from guard import ask
+from tests import make
+from tests.access import door
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def bearer() -> str:
+    make.house()
+    return door.token()
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """As if so few were answered at once, and so few might wait."""
+
+    def narrowed(at_once: int, waiting: int) -> None:
+        monkeypatch.setattr(room, "_turns", threading.BoundedSemaphore(at_once))
+        monkeypatch.setattr(room, "_waiting", threading.BoundedSemaphore(waiting))
+        monkeypatch.setattr(room, "WAIT_S", 0.01)
+
+    return narrowed
+
+
+def refused(bearer: str) -> Any:
+    answer = door.posted(door.question(), bearer=bearer)
+    assert answer.status_code == 503
+    assert int(answer["Retry-After"]) >= 1
+    return json.loads(answer.content)
+
+
+def test_who_gets_no_turn_is_told_to_try_again(bearer: str, narrow: Callable[[int, int], None]) -> None:
+    narrow(1, 1)
+    with room.turn():
+        assert refused(bearer)["code"] == "busy"
+    assert door.asked(door.question(), bearer=bearer)["decision"] is True
+
+
+def test_who_finds_too_many_waiting_does_not_wait(bearer: str, narrow: Callable[[int, int], None]) -> None:
+    narrow(1, 1)
+    assert room._waiting.acquire(blocking=False)
+    assert "Too many" in refused(bearer)["detail"]
+    room._waiting.release()
+
+
+def test_a_turn_is_given_back_whatever_became_of_it(bearer: str, narrow: Callable[[int, int], None]) -> None:
+    narrow(1, 1)
+    for _ in range(3):
+        assert door.posted("{", bearer=bearer).status_code == 400
+        assert door.posted(door.question(), bearer="none").status_code == 401
+    assert door.asked(door.question(), bearer=bearer)["decision"] is True
+
+
+def test_a_database_that_does_not_answer_is_told_as_busy(bearer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: Any) -> Any:
+        raise OperationalError("couldn't get a connection")
+
+    monkeypatch.setattr(ask, "answer", gone)
+    assert "Nothing was done" in refused(bearer)["detail"]
