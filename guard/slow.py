@@ -41,6 +41,7 @@ from guard.question import digest_of
 from guard.requestable import Shown
 from guard.standing import Acting, No
 from guard.verdicts import Verdict
+from playbooks.models import Run
 from sources.asking import Ask
 from sources.base import Reading
 
@@ -48,6 +49,7 @@ log = logging.getLogger(__name__)
 
 WOULD_HAVE = {Judged.CONTAIN: "deny", Judged.COVERED: "deny", Judged.HOLD: "hold"}
 BUSY_S = 5
+PUT_BACK_S = 2
 LONGEST_WAIT_MS = 2_000  # for a lock that somebody else has
 
 
@@ -143,11 +145,23 @@ def _scene(ask: Ask, actor: Actor, reading: Reading, source: Source, identity: I
 
 def _refused(scene: Scene, no: No) -> Answer:
     """Whoever was stopped is told so, also where the same request was let pass before that."""
+    if _is_put_back(scene, no):
+        because = "People allowed this call. What was restricted while they decided is being put back."
+        found = _found(scene, "deny", Reason.APPROVAL_PENDING, because, retry_after=PUT_BACK_S)
+        return _say(replace(scene, ask=replace(scene.ask, request="")), found)
     earlier = asked.earlier(scene.ask, scene.actor, scene.question, now=scene.now)
     if earlier is not None and earlier.verdict != "allow":
         return verdicts.again(earlier, scene.ask)
     scene = replace(scene, ask=replace(scene.ask, request="")) if earlier is not None else scene
     return _say(scene, _found(scene, "deny", no.reason, no.because, run=no.run.pk if no.run else None))
+
+
+def _is_put_back(scene: Scene, no: No) -> bool:
+    """Whether a good approval is shown, and its asker is stopped only until a run that people let go has put back what it did."""
+    if not scene.ask.approval or no.reason not in (Reason.PAUSED, Reason.RESTRICTED):
+        return False
+    shown = _shown(scene)
+    return shown is not None and shown.good and Run.objects.filter(identity_ref=str(scene.identity.ref), state="undoing").exists()
 
 
 def _with_call(scene: Scene) -> Scene:

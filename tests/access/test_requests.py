@@ -16,13 +16,13 @@ from accounts.roles import OF_PROGRAMS, Role, Scope
 from approvals import holds, requests
 from approvals.models import AccessRequest, Hold
 from containment import flow
-from containment.models import Identity
+from containment.models import Identity, Session
 from core.actor import SYSTEM
 from guard import requestable
 from playbooks.models import Run
 from tests import cast, make, others
 from tests.access import door
-from tests.races.sessions import Session
+from tests.races import sessions
 
 pytestmark = pytest.mark.django_db
 
@@ -176,7 +176,7 @@ def test_the_published_exchange(bearer: str) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_poll_that_waits_is_answered_when_people_are(bearer: str) -> None:
     task = submitted(door.asked(PLAN, bearer=bearer), bearer)
-    waiting = Session(lambda: polled(task, bearer, wait=50))
+    waiting = sessions.Session(lambda: polled(task, bearer, wait=50))
     assert said("ines", task).status_code == 200
     assert waiting.outcome()["task"]["status"] == "approved"
 
@@ -216,7 +216,7 @@ def test_one_use_under_many_calls_at_once(bearer: str) -> None:
     task = submitted(door.asked(MAIL, bearer=bearer), bearer, MAIL)
     said("ines", task)
     body = shown(MAIL, polled(task, bearer))
-    calls = [Session(lambda: door.asked(body, bearer=bearer)["decision"]) for _ in range(6)]
+    calls = [sessions.Session(lambda: door.asked(body, bearer=bearer)["decision"]) for _ in range(6)]
     heard = [call.outcome() for call in calls]
     assert sorted(heard) == [False] * 5 + [True]
     assert AccessRequest.objects.get().uses == 1
@@ -253,6 +253,22 @@ def test_leaving_the_run_alone_lets_the_call_through_once(bearer: str) -> None:
     assert Run.objects.get().state in ("undoing", "withdrawn", "undone")
     made = door.asked(shown(call, done), bearer=bearer)
     assert (made["decision"], made["context"]["reason"], requests_of(task).uses) == (True, "approved", 1), made
+
+
+@pytest.mark.usefixtures("connected")
+def test_an_approval_shown_while_the_interim_stage_is_put_back_is_good_in_a_moment(bearer: str) -> None:
+    call, denied = vault(bearer)
+    task = submitted(denied, bearer, call)
+    said("omar", task, "reject")
+    body = shown(call, polled(task, bearer))
+    Run.objects.update(state="undoing")
+    Session.objects.filter(external_id="payments-loop").update(gate="paused")
+    early = door.asked(body, bearer=bearer)["context"]
+    assert (early["verdict"], early["reason"], early["next_action"], early["retry_after"]) == ("deny", "grant_pending", "retry", 2)
+    without = door.asked(call, bearer=bearer)["context"]
+    assert without["reason"] == "session_paused"
+    Session.objects.filter(external_id="payments-loop").update(gate="active")
+    assert door.asked(body, bearer=bearer)["decision"]
 
 
 @pytest.mark.usefixtures("connected")
@@ -418,7 +434,7 @@ def test_a_client_that_forgot_its_task_finds_it_by_asking_again(bearer: str) -> 
 def test_the_same_key_twice_in_the_same_instant_is_one_task(bearer: str) -> None:
     asking = submission(door.asked(PLAN, bearer=bearer))
     key = {"Idempotency-Key": "k-2"}
-    heard = [one.outcome() for one in [Session(lambda: posted(asking, bearer, **key)[1]["task"]["id"]) for _ in range(4)]]
+    heard = [one.outcome() for one in [sessions.Session(lambda: posted(asking, bearer, **key)[1]["task"]["id"]) for _ in range(4)]]
     assert (len(heard), len(set(heard)), Hold.objects.count(), AccessRequest.objects.count()) == (4, 1, 1, 1)
 
 
