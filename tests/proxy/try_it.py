@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ AGENT = "git-agent"
 HEAD = "\nscope:\n  rules:\n"
 RULES = """\
     - {name: commits are asked about, who: {id: "git-agent*"}, may_if_approved: "tool:git_commit"}
-    - {name: no branches, who: {id: "git-agent*"}, may_not: ["tool:git_create_branch", "tool:git_checkout"], because: it works on one branch}
+    - {name: no branches, who: {id: "git-agent*"}, may_not: ["tool:git_create_branch", "tool:git_checkout"], because: it has one}
     - {name: the rest of git, who: {id: "git-agent*"}, may: ["tool:git_*", "tool:sleep"]}
 """
 
@@ -64,20 +64,25 @@ def said(answer: httpx.Response) -> Any:
     return answer.json()
 
 
+def tell(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def rules(access: Access) -> None:
     """An engineer drafts, two managers approve: nobody alone makes a policy tighter."""
     engineer = access.person("engineer")
     in_force = said(engineer.get("/api/v1/policies", params={"state": "in_force"}))["results"][0]
     text = said(engineer.get(f"/api/v1/policies/{in_force['id']}"))["text"]
     if RULES in text:
-        print(f"the rules stand in version {in_force['version']}, which is in force")
+        tell(f"the rules stand in version {in_force['version']}, which is in force")
         return
     before, rest = text.split(HEAD, 1) if HEAD in text else (text, "")
     drafted = said(engineer.post("/api/v1/policies", json={"text": before + HEAD + RULES + rest}))  # the first rule that fits counts
     for name in ("manager", "manager2"):
         body = {"digest": drafted["digest"], "acknowledged": True}
         told = said(access.person(name).post(f"/api/v1/policies/{drafted['id']}/approve", json=body))
-        print(f"{name} approved version {told['version']}: {told['state']}")
+        tell(f"{name} approved version {told['version']}: {told['state']}")
         if told["state"] == "in_force":
             return
 
@@ -88,16 +93,16 @@ async def talk(access: Access, answering: str) -> None:
         repository = _repository(Path(place))
         asked = {"repo_path": str(repository)}
         async with _client(access, ("mcp-server-git", "-r", str(repository)), "--reads", "git_status", "--reads", "git_log") as client:
-            print("tools shown:", ", ".join(tool.name for tool in (await client.list_tools()).tools))
+            tell("tools shown: " + ", ".join(tool.name for tool in (await client.list_tools()).tools))
             await _say(client, "git_status", asked)
             await _say(client, "git_add", {**asked, "files": ["a.txt"]})
             await _say(client, "git_create_branch", {**asked, "branch_name": "other"})
             commit = {**asked, "message": "a first commit"}
             held = await _say(client, "git_commit", commit)
             if answering:
-                print(f"{answering} answers: {_answer(access, answering, held)}")
+                tell(f"{answering} answers: {_answer(access, answering, held)}")
             else:
-                print(f"a person answers at {access.url}/queue/")
+                tell(f"a person answers at {access.url}/queue/")
             while held is not None and held.get("reason") == "approval_required":
                 await asyncio.sleep(3)
                 held = await _say(client, "git_commit", commit)
@@ -106,7 +111,7 @@ async def talk(access: Access, answering: str) -> None:
 
 async def stop(access: Access) -> None:
     """While a call is under way, a detector reports that the agent read a secret. Another agent each time: this one stays contained."""
-    agent = f"{AGENT}-{datetime.now(timezone.utc):%H%M%S}"
+    agent = f"{AGENT}-{datetime.now(UTC):%H%M%S}"
     with tempfile.TemporaryDirectory() as place:
         mark, intent = Path(place) / "mark", Path(place) / "intent.json"
         intent.write_text("{}")
@@ -117,13 +122,13 @@ async def stop(access: Access) -> None:
                 await asyncio.sleep(0.05)
             decided = said(access.program("detections").post("/api/v1/detections", json=_detection(agent)))["decision"]
             decided_at = asyncio.get_running_loop().time()
-            print(f"a detector reports a secret read: {decided['verdict']} {decided['stage']}, risk {decided['risk']}")
+            tell(f"a detector reports a secret read: {decided['verdict']} {decided['stage']}, risk {decided['risk']}")
             await asyncio.wait_for(call, 60)
-            print(f"{asyncio.get_running_loop().time() - decided_at:.1f} s after the decision the call was over")
-            print("tools shown:", [tool.name for tool in (await client.list_tools()).tools])
+            tell(f"{asyncio.get_running_loop().time() - decided_at:.1f} s after the decision the call was over")
+            tell(f"tools shown: {[tool.name for tool in (await client.list_tools()).tools]}")
             await _say(client, "note", {"text": "x"})
             await asyncio.sleep(1)
-            print("what the server did:", mark.read_text())
+            tell(f"what the server did: {mark.read_text()}")
 
 
 @asynccontextmanager
@@ -142,9 +147,9 @@ async def _say(client: Client, tool: str, arguments: dict[str, Any]) -> dict[str
     except MCPError as no:
         data = no.data if isinstance(no.data, dict) else {}
         task = f", task {data['task']['id']}, again in {data['retry_after']} s" if "task" in data and "retry_after" in data else ""
-        print(f"{tool}: {no.code} {data.get('reason')}: {no}{task}")
+        tell(f"{tool}: {no.code} {data.get('reason')}: {no}{task}")
         return data
-    print(f"{tool}: done: {str(getattr(result.content[0], 'text', ''))[:100]!r}")
+    tell(f"{tool}: done: {str(getattr(result.content[0], 'text', ''))[:100]!r}")
     return None
 
 
@@ -166,7 +171,7 @@ def _repository(place: Path) -> Path:
 
 
 def _detection(agent: str) -> dict[str, Any]:
-    now = datetime.now(timezone.utc).isoformat()
+    now = datetime.now(UTC).isoformat()
     return {
         "external_id": f"try-it-{now}",
         "occurred_at": now,
