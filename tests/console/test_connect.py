@@ -167,7 +167,7 @@ def test_the_lines_do_what_they_say_when_they_are_pasted(live_server, settings, 
     assert install[:2] == ["pip", "install"]
     _installed(*install[2:], folder=tmp_path)
     (tmp_path / "agent.py").write_text(lines_on(page, "The Python lines"))
-    assert "decision=True" in _run([sys.executable, "agent.py"], tmp_path)
+    assert re.fullmatch(r"Verdict\(decision=True, [^\n]*\n", _run([sys.executable, "agent.py"], tmp_path)), "one line, and no noise"
     call = GuardCall.objects.get()
     session = Session.objects.get()
     assert (call.tool, call.verdict, call.session) == ("ledger.read", "allow", session.pk)
@@ -229,6 +229,7 @@ def _installed(*what: str, folder: Path) -> None:
 def _run(command: list[str], folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, env=_environment(folder), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+    assert "Task was destroyed" not in done.stderr
     return done.stdout
 
 

@@ -6,12 +6,14 @@ Any number of threads may use one. Make it after forking: a process that was for
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import contextlib
 import functools
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -70,6 +72,7 @@ class Guard:
         self._lock = threading.Lock()
         self._closed = False
         self._budget_s = float(settings.get("budget_s", aguard.BUDGET_S))
+        atexit.register(_leave, weakref.ref(self))
 
     def __repr__(self) -> str:
         return f"<Guard {self._inner.url} for {self._inner.subject.type} {self._inner.subject.id}>"
@@ -208,6 +211,13 @@ class Guard:
         log.warning("A guard was used after a fork. It begins anew, and keeps in memory what is to be told.")
         self._lock, self._process, self._loop = threading.Lock(), os.getpid(), None
         self._inner = self._make(journal=None)
+
+
+def _leave(guard: weakref.ref[Guard]) -> None:
+    """A program that ends without closing its guard tells what can be told all the same, and leaves nothing half done behind."""
+    if (found := guard()) is not None:
+        with contextlib.suppress(Exception):
+            found.close()
 
 
 async def _called(what: Callable[[], None]) -> None:
