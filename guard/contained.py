@@ -15,16 +15,15 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from asgiref.sync import sync_to_async
-from django.db import close_old_connections, connection
+from django.db import connection
 
 from core.digest import digest
 from guard.standing import ACTING
+from guard.waiting import LONGEST_S, until
 from playbooks.domain.plan import cuts
 from playbooks.models import Run
 
 EVERY_S = 0.5
-LONGEST_S = 55.0
 MOST = 10_000
 RUNS_REMEMBERED = 20_000
 
@@ -137,7 +136,8 @@ class Feed:
 
     async def _look(self, loop: asyncio.AbstractEventLoop) -> Snapshot:
         began = loop.time()
-        snapshot = await sync_to_async(_looked, thread_sensitive=False)(self._runs)
+        snapshot = await until(lambda: look(self._runs), seconds=0)
+        assert snapshot is not None  # noqa: S101 - a look always sees something
         if self._last is not None and self._last.entries == snapshot.entries:
             snapshot = Snapshot(snapshot.as_of, self._last.entries, self._last.seen)
         self._last, self._looked_at = snapshot, began
@@ -152,16 +152,6 @@ def feed() -> Feed:
     if loop not in _feeds:
         _feeds[loop] = Feed()
     return _feeds[loop]
-
-
-def _looked(known: dict[tuple[UUID, str], frozenset[str] | None]) -> Snapshot:
-    """With a connection of its own, given back at once."""
-    close_old_connections()
-    try:
-        return look(known)
-    finally:
-        if not connection.in_atomic_block:
-            connection.close()
 
 
 def look(known: dict[tuple[UUID, str], frozenset[str] | None] | None = None) -> Snapshot:

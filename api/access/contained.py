@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -15,7 +14,8 @@ from api.access.refusals import not_possible
 from containment.models import Source
 from core.refusals import Fault
 from guard import asked
-from guard.contained import LONGEST_S, Sight, feed
+from guard.contained import Sight, feed
+from guard.waiting import LONGEST_S, until
 
 PERMISSION = "guard.ask"
 LONGEST_VIEW = 200
@@ -25,7 +25,9 @@ LONGEST_VIEW = 200
 async def contained(request: HttpRequest) -> HttpResponse:
     if request.method != "GET":
         return not_possible(request, "GET")
-    sight, provider = await sync_to_async(_whose)(request)
+    whose = await until(lambda: _whose(request), seconds=0)  # with a connection that is given back before the wait
+    assert whose is not None  # noqa: S101 - it is somebody's, or was refused
+    sight, provider = whose
     after = request.GET.get("after", "")[:LONGEST_VIEW]
     seconds = _seconds(request.GET.get("wait", "0"))
     return body.said({**await feed().wait(after, seconds, sight), "provider": provider})
