@@ -102,7 +102,7 @@ async def talk(access: Access, answering: str) -> None:
             if answering:
                 tell(f"{answering} answers: {_answer(access, answering, held)}")
             else:
-                tell(f"a person answers at {access.url}/queue/")
+                tell(f"a person answers at {access.url}/")
             while held is not None and held.get("reason") == "approval_required":
                 await asyncio.sleep(3)
                 held = await _say(client, "git_commit", commit)
