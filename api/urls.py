@@ -5,7 +5,22 @@ from __future__ import annotations
 from django.urls import include, path
 
 from api import docs, health
-from api.v1 import activity, backtests, cases, detections, exceptions, exposures, guard, holds, policies, reads, runs, sessions, sources
+from api.v1 import (
+    activity,
+    backtests,
+    cases,
+    detections,
+    exceptions,
+    exposures,
+    guard,
+    holds,
+    policies,
+    reads,
+    reopening,
+    runs,
+    sessions,
+    sources,
+)
 
 v1 = [
     path("detections", detections.Detections.as_view(), name="api-detections"),
@@ -16,6 +31,8 @@ v1 = [
     path("decisions/<uuid:key>", reads.OneDecision.as_view(), name="api-decision"),
     path("cases", reads.Cases.as_view(), name="api-cases"),
     path("cases/<uuid:key>", reads.OneCase.as_view(), name="api-case"),
+    path("cases/<uuid:key>/minted", cases.Minted.as_view(), name="api-case-minted"),
+    path("cases/<uuid:key>/minted/<uuid:line>", cases.SettleMinted.as_view(), name="api-case-mint"),
     path("cases/<uuid:key>/verdict", cases.JudgeCase.as_view(), name="api-case-verdict"),
     path("runs", reads.Runs.as_view(), name="api-runs"),
     path("runs/<uuid:key>", reads.OneRun.as_view(), name="api-run"),
@@ -41,6 +58,7 @@ v1 = [
     path("backtests/<uuid:key>", backtests.OneBacktest.as_view(), name="api-backtest"),
     path("sessions", sessions.Sessions.as_view(), name="api-sessions"),
     path("sessions/<str:key>", sessions.OneSession.as_view(), name="api-session"),
+    path("sessions/<uuid:key>/reopen", reopening.ReopenSession.as_view(), name="api-session-reopen"),
     path("exposures", exposures.Exposures.as_view(), name="api-exposures"),
     path("exposures/<uuid:key>", exposures.OneExposure.as_view(), name="api-exposure"),
     path("sources", sources.Sources.as_view(), name="api-sources"),

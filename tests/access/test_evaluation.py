@@ -225,3 +225,11 @@ def test_whoever_looks_first_finds_where_to_ask() -> None:
     assert "urn:openid:authzen:capability:access-request" in told["capabilities"]
     assert "session_termination" in told["supported_obligations"]
     assert Client().post("/.well-known/authzen-configuration").status_code == 405
+
+
+def test_the_description_of_the_api_says_how_to_ask() -> None:
+    told = json.loads(Client().get("/api/schema/", headers={"Accept": "application/vnd.oai.openapi+json"}).content)
+    asks = told["paths"]["/access/v1/evaluation"]["post"]
+    assert asks["requestBody"]["content"]["application/json"]["schema"]["required"] == ["subject", "action", "resource"]
+    assert {"200", "400", "401", "403", "503"} <= set(asks["responses"])
+    assert "/.well-known/authzen-configuration" in told["paths"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from django.test import Client
 
+from accounts.models import Person
 from audit.models import AuditEntry
 from containment import flow, gate
 from containment.domain.facts import Kind
@@ -195,3 +197,14 @@ def test_an_agent_is_not_observed_because_it_says_it_is_a_person() -> None:
     make.identity("vera", provider="holdfast", kind="human", discovered_at=None)
     question["subject"]["id"] = "vera"
     assert slow.answer(authzen.read(question), stage.gateway()).decision
+
+
+def test_a_manager_opens_it_through_the_api(session: Session, client: Client) -> None:
+    leaves_its_intent()
+    cast.person("ines"), cast.person("mara")
+    where = f"/api/v1/sessions/{session.pk}/reopen"
+    for name, status in (("ines", 403), ("mara", 200)):
+        client.force_login(Person.objects.get(username=name))
+        answer = client.post(where, {"reason": "I looked"}, content_type="application/json")
+        assert answer.status_code == status, answer.content
+    assert answer.json()["state"] == "active"
