@@ -17,6 +17,7 @@ from connectors import registry
 from containment.models import Session
 from core.actor import SYSTEM
 
+STRICTER = ("active", "restricted", "paused", "ended")
 BY_GUARD = "guard:"  # the keys under which the guard closes a session by itself
 
 
@@ -50,15 +51,31 @@ def configure_connectors() -> None:
 
 
 def _put(row: Session, state: str, because: str, key: str, allows: Sequence[str]) -> None:
-    """A child stands as its parent does, closed and opened with it, unless somebody else decided about the child."""
-    before = row.gate_key
+    """A child stands as its parent does, closed and opened with it. Where somebody else decided about the child, the stricter word holds,
+    and theirs comes back when the parent opens."""
+    was, opened = row.gate_key, row.gate_before if _is_opened(row.gate, state) else {}
+    if opened:
+        state, because, key, allows = opened["state"], opened["because"], opened["key"], opened["allows"]
+        row.gate_before = {}
     row.gate, row.gate_because, row.gate_allows, row.gate_key = state, because, list(allows), key
     row.gated_at = clock.now()
     row.ended_at = row.gated_at if state == "ended" else None
-    row.save(update_fields=["gate", "gate_because", "gate_allows", "gate_key", "gated_at", "ended_at"])
+    row.save(update_fields=["gate", "gate_because", "gate_allows", "gate_key", "gate_before", "gated_at", "ended_at"])
     record("session.gated", row.ref, actor=SYSTEM, about=[row.identity.ref], session=row.external_id, state=state, because=because)
-    for child in row.children.select_for_update(of=("self",)).filter(ended_at__isnull=True, gate_key=before).order_by("pk"):
-        _put(child, state, because, key, allows)
+    for child in row.children.select_for_update(of=("self",)).select_related("identity").filter(ended_at__isnull=True).order_by("pk"):
+        if child.gate_key == was:
+            _put(child, state, because, key, allows)
+        elif STRICTER.index(state) > STRICTER.index(child.gate):
+            child.gate_before = _seen_of_gate(child)
+            _put(child, state, because, key, allows)
+
+
+def _is_opened(before: str, after: str) -> bool:
+    return STRICTER.index(after) < STRICTER.index(before)
+
+
+def _seen_of_gate(row: Session) -> dict[str, Any]:
+    return {"state": row.gate, "because": row.gate_because, "key": row.gate_key, "allows": list(row.gate_allows)}
 
 
 def _live(identity: str, sessions: Sequence[str]) -> list[Session]:

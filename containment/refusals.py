@@ -73,6 +73,12 @@ class WouldWiden(Refusal):
     code = "would_widen"
 
 
+class TooManySessions(Refusal):
+    """So many sessions live that no other one begins."""
+
+    code = "too_many_sessions"
+
+
 class NotYourSession(Forbidden):
     code = "not_your_session"
 

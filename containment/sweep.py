@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 
 from approvals import grants, groups, holds, requests
 from audit import clock, nudges
-from containment import backtests, baselines, duties, exposures, flow, grouped, limits, session_use
+from containment import backtests, baselines, duties, exposures, flow, grouped, limits, session_use, sessions
 from containment.models import Detection, Heartbeat
 from core.refusals import Refusal
 from playbooks import engine
@@ -76,6 +76,7 @@ class Sweeper:
         if time.monotonic() - self.tidied_at >= TIDY_EVERY_S:
             _safely(lambda: baselines.tidy(now=clock.now()))
             _safely(lambda: session_use.tidy(now=clock.now()))
+            _safely(sessions.lapse_due)
             for duty in duties.tidying:
                 _safely(duty)
             self.tidied_at = time.monotonic()

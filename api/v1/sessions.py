@@ -14,7 +14,9 @@ from rest_framework.response import Response
 from api.inputs import Strict, Text, Whole, read
 from api.lists import Listing, One, by_flag, by_id, by_text, found
 from api.v1 import shapes
-from containment import sessions
+from audit import clock
+from containment import session_use, sessions
+from containment.domain.facts import BudgetRule
 from containment.models import Session
 from containment.refusals import NoSuchSession
 from sources.native import KINDS
@@ -96,6 +98,10 @@ class OriginForm(Strict):
     application = Text(max_length=200, required=False)
 
 
+class CriticalForm(Strict):
+    because = Text(max_length=1000, help_text="what stopping it would hurt")
+
+
 class SessionForm(Strict):
     identity = IdentityForm()
     id = Text(max_length=200, help_text="the client's own name for the session")
@@ -106,14 +112,52 @@ class SessionForm(Strict):
     drive = serializers.ChoiceField(["human", "script", "autonomous"], required=False, help_text="a claim")
     origin = OriginForm(required=False)
     parent = serializers.UUIDField(  # type: ignore[assignment]
-        required=False, help_text="the session that this one works for"
+        required=False, help_text="the session that this one works for, registered by the same party: it may do no more than that one"
     )
-    ttl_seconds = Whole(required=False, min_value=1, max_value=LONGEST_S)
+    environment = Text(max_length=100, required=False, help_text="a claim; one of those that the session may act in")
+    business_critical = CriticalForm(required=False, help_text="a claim: shown to people, and it changes no verdict and no designation")
+    ttl_seconds = Whole(
+        required=False, min_value=1, max_value=LONGEST_S, help_text="left out: no end, or that of the session that it works for"
+    )
+    heartbeat_seconds = Whole(
+        required=False,
+        min_value=5,
+        max_value=86_400,
+        help_text="how often a PATCH will come; acting without one is suspicious",
+    )
 
 
 class KeepForm(Strict):
     intent = IntentForm(required=False, help_text="less than before")
     ttl_seconds = Whole(required=False, min_value=1, max_value=LONGEST_S, help_text="from now; never later than before")
+
+
+class BudgetShape(serializers.Serializer[Any]):
+    what = serializers.CharField(help_text="calls, writes, bytes, money or targets")
+    per = serializers.CharField()
+    most = serializers.FloatField()
+    left = serializers.SerializerMethodField()
+    of = serializers.CharField(help_text="whose it is, where it is shared with a session that this one works for")
+
+    def get_left(self, budget: BudgetRule) -> float:
+        return max(0.0, budget.most - budget.used)
+
+
+class SessionNow(shapes.SessionShape):
+    """What is true now, and what is left of it."""
+
+    children = serializers.SerializerMethodField(help_text="how many live sessions work for it")
+    budgets = serializers.SerializerMethodField(help_text="what is left just now; the smallest counts")
+
+    class Meta(shapes.SessionShape.Meta):
+        fields = [*shapes.SessionShape.Meta.fields, "children", "budgets"]
+
+    def get_children(self, session: Session) -> int:
+        return session.children.filter(ended_at__isnull=True).count()
+
+    @extend_schema_field(BudgetShape(many=True))
+    def get_budgets(self, session: Session) -> Any:
+        return [BudgetShape(budget).data for one in session_use.standings([session], now=clock.now()) for budget in one.intent.budgets]
 
 
 class Sessions(Listing):
@@ -127,6 +171,7 @@ class Sessions(Listing):
         "workflow": by_text("workflow"),
         "state": by_text("gate", "active, paused, restricted or ended"),
         "live": by_flag("ended_at__isnull"),
+        "parent": by_id("parent_id"),
     }
 
     @extend_schema(
@@ -147,17 +192,21 @@ class OneSession(One):
     needs = {"GET": "sessions.read", "PATCH": "sessions.write", "DELETE": "sessions.write"}
     rows, shape = SESSIONS, shapes.SessionShape
 
-    @extend_schema(summary="The state of a session: may it go on?", responses=shapes.SessionShape)
+    @extend_schema(summary="The state of a session: may it go on?", responses=SessionNow)
     def get(self, request: Request, key: str) -> Response:
-        return Response(shapes.SessionShape(found(SESSIONS, _id_of(key))).data)
+        return Response(SessionNow(found(SESSIONS, _id_of(key))).data)
 
-    @extend_schema(request=KeepForm, responses=shapes.SessionShape, summary="A sign of life; or give up some of what was intended")
+    @extend_schema(
+        request=KeepForm,
+        responses=shapes.SessionShape,
+        summary="A sign of life; or give up some of what was intended",
+    )
     def patch(self, request: Request, key: str) -> Response:
         said = read(KeepForm, self.body(request))
         sessions.keep(_id_of(key), actor=self.actor(request), intent=said.get("intent"), life=_life(said))
         return Response(shapes.SessionShape(found(SESSIONS, _id_of(key))).data)
 
-    @extend_schema(responses={204: None}, summary="End a session")
+    @extend_schema(responses={204: None}, summary="End a session, and those that work for it")
     def delete(self, request: Request, key: str) -> Response:
         sessions.end(_id_of(key), actor=self.actor(request))
         return Response(status=204)
@@ -179,11 +228,17 @@ def _registration(said: dict[str, Any]) -> sessions.Registration:
         **said["identity"],
         name=said["id"],
         intent=said.get("intent", {}),
-        claims={name: said[name] for name in ("role", "workflow", "tenant", "drive") if name in said},
+        claims=_claims(said),
         origin=said.get("origin", {}),
         life=_life(said),
         parent=said.get("parent"),
+        heartbeat_seconds=said.get("heartbeat_seconds"),
     )
+
+
+def _claims(said: dict[str, Any]) -> dict[str, str]:
+    claims = {name: said[name] for name in ("role", "workflow", "tenant", "drive", "environment") if name in said}
+    return claims | ({"business_critical": said["business_critical"]["because"]} if "business_critical" in said else {})
 
 
 def _life(said: dict[str, Any]) -> timedelta | None:

@@ -311,7 +311,8 @@ class ExceptionShape(serializers.ModelSerializer[ExceptionGrant]):
 
 
 class SessionShape(serializers.ModelSerializer[Session]):
-    """`state` is what an agent reads before each call: active, paused, restricted or ended."""
+    """`state` is what an agent reads before each call: active, paused, restricted or ended. `claimed` is what its client said of
+    itself, and binds nobody."""
 
     name = serializers.CharField(source="external_id")
     identity = IdentityBrief()
@@ -319,13 +320,14 @@ class SessionShape(serializers.ModelSerializer[Session]):
     parent = serializers.UUIDField(source="parent_id", allow_null=True)  # type: ignore[assignment]
     state = serializers.CharField(source="gate")
     because = serializers.CharField(source="gate_because")
-    allows = serializers.ListField(source="gate_allows", child=serializers.CharField())
+    allows = serializers.ListField(source="gate_allows", child=serializers.CharField(), help_text="what a restricted one may still do")
+    next_heartbeat_at = serializers.DateTimeField(allow_null=True, help_text="when its next sign of life is due, if it promised any")
 
     class Meta:
         model = Session
         fields = named(
             "id name identity credential role workflow tenant environment drive parent intent claimed state because allows "
-            "gated_at started_at expires_at last_seen_at ended_at discovered_at"
+            "gated_at started_at expires_at last_seen_at heartbeat_seconds next_heartbeat_at ended_at discovered_at"
         )
 
 
