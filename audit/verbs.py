@@ -54,6 +54,8 @@ SENTENCES: dict[str, str] = {
     "session.changed": "changed {changes} of the session {session}",
     "session.narrowed": "narrowed the session {session}",
     "session.ended": "ended the session {session}",
+    "credential.minted": "noted that the session {session} made {credential}",
+    "credential.mint_settled": "called {credential}, which the session {session} made, {state}: {because}",
     "session.reopened": "let the session {session} go on: {reason}",
     "session.gated": "set the session {session} to {state}",
     "document.drafted": "drafted version {version} of the {kind} {name}",

@@ -22,7 +22,7 @@ from django.db import OperationalError, connection
 
 from audit import clock
 from audit.record import record, story
-from containment import baselines, flow, gather, intake, policies, session_use
+from containment import baselines, flow, gather, intake, minted, policies, session_use
 from containment.baselines import Book, Doing, Noticed
 from containment.domain.decide import Verdict
 from containment.domain.event import Event
@@ -342,6 +342,8 @@ def _learned(entries: Sequence[_Entry], book: Book, world: _World, actor: Actor)
         noticed = book.notice(entry.doing)
         if entry.doing.event.tool and entry.session is not None and entry.session.discovered_at is None:
             entry.called = session_use.hear(entry.session, entry.doing.event, source=world.source, actor=actor, now=world.now)
+        if entry.session is not None:
+            minted.note(entry.session, entry.told.observed.reading, source=world.source, actor=actor, now=world.now)
         suspicion = _suspicious(world.facts_of(entry, noticed), world.policy)
         if suspicion is not None:
             suspects.add(entry.identity.pk)

@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from approvals.models import Answer, GroupMember, Hold
 from audit import clock, nudges
 from audit.record import record, story
-from containment import leaks, verdicts
+from containment import leaks, minted, verdicts
 from containment.flow import DECIDE
 from containment.models import Case, Detection
 from containment.refusals import CaseClosed, NoSuchDetection, NotSetAside, NotYetSettled, OnlyApprover
@@ -87,6 +87,11 @@ def open_items(case: Case) -> list[str]:
         left.append("a hold waits for an answer")
     unsettled = Run.objects.filter(case_ref=str(case.ref)).exclude(state__in=AT_REST).values_list("state", flat=True)
     left += [f"a run is {state.replace('_', ' ')}" for state in unsettled.order_by("state").distinct()]
+    left += [
+        f"{line.credential} was made by the contained session {line.session.external_id} (told by {line.told_by}"
+        f"{'' if line.vouched else ', a claim'}): cut it, or say that it is cleared or accepted"
+        for line in minted.left_standing(case)
+    ]
     return left + [
         f"{name} leaked and no run cuts it: stop it by hand, then say on the page of the leak that it was replaced"
         for name in leaks.left_uncut(case)

@@ -419,6 +419,7 @@ def _credential(credential: Credential, users: Sequence[CredentialUse]) -> Crede
         rotated_at=credential.rotated_at,
         fingerprint_verified=credential.exposure_verified,
         minted_by=str(credential.minted_by_id or ""),
+        minter_stopped=_stopped(credential.minted_by) if credential.minted_by_id else "",
         users=tuple(
             CredentialUser(
                 identity=str(use.identity_id), identity_name=str(use.identity), workflow=use.workflow, protected=use.identity.protected
@@ -426,6 +427,12 @@ def _credential(credential: Credential, users: Sequence[CredentialUse]) -> Crede
             for use in users
         ),
     )
+
+
+def _stopped(session: Session | None) -> str:
+    """A session that a containment closed, in words; one that its own client ended was not stopped."""
+    closed = session is not None and session.gate in ("paused", "ended") and bool(session.gate_key)
+    return f"the session {session.external_id}, which is {session.gate}" if session is not None and closed else ""
 
 
 def _session(session: Session, designations: Sequence[Designation]) -> SessionFacts:

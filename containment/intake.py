@@ -18,7 +18,7 @@ from django.db.models import Q
 
 from audit import clock
 from audit.record import attempt, record, story
-from containment import fingerprints, inventory, limits, session_use
+from containment import fingerprints, inventory, limits, minted, session_use
 from containment.domain.event import Event
 from containment.models import (
     Credential,
@@ -239,6 +239,7 @@ def _store(
         received_at=now,
         next_at=now + DECIDE_WITHIN,
     )
+    minted.note(session, reading, source=source, actor=actor, now=now)
     DetectionBody.objects.create(detection=detection, content=canonical(masking.in_message(_masked(message, fingerprints.label))).decode())
     Identity.objects.filter(pk=identity.pk).update(last_seen_at=now)
     record(
@@ -408,7 +409,11 @@ def _masked(message: Mapping[str, Any], called: Callable[[str, str], str]) -> Ma
     action = message.get("action")
     if isinstance(action, Mapping) and "returned" in action:
         message = {**message, "action": {**action, "returned": fingerprints.of("returned", canonical(action["returned"]).decode())}}
+    if isinstance(action, Mapping) and isinstance(made := action.get("minted"), Mapping):
+        message = {**message, "action": {**message["action"], "minted": _named(made, called)}}
     credential = message.get("credential")
-    if not isinstance(credential, Mapping):
-        return message
-    return {**message, "credential": {**credential, "id": called(str(credential.get("kind")), str(credential.get("id")))}}
+    return {**message, "credential": _named(credential, called)} if isinstance(credential, Mapping) else message
+
+
+def _named(credential: Mapping[str, Any], called: Callable[[str, str], str]) -> Mapping[str, Any]:
+    return {**credential, "id": called(str(credential.get("kind")), str(credential.get("id")))}

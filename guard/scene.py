@@ -211,7 +211,10 @@ def known_of(text: str) -> Known:
         documents=documents,
         source=source,
         around=gather.surroundings(rows),
-        plain=identity.discovered_at is None and source.state == "active" and max(len(sessions), len(documents), len(users)) < MOST_OF_EACH,
+        plain=identity.discovered_at is None
+        and source.state == "active"
+        and max(len(sessions), len(documents), len(users)) < MOST_OF_EACH
+        and not (said["credential"] or {}).get("minted_by_id"),  # whether the session that made it was stopped does not stand in the text
     )
 
 

@@ -45,7 +45,7 @@ class _Reader(Reader):
     parts = {
         "identity": ({"kind", "provider", "subject"}, set()),
         "session": ({"id"}, set()),
-        "action": ({"name"}, {"count", "tool", "writes", "arguments", "bytes", "money", "returned"}),
+        "action": ({"name"}, {"count", "tool", "writes", "arguments", "bytes", "money", "returned", "minted"}),
         "resource": ({"kind", "id"}, {"system"}),
     }
 
@@ -76,6 +76,7 @@ class _Reader(Reader):
             "resource_id": self.text(resource, "id", "resource.id", 500) if resource else "",
             "resource_system": self.text(resource, "system", "resource.system", 200) if "system" in resource else "",
             "context": self.context(raw),
+            **self.minted(action),
         }
         key = self.text(raw, "id", "id", 200) if "id" in raw else ""
         call = self._call(action)

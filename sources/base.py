@@ -38,6 +38,8 @@ class Reading:
     resource_kind: str = ""
     resource_id: str = ""
     resource_system: str = ""
+    minted_kind: str = ""
+    minted_id: str = ""
     workload: Mapping[str, Any] = field(default_factory=dict)
     context: Mapping[str, Any] = field(default_factory=dict)
 

@@ -24,7 +24,7 @@ _PARTS: dict[str, tuple[set[str], set[str]]] = {  # member -> (needed, optional)
     "identity": ({"kind", "provider", "subject"}, set()),
     "session": ({"id"}, {"role", "workflow"}),
     "credential": ({"kind", "id"}, set()),
-    "action": ({"name"}, {"count", "tool", "arguments", "writes", "bytes", "money", "returned"}),
+    "action": ({"name"}, {"count", "tool", "arguments", "writes", "bytes", "money", "returned", "minted"}),
     "resource": ({"kind", "id"}, {"system"}),
 }
 RESERVED = ("exposure:", "activity:", "call:")  # ids of detections that we make ourselves, in the name of the source
@@ -77,6 +77,7 @@ class Reader:
             "action": name,
             "action_count": count,
             **self.call(action),
+            **self.minted(action),
             "claims": self._claims(raw),
             "source": self.text(raw, "source", "source", 100) if "source" in raw else "",
             "session": self.text(session, "id", "session.id", 200) if session else "",
@@ -130,6 +131,19 @@ class Reader:
                 self.fault(f"action.{member}", "out_of_range", "A number that is not under zero.")
         made["returned"] = self._texts(made.get("returned", []))
         return made
+
+    def minted(self, action: Mapping[str, Any]) -> dict[str, str]:
+        """The credential that a token.mint made. Its id may be the secret itself: no more than a keyed fingerprint of it is kept."""
+        minted = action.get("minted")
+        if minted is None:
+            return {}
+        if action.get("name") != "token.mint" or not isinstance(minted, dict) or set(minted) != {"kind", "id"}:
+            self.fault(
+                "action.minted", "wrong_type", "With the action token.mint: an object of kind and id of the credential that was made."
+            )
+            return {}
+        kind, key = self.text(minted, "kind", "action.minted.kind", 50), self.text(minted, "id", "action.minted.id", 500)
+        return {"minted_kind": kind, "minted_id": key}
 
     def _texts(self, said: Any) -> tuple[str, ...]:
         texts = [said] if isinstance(said, str) else said
