@@ -54,4 +54,9 @@ def of(sessions: Iterable[Session], *, now: datetime) -> list[Approved]:
 def _spent(budget: BudgetRule) -> Spent:
     share = budget.used / budget.most if budget.most else 1.0
     tone = "hot" if share >= 1 else "warn" if share >= NEARLY else "quiet"
-    return Spent(f"{budget.what} per {budget.per}", f"{budget.used:,.10g}", f"{budget.most:,.10g}", tone)
+    return Spent(
+        f"{budget.what} per {budget.per}{' of those it works for' if budget.of else ''}",
+        f"{budget.used:,.10g}",
+        f"{budget.most:,.10g}",
+        tone,
+    )

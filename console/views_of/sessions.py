@@ -26,7 +26,14 @@ MOST_CALLS = 20
 MOST_CHILDREN = 50
 MOST_OF_A_CASE = 6
 MINE = "You answer for this agent yourself. Somebody else has to say that it may go on."
-CLAIMS = {"role": "Role", "workflow": "Workflow", "tenant": "Tenant", "drive": "Driven by"}
+CLAIMS = {
+    "business_critical": "Business-critical",
+    "environment": "Environment",
+    "role": "Role",
+    "workflow": "Workflow",
+    "tenant": "Tenant",
+    "drive": "Driven by",
+}
 GATE_SAYS = {
     "active": "may go on",
     "paused": "is paused: every call is answered with no",
@@ -49,7 +56,7 @@ class Budget:
     def of(cls, budget: BudgetRule) -> Budget:
         share = budget.used / budget.most if budget.most else 1.0
         tone = "hot" if share >= 1 else "warn" if share >= intents.NEARLY else "quiet"
-        said = f"{budget.what.capitalize()} per {budget.per}"
+        said = f"{budget.what.capitalize()} per {budget.per}{' of those it works for' if budget.of else ''}"
         return cls(said, min(budget.used, budget.most), budget.most, tone, f"{budget.used:,.10g} of {budget.most:,.10g}")
 
 
@@ -88,6 +95,7 @@ class Card:
     closed: Closed | None
     calls: Sequence[Row]
     reopening: Control
+    silent: bool
 
     @property
     def live(self) -> str:
@@ -99,8 +107,10 @@ def card(session: Session, viewer: Actor, *, now: datetime) -> Card:
     approved = found[0] if found else None
     intent = approved.standing.intent if approved else None
     children = list(session.children.select_related("identity").order_by("-started_at")[: MOST_CHILDREN + 1])
+    due = session.next_heartbeat_at
     return Card(
         session=session,
+        silent=due is not None and due < now,
         says=GATE_SAYS[session.gate],
         tone=GATE_TONES[session.gate],
         over=_over(session, now),

@@ -37,6 +37,7 @@ from containment.domain.facts import (
     lies_inside,
 )
 from containment.domain.signals import POLICY_SIGNALS, SIGNALS, Standing, fired
+from containment.domain.signals.session_ttl import session_ttl
 from tests.domain.facts_of import (
     CARD_TOKENS,
     DAY,
@@ -318,6 +319,21 @@ def test_a_message_cannot_date_itself_beyond_the_life_of_a_session():
 def test_what_happened_in_time_and_is_reported_late_is_no_overstay():
     late = detection(claims=(), source_ip=INSIDE, occurred_at=NOW - 2 * HOUR)
     assert "session_ttl" not in fires(everyday(detection=late, sessions=(replace(ETL_SESSION, expires_at=NOW - HOUR),)))
+
+
+def test_acting_without_the_sign_of_life_that_was_promised_is_half_a_reason():
+    silent = replace(ETL_SESSION, sign_due_at=NOW - HOUR)
+    finding = session_ttl(everyday(sessions=(silent,)))
+    assert finding is not None
+    assert (finding.strength, "promised a sign of life" in finding.because) == (0.5, True)
+    assert "session_ttl" not in fires(everyday(sessions=(replace(silent, sign_due_at=NOW),)))
+
+
+def test_a_credential_whose_maker_was_stopped_is_used_beyond_its_life():
+    made = replace(ETL_CREDENTIAL, minter_stopped="the session b-1, which is paused")
+    finding = session_ttl(everyday(credential=made))
+    assert finding is not None
+    assert (finding.strength, finding.evidence["stopped"]) == (1.0, "the session b-1, which is paused")
 
 
 def test_a_planted_credential_that_nobody_used_is_no_alarm():
