@@ -281,3 +281,23 @@ def test_a_call_that_failed_was_cancelled_or_not_done_is_told_so(good):
         assert asking.flush()
     told = [item["outcome"] for one in good.to("/access/v1/reports") for item in one.body["reports"]]
     assert told == ["failed", "cancelled", "not_done"]
+
+
+def test_a_thread_that_does_not_come_round_is_a_no_and_spoils_no_call_that_was_made(good):
+    """As when something else in the process holds it up."""
+    with guard(good.url) as asking:
+        with asking.call("files.read", writes=False) as call:
+            call.returned("text")
+            assert asking._loop is not None
+            asking._loop.soon(lambda: time.sleep(BUDGET_S + 2.5))
+        verdict = asking.evaluate("files.read", writes=False)
+        assert (verdict.decision, verdict.reason) == (False, "guard_unavailable")
+        time.sleep(1.5)
+        assert asking.flush()
+    assert good.to("/access/v1/reports")[0].body["reports"][0]["outcome"] == "done"
+
+
+def test_a_call_that_outlives_its_guard_ends_in_peace(good):
+    asking = guard(good.url)
+    with asking.call("files.read", writes=False):
+        asking.close()

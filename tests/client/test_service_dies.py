@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from holdfast_guard import Declared, Denied, Guard, Verdict
 
+from core.ids import uuid7
 from embedded.process import wait_until
 from tests import cast, make
 from tests.access import door
@@ -55,16 +56,16 @@ def server(bearer: str) -> Iterator[Web]:
         yield made
 
 
-def guard(server: Web, bearer: str, journal: Path | None = None) -> Guard:
-    return Guard(
-        server.url, bearer, subject="invoice-agent", session="inv-1", declared=Declared(reads="open"), journal=journal, budget_s=1.5
-    )
+def guard(server: Web, bearer: str, journal: Path | None = None, **more: Any) -> Guard:
+    return Guard(server.url, bearer, subject="invoice-agent", session="inv-1", declared=Declared(reads="open"), journal=journal, **more)
 
 
 @dataclass
 class Agent:
     """Calls its tools, and remembers what was said and what it really did."""
 
+    server: Web
+    bearer: str
     guard: Guard
     said: list[tuple[str, Verdict]] = field(default_factory=list)
     did: list[tuple[str, str]] = field(default_factory=list)  # tool, request id
@@ -82,6 +83,15 @@ class Agent:
         return verdict
 
 
+def warm_up(agent: Agent) -> None:
+    """A server that has only just begun takes longer for its first answers than the budget of a call."""
+    with guard(agent.server, agent.bearer, budget_s=30) as patient:
+        assert patient.evaluate("ledger.read", writes=False, request_id=f"warm-up {uuid7()}").asked
+    over = time.monotonic() + 60
+    while not agent.calls(0).asked and time.monotonic() < over:
+        time.sleep(0.5)
+
+
 def calls_while_it_dies(server: Web, agent: Agent, count: int) -> dict[str, float]:
     """A third of the calls before the kill, a third without a service, a third once it is back."""
     numbers = itertools.count()
@@ -96,7 +106,7 @@ def calls_while_it_dies(server: Web, agent: Agent, count: int) -> dict[str, floa
                 back.wait()
             agent.calls(number)
 
-    assert wait_until(lambda: agent.calls(0).asked, seconds=60)  # it has only just begun
+    warm_up(agent)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         workers = [pool.submit(work) for _ in range(AT_ONCE)]
         dies.wait()
@@ -105,7 +115,7 @@ def calls_while_it_dies(server: Web, agent: Agent, count: int) -> dict[str, floa
         wait_until(lambda: len(agent.said) >= count * 2 // 3 - AT_ONCE, seconds=300)
         figures["without it, s"] = round(time.monotonic() - killed, 2)
         server.start()
-        assert wait_until(lambda: agent.calls(0).asked, seconds=30)
+        warm_up(agent)
         figures["calls while it was away"] = sum(not verdict.asked for _, verdict in agent.said)
         back.set()
         for worker in workers:
@@ -117,7 +127,7 @@ def rows_by_request() -> dict[str, list[Any]]:
     from guard.models import GuardCall
 
     found: dict[str, list[Any]] = {}
-    for row in GuardCall.objects.all():
+    for row in GuardCall.objects.exclude(request__startswith="warm-up"):
         found.setdefault(row.request.strip(), []).append(row)
     return found
 
@@ -126,7 +136,7 @@ def rows_by_request() -> dict[str, list[Any]]:
 def test_the_service_is_killed_in_the_middle_of_many_calls(server, bearer, tmp_path, count):
     began = time.monotonic()
     with guard(server, bearer, tmp_path / "calls") as asking:
-        agent = Agent(asking)
+        agent = Agent(server, bearer, asking)
         figures = calls_while_it_dies(server, agent, count)
         assert asking.flush(60 if count < 1000 else 400)
         assert asking.untold == 0
@@ -171,7 +181,7 @@ def test_what_was_stopped_stays_stopped_when_the_service_is_gone_until_it_says_o
         Gate().set(str(session.identity_id), "inv-1", state=state, because="outside its intent", key="k")
 
     with guard(server, bearer) as asking:
-        assert wait_until(lambda: asking.evaluate("ledger.read", writes=False).asked, seconds=30)
+        warm_up(Agent(server, bearer, asking))
         gated("paused")
         assert wait_until(lambda: asking.refused_locally() == "session_paused", seconds=20)
         server.kill()
@@ -182,8 +192,7 @@ def test_what_was_stopped_stays_stopped_when_the_service_is_gone_until_it_says_o
         assert asking.refused_locally() == "session_paused"
         server.start()
         assert wait_until(lambda: asking.refused_locally() == "", seconds=20)
-        assert wait_until(lambda: asking.evaluate("ledger.read", writes=False).asked, seconds=20)
-        assert asking.flush(20)
+        assert asking.flush(60)
     told = [row for found in rows_by_request().values() for row in found if row.reason == "declared_contained"]
     assert len(told) == 3
 
@@ -191,7 +200,7 @@ def test_what_was_stopped_stays_stopped_when_the_service_is_gone_until_it_says_o
 def test_what_a_process_could_not_tell_is_told_by_the_next_one(server, bearer, tmp_path):
     server.kill()
     with guard(server, bearer, tmp_path / "calls") as first:
-        agent = Agent(first)
+        agent = Agent(server, bearer, first)
         for number in range(6):
             agent.calls(number)
     server.start()

@@ -21,9 +21,10 @@ from typing import Any, TypeVar
 
 from holdfast_guard import aguard, calls
 from holdfast_guard.aguard import AsyncGuard
+from holdfast_guard.asking import CLOSED
 from holdfast_guard.calls import Call
-from holdfast_guard.errors import Held, Unavailable
-from holdfast_guard.words import Subject, Task, Verdict
+from holdfast_guard.errors import Denied, Held, Unavailable
+from holdfast_guard.words import DECLARED, Subject, Task, Verdict
 
 T = TypeVar("T")
 log = logging.getLogger("holdfast_guard")
@@ -50,8 +51,12 @@ class _Loop:
             raise
         raise Unavailable("The guard's thread did not come round in time.")
 
-    def soon(self, what: Callable[[], None]) -> None:
-        self._loop.call_soon_threadsafe(what)
+    def soon(self, what: Callable[[], None]) -> bool:
+        """False: the loop has ended."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(what)
+            return True
+        return False
 
     def stop(self) -> None:
         if self._loop.is_running():
@@ -81,11 +86,19 @@ class Guard:
 
     def evaluate(self, tool: str, arguments: Mapping[str, Any] | None = None, **more: Any) -> Verdict:
         """May this be done now? There is always an answer. The words are those of AsyncGuard.evaluate."""
-        return self._run(self._guard().evaluate(tool, arguments, **more), self._budget_s)
+        try:
+            return self._run(self._guard().evaluate(tool, arguments, **more), self._budget_s)
+        except Unavailable as late:
+            why = str(late)
+        return Verdict(False, "guard_unavailable", DECLARED, verdict="deny", for_user=CLOSED, for_admin=why)
 
     def allowed(self, tool: str, arguments: Mapping[str, Any] | None = None, **more: Any) -> Verdict:
         """The verdict, if it is yes; otherwise Held or Denied."""
-        return self._run(self._guard().allowed(tool, arguments, **more), 2 * self._budget_s)
+        try:
+            return self._run(self._guard().allowed(tool, arguments, **more), 2 * self._budget_s)
+        except Unavailable as late:
+            why = str(late)
+        raise Denied(Verdict(False, "guard_unavailable", DECLARED, verdict="deny", for_user=CLOSED, for_admin=why))
 
     @contextmanager
     def call(self, tool: str, arguments: Mapping[str, Any] | None = None, **more: Any) -> Iterator[Call]:
@@ -131,12 +144,13 @@ class Guard:
     # -- telling
 
     def report(self, verdict: Verdict, outcome: str | Mapping[str, Any], *, returned: Any = None, size: int | None = None) -> None:
-        """What came of a call. Told in the background."""
+        """What came of a call. Told in the background: whatever becomes of that, the call itself is done."""
         item = dict(outcome) if isinstance(outcome, Mapping) else calls.outcome_item(outcome, returned, size)
-        self._run(_called(lambda: self._guard().report(verdict, item)), SLACK_S)
+        self._soon(lambda: self._inner.report(verdict, item))
 
     def tool_changed(self, server: str, tool: str, *, before: str, after: str, session: str = "") -> None:
-        self._run(_called(lambda: self._guard().tool_changed(server, tool, before=before, after=after, session=session)), SLACK_S)
+        self._guard()
+        self._soon(lambda: self._inner.tool_changed(server, tool, before=before, after=after, session=session))
 
     def flush(self, seconds: float = 5.0) -> bool:
         """Tell now what is still to be told. Says whether all of it arrived."""
@@ -206,6 +220,13 @@ class Guard:
             loop = self._loop
         return loop.run(work, seconds + SLACK_S)
 
+    def _soon(self, what: Callable[[], None]) -> None:
+        """In the order in which it was said, and before whatever is asked next."""
+        with self._lock:
+            loop = self._loop
+        if loop is None or not loop.soon(what):
+            what()
+
     def _after_fork(self) -> None:
         """The thread and its connections stayed with the parent, and so does the journal's file."""
         log.warning("A guard was used after a fork. It begins anew, and keeps in memory what is to be told.")
@@ -218,7 +239,3 @@ def _leave(guard: weakref.ref[Guard]) -> None:
     if (found := guard()) is not None:
         with contextlib.suppress(Exception):
             found.close()
-
-
-async def _called(what: Callable[[], None]) -> None:
-    what()
