@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import activity, backtest, ingest, judge, replay, storm
+from bench import activity, backtest, guard, ingest, judge, replay, storm
 
 NAMES = {
     "ingest": ingest.main,
@@ -13,6 +13,7 @@ NAMES = {
     "storm": storm.main,
     "replay": replay.main,
     "judge": judge.main,
+    "guard": guard.main,
 }
 
 
