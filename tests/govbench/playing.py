@@ -139,7 +139,7 @@ class Play:
     def _register(self, user: User, agent: str, intent: Mapping[str, Any], *, parent: str = "") -> None:
         """Over the way that works: a session is begun before the gateway fails, or it is not begun."""
         given = [tool for tool in self.scenario.tools if user.may_use(tool)]
-        tools = [{"name": tool.name, "writes": tool.writes} for tool in given] or [{"name": NO_TOOL, "writes": False}]
+        tools = [*({"name": tool.name, "writes": tool.writes} for tool in given), {"name": NO_TOOL, "writes": False}]
         wanted = {
             "profile": self.house.profile(self.scenario, user),
             "tools": tools,
@@ -147,8 +147,8 @@ class Play:
         }
         guard = self._client(user, self.url)
         try:
-            more = {"parent": parent} if parent else {}
-            said = guard.register(agent or "direct", intent=wanted, ttl_seconds=1800, **more)
+            more: dict[str, Any] = {"parent": parent} if parent else {"ttl_seconds": 1800}  # a delegate's ends with the one it works for
+            said = guard.register(agent or "direct", intent=wanted, **more)
         finally:
             guard.close()
         self._sessions[(user.tenant, user.uid, agent)] = str(said["id"])

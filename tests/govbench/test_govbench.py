@@ -70,7 +70,7 @@ def test_an_expectation_that_is_not_met_is_found(house: House, server: str, tmp_
     said["expected"] += [
         {"kind": "audit_has_entry", "params": {"tool": "write_file", "as_user": "jon", "decision": "allow"}},
         {"kind": "audit_has_entry", "params": {"tool": "no_such_tool"}},
-        {"kind": "audit_field_present", "params": {"tool": "write_file", "fields": ["agent_name"]}},
+        {"kind": "audit_field_present", "params": {"tool": "no_such_tool", "fields": ["tool"]}},
         {"kind": "delegation_chain", "params": {"agent_name": "nobody"}},
     ]
     (tmp_path / "turned.json").write_text(json.dumps([said]))
