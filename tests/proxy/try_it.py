@@ -134,7 +134,7 @@ async def stop(access: Access) -> None:
 @asynccontextmanager
 async def _client(access: Access, server: tuple[str, ...], *options: str, agent: str = AGENT) -> AsyncIterator[Client]:
     with tempfile.TemporaryDirectory() as state:
-        program, *args = command(server, *options)
+        program, *args = command(server, "--answer-within", "10", *options)  # a trial shares its machine with much else
         process = StdioServerParameters(command=program, args=args, env=access.env(Path(state), agent))
         async with Client(stdio_client(process)) as client:
             yield client

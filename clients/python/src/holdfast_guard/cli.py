@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from holdfast_guard.aguard import AsyncGuard
+from holdfast_guard.aguard import BUDGET_S, AsyncGuard
 from holdfast_guard.declared import CLOSED, OPEN, READ, WRITE, Declared
 from holdfast_guard.errors import GuardError
 from holdfast_guard.mcp import messages, pins
@@ -77,6 +77,7 @@ def _proxy_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--wait-for-approval", type=float, default=0.0, metavar="SECONDS", help="wait for people inside the call")
     what.add_argument("--deny-as-result", action="store_true", help="say no to a tool call with a result that is an error")
     gone = parser.add_argument_group("when the guard does not answer")
+    gone.add_argument("--answer-within", type=float, default=BUDGET_S, metavar="SECONDS", help="how long an answer may take; 1.5 otherwise")
     gone.add_argument("--reads-open", action="store_true", help="reads pass, and are told afterwards; writes never do")
     gone.add_argument("--never-open", action="append", default=[], metavar="PATTERN", help="reads that stay closed all the same")
     gone.add_argument("--journal", type=Path, metavar="FILE", help="keep what is still to be told in this file")
@@ -131,6 +132,7 @@ def _guard(options: argparse.Namespace) -> AsyncGuard:
         session=options.session,
         declared=Declared(reads=OPEN if options.reads_open else CLOSED, tools=kinds, never_open=options.never_open),
         context={"environment": options.environment} if options.environment else {},
+        budget_s=options.answer_within,
         journal=options.journal,
         asks_people=False,
     )
