@@ -33,7 +33,7 @@ def in_a_loop(story: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     @functools.wraps(story)
     def told(*args: Any, **kwargs: Any) -> None:
         async def within() -> None:
-            await asyncio.wait_for(story(*args, **kwargs), 60)
+            await asyncio.wait_for(story(*args, **kwargs), 180)
 
         asyncio.run(within())
 
