@@ -101,7 +101,7 @@ def test_what_a_child_made_counts_too_and_a_new_secret_settles_it(session: Sessi
 
 def test_its_use_after_its_maker_was_stopped_is_suspicious(session: Session) -> None:
     told()
-    use = {"credential": {"kind": "api_key", "id": SECRET}, "session": None, "action": {"name": "data.read"}}
+    use: dict[str, Any] = {"credential": {"kind": "api_key", "id": SECRET}, "session": None, "action": {"name": "data.read"}}
 
     def found() -> str:
         facts: Facts = restore(told(**use).facts)
