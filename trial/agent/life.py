@@ -46,6 +46,7 @@ class Agent:
         self.status = Status(sitting.name, ROLE)
         self.held: list[tuple[float, Call]] = []  # when to make it again
         self.every = EVERY
+        self._asked_about: frozenset[str] = frozenset()
         self._alive_at = 0.0
 
     async def live(self) -> None:
@@ -77,9 +78,15 @@ class Agent:
         self._take_up_what_was_held()
         call = self.planner.next()
         said = await (self._past_the_tools(call) if call.past_the_tools else tools.do(call))
-        if call.source or said.answer not in ("done", "unanswered"):
+        if self._is_worth_noting(call, said):
             await asyncio.to_thread(self.diary.note, self.sitting.name, call, said)
         await self._take(call, said)
+
+    def _is_worth_noting(self, call: Call, said: Said) -> bool:
+        """What a text asked for, and every no. That it still waits for people, only once."""
+        again = said.answer == "held" and call.about in self._asked_about
+        self._asked_about = self._asked_about | {call.about} if said.answer == "held" else self._asked_about - {call.about}
+        return not again and (bool(call.source) or said.answer not in ("done", "unanswered"))
 
     async def _take(self, call: Call, said: Said) -> None:
         """What came back, and what follows from it."""
