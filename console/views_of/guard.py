@@ -10,7 +10,7 @@ from typing import Any
 from unicodedata import category
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 
 from approvals.models import Hold
 from audit import clock
@@ -24,7 +24,7 @@ from sources.asking import Ask
 
 HOUR = timedelta(hours=1)
 MOST_COUNTED = 20_000  # of an hour: a count that took longer than the hour's news would not be news
-MOST_LOOKED_AT = 50_000  # among how many calls one is searched by what no index knows
+MOST_LOOKED_AT = 20_000  # among how many calls one is searched by what no index knows
 MOST_OFFERED = 2_000  # the newest calls, whose agents and tools are offered as filters
 MOST_OPTIONS = 60
 MOST_REASONS = 6
@@ -204,18 +204,22 @@ def rows_of(calls: Iterable[GuardCall]) -> list[Row]:
 
 
 def hour(*, agent: str = "", session: str = "", tool: str = "", closely: bool = False) -> Hour:
-    """Counts of the last hour; `closely`: and why calls were stopped, and who called."""
+    """Counts of the last hour, in one look at its newest calls; `closely`: and why calls were stopped, and who called."""
     calls = GuardCall.objects.filter(asked_at__gte=clock.now() - HOUR)
     calls = calls.filter(session=session) if session else calls.filter(identity=agent) if agent else calls
-    newest = list(calls.order_by("-asked_at").values_list("pk", flat=True)[MOST_COUNTED - 1 : MOST_COUNTED])
-    since = calls.order_by("-asked_at").values("asked_at")[MOST_COUNTED - 1 : MOST_COUNTED]
-    counted = calls.filter(asked_at__gte=since) if newest else calls
-    counted = counted.filter(_of_tool(tool)) if tool else counted
-    counts = dict.fromkeys(VERDICTS, 0)
-    for verdict, asked, count in counted.values_list("verdict", "asked").annotate(count=Count("pk")).order_by():
-        counts[verdict if asked else "unasked"] += count
-    found = Hour(counts, bool(newest))
-    return Hour(counts, found.cut, _reasons(counted), _agents(counted)) if closely else found
+    wanted = _of_tool(tool) if tool else Q()
+    counted: dict[str, Any] = calls.order_by("-asked_at")[:MOST_COUNTED].aggregate(
+        looked_at=Count("pk"),
+        oldest=Min("asked_at"),
+        unasked=Count("pk", filter=wanted & Q(asked=False)),
+        **{verdict: Count("pk", filter=wanted & Q(asked=True, verdict=verdict)) for verdict in VERDICTS if verdict != "unasked"},
+    )
+    counts = {verdict: counted[verdict] for verdict in VERDICTS}
+    cut = counted["looked_at"] >= MOST_COUNTED
+    if not closely or not counted["looked_at"]:
+        return Hour(counts, cut)
+    looked_at = calls.filter(wanted, asked_at__gte=counted["oldest"])
+    return Hour(counts, cut, _reasons(looked_at), _agents(looked_at))
 
 
 def _reasons(calls: QuerySet[GuardCall]) -> list[tuple[str, int]]:

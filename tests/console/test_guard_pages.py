@@ -151,7 +151,7 @@ def test_looking_again_asks_the_database_no_more_for_many_calls_than_for_one(dja
     client = signed_in("ines")
     for number in range(30):
         called(agent(f"agent-{number}"), tool=f"tool.{number}")
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(8):
         client.get("/guard/?part=list", headers=HTMX)
 
 
