@@ -310,7 +310,9 @@ class FrontDoor:
         if scope["type"] != "http":
             await self.application(scope, receive, send)
         elif b"*" in _header(scope, b"content-type"):
-            await _refuse(send, 415, "Unsupported Media Type", Unsupported.code, "Write the content type plainly.")
+            asks = str(scope["path"]).startswith("/access/")  # where AuthZEN knows no 415
+            status, title = (400, "Bad Request") if asks else (415, "Unsupported Media Type")
+            await _refuse(send, status, title, Unsupported.code, "Write the content type plainly.")
         elif _length(scope) > self.limit:
             await self._refuse_length(send)
         else:

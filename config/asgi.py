@@ -17,12 +17,13 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
 from django.urls import path
 
+from api.access.room import Turnstile
 from api.gate import FrontDoor
 from console.live import Watcher
 
 application = ProtocolTypeRouter(
     {
-        "http": FrontDoor(get_asgi_application()),
+        "http": FrontDoor(Turnstile(get_asgi_application())),
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter([path("ws/live/", Watcher.as_asgi())]))),
     },
 )

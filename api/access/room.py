@@ -12,12 +12,17 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
+from api.gate import Application, Receive, Scope, Send
+from api.refusals import problem
 from core.refusals import Refusal
 
 WAIT_S = 0.75  # for a turn, and then for a connection
 _POOL = settings.DATABASES["default"]["OPTIONS"].get("pool", {})
 AT_ONCE = max(2, int(_POOL.get("max_size", 24)) * 2 // 3)  # people and workers need connections too
-MOST_WAITING = 8 * AT_ONCE
+MOST_WAITING = 4 * AT_ONCE
+QUESTIONS = "/access/v1/evaluation"
+LONGEST_ID = 200
+TOO_MANY = "Too many ask at once. Nothing was judged; try again."
 
 _turns = threading.BoundedSemaphore(AT_ONCE)
 _waiting = threading.BoundedSemaphore(MOST_WAITING)
@@ -29,17 +34,44 @@ class Busy(Refusal):
     kind = "busy"
 
 
+class Turnstile:
+    """ASGI: of a storm of questions, no more come in than can soon have their turn. The others are told so before a thread is spent on
+    them."""
+
+    def __init__(self, application: Application, most: int = MOST_WAITING) -> None:
+        self.application, self.most, self.inside = application, most, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not str(scope["path"]).startswith(QUESTIONS):
+            await self.application(scope, receive, send)
+        elif self.inside >= self.most:
+            await self._turn_away(scope, send)
+        else:
+            self.inside += 1
+            try:
+                await self.application(scope, receive, send)
+            finally:
+                self.inside -= 1
+
+    async def _turn_away(self, scope: Scope, send: Send) -> None:
+        answer = problem(503, TOO_MANY, code=Busy.code)
+        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.items()]
+        headers += [(name, value) for name, value in scope["headers"] if name == b"x-request-id" and len(value) <= LONGEST_ID]
+        await send({"type": "http.response.start", "status": 503, "headers": [*headers, (b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": answer.content})
+
+
 @contextmanager
 def turn() -> Iterator[None]:
     """Busy where too many are before us."""
     if not _waiting.acquire(blocking=False):
-        raise Busy("Too many ask at once. Nothing was judged; try again.")
+        raise Busy(TOO_MANY)
     try:
         granted = _turns.acquire(timeout=WAIT_S)
     finally:
         _waiting.release()
     if not granted:
-        raise Busy("Too many ask at once. Nothing was judged; try again.")
+        raise Busy(TOO_MANY)
     try:
         _hurry()
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable
@@ -71,3 +72,31 @@ def test_a_database_that_does_not_answer_is_told_as_busy(bearer: str, monkeypatc
 
     monkeypatch.setattr(ask, "answer", gone)
     assert "Nothing was done" in refused(bearer)["detail"]
+
+
+def through(stile: room.Turnstile, path: str) -> list[dict[str, Any]]:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(dict(message))
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    asyncio.run(stile({"type": "http", "path": path, "headers": [(b"x-request-id", b"r-1")]}, receive, send))
+    return sent
+
+
+def test_a_storm_is_turned_away_before_a_thread_is_spent_on_it() -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "let in"})
+
+    stile = room.Turnstile(application, most=2)
+    assert through(stile, door.EVALUATION) == [{"type": "let in"}]
+    assert stile.inside == 0
+    stile.inside = 2
+    begun, body = through(stile, door.EVALUATION)
+    assert begun["status"] == 503
+    assert {(b"x-request-id", b"r-1"), (b"retry-after", b"2")} <= set(begun["headers"])
+    assert json.loads(body["body"])["code"] == "busy"
+    assert through(stile, "/livez") == [{"type": "let in"}], "only questions are counted"
