@@ -8,7 +8,7 @@ from accounts.models import Person
 from audit import clock
 from audit.models import AuditEntry
 from containment.gate import Gate
-from containment.models import Session, WorkDocument
+from containment.models import Designation, Session, WorkDocument
 from core.digest import digest
 from core.ids import uuid7
 from playbooks.models import Run
@@ -206,3 +206,59 @@ def test_a_session_that_a_detection_named_is_taken_over_by_its_runtime(runtime, 
     said = runtime.post(SESSIONS, beginning())
     assert (said.status, said.body["id"], said.body["discovered_at"]) == (201, str(found.pk), None)
     assert Session.objects.get().registered_by == str(Person.objects.get(username="enzo").pk)
+
+
+def test_a_session_says_what_is_left_and_who_works_for_it(runtime):
+    budgets = {"profile": "invoices", "budgets": {"writes_per_hour": 4}}
+    first = runtime.post(SESSIONS, beginning(intent=budgets, heartbeat_seconds=30)).body
+    child = runtime.post(SESSIONS, beginning(id="inv-2", intent=None, parent=first["id"])).body
+    said = runtime.get(f"{SESSIONS}/{first['id']}").body
+    assert said["budgets"] == [{"what": "writes", "per": "hour", "most": 4.0, "left": 4.0, "of": ""}]
+    assert (said["children"], said["heartbeat_seconds"], child["parent"]) == (1, 30, first["id"])
+    assert said["next_heartbeat_at"] > said["started_at"]
+    shared = runtime.get(f"{SESSIONS}/{child['id']}").body["budgets"]
+    assert [(one["left"], "inv-1" in one["of"]) for one in shared] == [(4.0, True)]
+    assert [one["name"] for one in runtime.get(f"{SESSIONS}?parent={first['id']}").body["results"]] == ["inv-2"]
+
+
+def test_a_sign_of_life_moves_the_next_one(runtime):
+    first = runtime.post(SESSIONS, beginning(heartbeat_seconds=60)).body
+    assert runtime("PATCH", f"{SESSIONS}/{first['id']}", {}).body["next_heartbeat_at"] > first["next_heartbeat_at"]
+
+
+def test_how_critical_it_is_stays_a_claim(runtime):
+    said = runtime.post(SESSIONS, beginning(business_critical={"because": "payroll runs tonight"}, environment="prod")).body
+    assert said["claimed"] == {"role": "cfo", "environment": "prod", "business_critical": "payroll runs tonight"}
+    assert Designation.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "paths"),
+    [
+        ({"business_critical": True}, ["business_critical"]),
+        ({"business_critical": {"because": ""}}, ["business_critical.because"]),
+        ({"heartbeat_seconds": 4}, ["heartbeat_seconds"]),
+        ({"environment": "moon"}, ["environment"]),
+        (
+            {"intent": {"profile": "invoices", "tools": ["mail.*", "m?il.send", "mail.[st]*"], "environments": ["pr*"]}},
+            ["intent.tools[1]", "intent.tools[2]", "intent.environments[0]"],
+        ),
+    ],
+)
+def test_a_registration_that_says_too_much_is_refused_with_every_place(runtime, changes, paths):
+    said = runtime.post(SESSIONS, beginning(**changes))
+    assert (said.status, [fault["path"] for fault in said.body["errors"]]) == (422, paths)
+
+
+def test_a_stranger_has_nobody_work_for_a_session(runtime, program):
+    parent = runtime.post(SESSIONS, beginning()).body["id"]
+    said = program("sessions.write", source="", owner="omar").post(SESSIONS, beginning(id="inv-2", parent=parent))
+    assert (said.status, said.body["code"]) == (403, "not_your_session")
+
+
+def test_those_that_work_for_a_session_end_with_it(runtime):
+    parent = runtime.post(SESSIONS, beginning())
+    child = runtime.post(SESSIONS, beginning(id="inv-2", parent=parent.body["id"])).body["id"]
+    runtime("DELETE", parent.headers["Location"])
+    said = runtime.get(f"{SESSIONS}/{child}").body
+    assert (said["state"], said["because"]) == ("ended", "the session inv-1, which it worked for, has ended")
