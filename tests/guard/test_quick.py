@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -85,3 +86,235 @@ def test_the_first_call_of_a_session_takes_the_whole_story_and_the_next_is_quick
     assert second is not None
     assert second.decision
     assert (second.verdict, second.reason, second.view_age_ms) == ("allow", "allowed", 0)
+
+
+# -- whenever the quick way allows, the whole story does too ------------------------------------------------------------------------------
+
+
+def facts_of_both(question: Ask, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
+    """What the quick way and the whole story judge of this question, of the same rows; the first is None where it leaves the question to
+    the other. Nothing is written."""
+    from containment.domain.judge import judge
+    from core.ids import uuid7
+    from guard import asked, quick, scene, slow
+
+    reading = asked.reading(question, uuid7(), now=quick._UNDATED)
+    with scene.cursor() as at:
+        found = scene.read(reading, "edr-prod", ("nobody", question.request), at)
+        weighed = quick.weigh(question, reading, found, at) if found is not None else None
+    if weighed is None:
+        return None, (None, None)
+    judged: list[Any] = []
+
+    class TakenBackError(Exception):
+        pass
+
+    def looked(_: Any, found: Any) -> Any:
+        judged.append(found)
+        raise TakenBackError
+
+    def judges(facts: Any, policy: Any) -> Any:
+        judged.append(facts)
+        return judge(facts, policy)
+
+    with monkeypatch.context() as watched:
+        watched.setattr(slow, "judge", judges)
+        watched.setattr(slow, "_say", looked)
+        with pytest.raises(TakenBackError):
+            slow.answer(question, cast.detector())
+    facts = judged[0] if len(judged) == 2 else None
+    return (weighed, (facts, judged[-1]))
+
+
+def plainly(facts: Any, moment: Any) -> Any:
+    """But for what cannot matter: when and under which key it was asked, and whom a cut would hurt, where nothing is cut."""
+    from core.digest import plain
+
+    detection = replace(facts.detection, id="", occurred_at=moment, received_at=moment)
+    return plain(replace(facts, now=moment, detection=detection, history=replace(facts.history, use=())))
+
+
+STATES: dict[str, str] = {
+    "as it is": "SELECT 1",
+    "the session is paused": "UPDATE session SET gate = 'paused' WHERE external_id = 'inv-1'",
+    "the session is restricted": "UPDATE session SET gate = 'restricted', gate_allows = '{read}' WHERE external_id = 'inv-1'",
+    "the session has ended": "UPDATE session SET ended_at = now(), gate = 'ended' WHERE external_id = 'inv-1'",
+    "the session has expired": "UPDATE session SET expires_at = now() - interval '1 s' WHERE external_id = 'inv-1'",
+    "the session will expire": "UPDATE session SET expires_at = now() + interval '1 h' WHERE external_id = 'inv-1'",
+    "nobody vouches for the session": "UPDATE session SET discovered_at = now() WHERE external_id = 'inv-1'",
+    "the session has a role and a tenant": "UPDATE session SET role = 'clerk', tenant = 'acme' WHERE external_id = 'inv-1'",
+    "the session comes from elsewhere": """UPDATE session SET origin = '{"address": "203.0.113.9"}' WHERE external_id = 'inv-1'""",
+    "a person drives it": "UPDATE session SET drive = 'human' WHERE external_id = 'inv-1'",
+    "the identity is protected": "UPDATE identity SET protected = true, protected_because = 'break-glass' WHERE subject = 'invoice-agent'",
+    "the identity was discovered": "UPDATE identity SET discovered_at = now() WHERE subject = 'invoice-agent'",
+    "nobody owns the identity": "UPDATE identity SET owner_team = '' WHERE subject = 'invoice-agent'",
+    "its reach is unknown": "UPDATE identity SET reach = 'unknown' WHERE subject = 'invoice-agent'",
+    "its kind is another": "UPDATE identity SET kind = 'human' WHERE subject = 'invoice-agent'",
+    "it is in another environment": "UPDATE identity SET environment = 'test' WHERE subject = 'invoice-agent'",
+    "its credential leaked": "UPDATE credential SET exposed_at = now(), exposure_verified = true",
+    "its credential is planted": "UPDATE credential SET planted = true",
+    "its credential ran out": "UPDATE credential SET expires_at = now() - interval '1 h'",
+    "its credential is shared": """
+        INSERT INTO credential_use (credential_id, identity_id, workflow)
+        SELECT c.id, i.id, 'reports' FROM credential c, identity i WHERE c.name = 'invoice-agent' AND i.subject = 'stranger'""",
+    "it has another credential": """
+        INSERT INTO credential_use (credential_id, identity_id, workflow)
+        SELECT c.id, i.id, '' FROM credential c, identity i WHERE c.name = 'stranger' AND i.subject = 'invoice-agent'""",
+    "its profile is no longer in force": "UPDATE work_document SET state = 'superseded' WHERE name = 'invoices'",
+    "the resource is critical": "UPDATE resource SET sensitivity = 'critical'",
+    "the resource is unclassified": "UPDATE resource SET sensitivity = 'unknown', system = ''",
+    "the resource is an admin API": "UPDATE resource SET admin_api = true",
+    "the source observes": "UPDATE source SET state = 'observing', observes_because = 'over its rate'",
+    "the source may only watch": "UPDATE source SET ceiling = 'watch'",
+    "the source is about people": "UPDATE source SET kinds = '{human}'",
+    "the source is about elsewhere": "UPDATE source SET providers = '{okta}'",
+    "the budget is used up": """
+        UPDATE session_use SET windows = jsonb_set(windows, '{hour,writes}', '20') WHERE windows ? 'hour'""",
+    "another session is live": """
+        INSERT INTO session (id, external_id, identity_id, role, workflow, tenant, environment, drive, origin, intent, claimed, gate,
+                             gate_because, gate_allows, gate_key, registered_by, started_at, last_seen_at)
+        SELECT gen_random_uuid(), 'inv-2', identity_id, '', '', '', 'prod', 'autonomous', '{}', '{}', '{}', 'active', '', '{}', '', '',
+               now(), now() FROM session WHERE external_id = 'inv-1'""",
+    "a designation names it": """
+        INSERT INTO designation (id, identity_id, session_name, workflow, service, owner_team, kind, because, stop_cost_per_hour,
+                                 restart_minutes, safe_stop, must_go_on, requester_id, granter_id, requested_at, granted_at, review_by)
+        SELECT gen_random_uuid(), i.id, 'inv-1', '', 'payments', 'soc', 'payment', 'because', 0, 0, '', '{}', a.id, b.id, now(), now(),
+               now() + interval '9 days'
+        FROM identity i, person a, person b WHERE i.subject = 'invoice-agent' AND a.username = 'enzo' AND b.username = 'mara'""",
+    "it has a case": """
+        INSERT INTO incident_case (id, identity_id, title, state, opened_at, first_event_at, last_event_at, detections_seen, highest_risk,
+                                   verdict, verdict_reason, counted)
+        SELECT gen_random_uuid(), id, 'a case', 'open', now(), now(), now(), 0, 0, '', '', '{}' FROM identity
+        WHERE subject = 'invoice-agent'""",
+    "an exception spares it": """
+        INSERT INTO exception_grant (id, scope, reason, ticket, requester_id, granter_id, asked_at, granted_at, starts_at, ends_at,
+                                     budget_count, budget_risk, used_count, used_risk, state, closed_because)
+        SELECT gen_random_uuid(), '{}', 'because', '', a.id, b.id, now(), now(), now() - interval '1 h', now() + interval '1 h', 5, 500, 0,
+               0, 'granted', '' FROM person a, person b WHERE a.username = 'enzo' AND b.username = 'mara'""",
+    "a chain has begun": """
+        UPDATE trail SET kept = jsonb_set(kept, '{latest,0,2}', '"secret.read"')""",
+}
+QUESTIONS: dict[str, dict[str, Any]] = {
+    "a read": {},
+    "a read with arguments": {"arguments": {"month": "october", "account": "DE89 3704 0044 0532 0130 00"}},
+    "mail to whom the task names": {"tool": "mail.send", "resource": "mail/out", "arguments": {"to": "dora@example.org", "text": "Paid."}},
+    "mail to a stranger": {"tool": "mail.send", "resource": "mail/out", "arguments": {"to": "eve@example.com", "text": "See attached."}},
+    "a payment to a stranger": {"tool": "payments.book", "arguments": {"recipient": "US133000000121212121212", "amount": "1250"}},
+    "a tool that nobody approved": {"tool": "shell.run", "arguments": {"command": "id"}},
+    "a resource outside": {"resource": "vault/keys"},
+    "another environment": {"environment": "test"},
+    "from elsewhere": {"source_ip": "203.0.113.9", "role": "admin", "workflow": "billing", "tenant": "acme"},
+    "no session named": {"session": ""},
+    "a session that nobody knows": {"session": "inv-9"},
+    "a secret": {"action": "secret.read", "action_name": "secret.read", "tool": "ledger.read"},
+    "a message outward": {
+        "action": "message.send",
+        "action_name": "message.send",
+        "tool": "mail.send",
+        "arguments": {"to": "eve@example.com"},
+    },
+    "nobody's resource": {"resource": "ledger/unheard-of", "system": ""},
+    "another kind": {"kind": "human", "subject_type": "user"},
+    "a large transfer": {"tool": "payments.book", "money": 90000.0, "bytes": 10**9, "writes": True},
+}
+
+
+@pytest.mark.django_db(transaction=False)
+def test_whenever_the_quick_way_allows_the_whole_story_allows_on_the_same_facts(agent: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every question in every state, each state undone before the next."""
+    from django.db import connection, transaction
+
+    from containment.models import Resource
+
+    make.identity("stranger", provider="holdfast")
+    Resource.objects.create(kind="ledger", key="ledger/october", sensitivity="moderate", system="books")
+    Resource.objects.create(kind="ledger", key="mail/out", sensitivity="low")
+    registered(agent)
+    for first in (ask(), ask("mail.send", resource="mail/out", arguments={"to": "dora@example.org"})):
+        assert told(first, quick=False) is not None
+    allowed: dict[str, list[str]] = {}
+    for state, change in STATES.items():
+        before = transaction.savepoint()
+        with connection.cursor() as cursor:
+            cursor.execute(change)
+        for name, changes in QUESTIONS.items():
+            weighed, (facts, verdict) = facts_of_both(ask(**changes), monkeypatch)
+            if weighed is None:
+                continue
+            allowed.setdefault(state, []).append(name)
+            assert verdict.verdict == "allow", f"{state}, {name}: {verdict.because}"
+            assert not verdict.would_have
+            assert (verdict.reason, verdict.risk, verdict.because) == (weighed_reason(weighed), weighed.risk, weighed_because(weighed))
+            assert plainly(weighed.facts, weighed.facts.now) == plainly(facts, weighed.facts.now), f"{state}, {name}"
+        transaction.savepoint_rollback(before)
+    assert len(allowed["as it is"]) >= 5, "the quick way is for ordinary work"
+    assert len(allowed) >= 10, sorted(allowed)
+
+
+def weighed_reason(weighed: Any) -> str:
+    return "allowed_by_rule" if weighed.permit.allowed else "allowed"
+
+
+def weighed_because(weighed: Any) -> str:
+    return str(weighed.permit.because if weighed.permit.allowed else weighed.because)
+
+
+# -- at once ---------------------------------------------------------------------------------------------------------------------------
+
+
+def at_once(count: int, work: Any) -> list[Any]:
+    """As many threads, each with a connection of its own."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from django.db import connection
+
+    def run(number: int) -> Any:
+        try:
+            return work(number)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def test_of_many_calls_at_once_exactly_as_many_pass_as_the_budget_has_left(agent: Identity) -> None:
+    from guard import ask as guard
+
+    registered(agent, budgets={"writes_per_hour": 5})
+    assert told(ask(), quick=False) is not None
+    question = ask("mail.send", resource="mail/out", arguments={"to": "dora@example.org"})
+    answers = at_once(12, lambda _: guard.answer(question, cast.detector()))
+    assert sum(answer.decision for answer in answers) == 5
+
+
+def test_no_call_that_begins_after_a_pause_was_committed_is_allowed(agent: Identity) -> None:
+    import threading
+    import time
+
+    from audit.record import story
+    from containment.gate import Gate
+    from guard import quick
+
+    session = registered(agent)
+    assert told(ask(), quick=False) is not None
+    actor, stop = cast.detector(), threading.Event()
+    calls: list[tuple[float, bool]] = []
+
+    def asking(number: int) -> None:
+        if number == 0:
+            time.sleep(0.5)
+            story(Gate().set)(str(agent.pk), session.external_id, state="paused", because="a drill", key="drill")
+            paused.append(time.monotonic())
+            time.sleep(0.5)
+            stop.set()
+            return
+        while not stop.is_set():
+            began = time.monotonic()
+            calls.append((began, quick.quick(ask(), actor) is not None))
+
+    paused: list[float] = []
+    at_once(4, asking)
+    assert any(allowed for began, allowed in calls if began < paused[0])
+    assert any(began > paused[0] for began, _ in calls)
+    assert not any(allowed for began, allowed in calls if began > paused[0])
