@@ -122,7 +122,7 @@ def card(session: Session, viewer: Actor, *, now: datetime) -> Card:
         remembers=approved.standing.remembers if approved else 0,
         full_at=approved.standing.full_at if approved else None,
         claims=[(words, str(session.claimed[name])) for name, words in CLAIMS.items() if session.claimed.get(name)],
-        known=[(words, getattr(session, name)) for name, words in CLAIMS.items() if getattr(session, name)],
+        known=[(words, getattr(session, name)) for name, words in CLAIMS.items() if getattr(session, name, "")],
         origin=", ".join(f"{name} {value}" for name, value in sorted(session.origin.items()) if value),
         children=children[:MOST_CHILDREN],
         more_children=len(children) > MOST_CHILDREN,
