@@ -91,11 +91,13 @@ def living(built: Estate, home: Path, sink: MailSink) -> Iterator[Callable[..., 
     """The agent at work, in a thread of its own: with its tools in its hands, or with a command that stands before them."""
     papers.lay_out(home / DOCUMENTS)
     (home / KEY).write_text(json.dumps({"conninfo": built.conninfo(ROLE, "")}))
+    agents: list[Agent] = []
     ends: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None], threading.Thread]] = []
 
     def start(url: str, command: Command = lambda session: tools(home, session)) -> Agent:
         agent = Agent(home, built, Sitting(httpx.AsyncClient(base_url=url, timeout=5.0), home), command)
         agent.every = 0.1
+        agents.append(agent)
         loop = asyncio.new_event_loop()
         task = loop.create_task(agent.live())
         thread = threading.Thread(target=_until_cancelled, args=[loop, task], daemon=True)
@@ -107,8 +109,15 @@ def living(built: Estate, home: Path, sink: MailSink) -> Iterator[Callable[..., 
     for loop, task, thread in ends:
         loop.call_soon_threadsafe(task.cancel)
         thread.join(20)
+        loop.run_until_complete(_let_go(agents))
+        loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
     do(built, "TRUNCATE agents.calls, agents.bookings, agents.diary")
+
+
+async def _let_go(agents: list[Agent]) -> None:
+    for agent in agents:
+        await agent.sitting.client.aclose()
 
 
 def _until_cancelled(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from trial.outside import Intruder
 from trial.scenarios.through_api import PATIENCE, SOURCE, Access, ScenarioTrouble, visit
 
-ITS_TURN = 40.0  # seconds until the agent, which does one thing after the other, comes to something new
+ITS_TURN = 90.0  # seconds until the agent, which does one thing after the other, comes to something new
 
 __all__ = ["SOURCE", "Access", "Outcome", "Scenario", "ScenarioTrouble"]
 
