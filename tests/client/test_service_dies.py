@@ -30,7 +30,8 @@ PROFILE: dict[str, Any] = {
     "tools": [{"name": "ledger.read", "writes": False}, {"name": "mail.send", "writes": True}],
     "environments": ["prod"],
 }
-AT_ONCE = 8
+AT_ONCE = 4
+BUDGET_S = 5.0  # more than usual: a machine that is busy with other tests should still answer some calls
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def rows_by_request() -> dict[str, list[Any]]:
 @pytest.mark.parametrize("count", [90, pytest.param(1000, marks=pytest.mark.big)])
 def test_the_service_is_killed_in_the_middle_of_many_calls(server, bearer, tmp_path, count):
     began = time.monotonic()
-    with guard(server, bearer, tmp_path / "calls") as asking:
+    with guard(server, bearer, tmp_path / "calls", budget_s=BUDGET_S) as asking:
         agent = Agent(server, bearer, asking)
         figures = calls_while_it_dies(server, agent, count)
         assert asking.flush(60 if count < 1000 else 400)
