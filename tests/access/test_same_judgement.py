@@ -45,7 +45,7 @@ FACTS: dict[str, Fact] = {
 }
 
 
-@pytest.fixture(params=FACTS.values(), ids=FACTS)
+@pytest.fixture(params=list(FACTS.values()), ids=list(FACTS))
 def fact(request: pytest.FixtureRequest) -> Fact:
     found: Fact = request.param
     return found
@@ -111,7 +111,7 @@ def test_one_fact_is_judged_alike_at_every_door(fact: Fact) -> None:
         way(fact, next(house))
         decision = Decision.objects.get()
         stored.append(normal(decision.facts))
-        verdicts.append((decision.verdict, decision.stage, decision.risk))
+        verdicts.append((decision.verdict, decision.stage, float(decision.risk)))
         next(house, None)
     assert verdicts[0] == verdicts[1] == verdicts[2]
     assert stored[0] == stored[1] == stored[2]
