@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 
@@ -170,29 +173,52 @@ STATES: dict[str, str] = {
     "the source is about elsewhere": "UPDATE source SET providers = '{okta}'",
     "the budget is used up": """
         UPDATE session_use SET windows = jsonb_set(windows, '{hour,writes}', '20') WHERE windows ? 'hour'""",
-    "another session is live": """
-        INSERT INTO session (id, external_id, identity_id, role, workflow, tenant, environment, drive, origin, intent, claimed, gate,
-                             gate_because, gate_allows, gate_key, registered_by, started_at, last_seen_at)
-        SELECT gen_random_uuid(), 'inv-2', identity_id, '', '', '', 'prod', 'autonomous', '{}', '{}', '{}', 'active', '', '{}', '', '',
-               now(), now() FROM session WHERE external_id = 'inv-1'""",
-    "a designation names it": """
-        INSERT INTO designation (id, identity_id, session_name, workflow, service, owner_team, kind, because, stop_cost_per_hour,
-                                 restart_minutes, safe_stop, must_go_on, requester_id, granter_id, requested_at, granted_at, review_by)
-        SELECT gen_random_uuid(), i.id, 'inv-1', '', 'payments', 'soc', 'payment', 'because', 0, 0, '', '{}', a.id, b.id, now(), now(),
-               now() + interval '9 days'
-        FROM identity i, person a, person b WHERE i.subject = 'invoice-agent' AND a.username = 'enzo' AND b.username = 'mara'""",
-    "it has a case": """
-        INSERT INTO incident_case (id, identity_id, title, state, opened_at, first_event_at, last_event_at, detections_seen, highest_risk,
-                                   verdict, verdict_reason, counted)
-        SELECT gen_random_uuid(), id, 'a case', 'open', now(), now(), now(), 0, 0, '', '', '{}' FROM identity
-        WHERE subject = 'invoice-agent'""",
-    "an exception spares it": """
-        INSERT INTO exception_grant (id, scope, reason, ticket, requester_id, granter_id, asked_at, granted_at, starts_at, ends_at,
-                                     budget_count, budget_risk, used_count, used_risk, state, closed_because)
-        SELECT gen_random_uuid(), '{}', 'because', '', a.id, b.id, now(), now(), now() - interval '1 h', now() + interval '1 h', 5, 500, 0,
-               0, 'granted', '' FROM person a, person b WHERE a.username = 'enzo' AND b.username = 'mara'""",
     "a chain has begun": """
         UPDATE trail SET kept = jsonb_set(kept, '{latest,0,2}', '"secret.read"')""",
+}
+
+
+def another_session(agent: Identity) -> None:
+    make.session(agent, "inv-2")
+
+
+def designated(agent: Identity) -> None:
+    make.designation(agent, "inv-1")
+
+
+def under_suspicion(agent: Identity) -> None:
+    from audit import clock
+    from containment.models import Case
+
+    now = clock.now()
+    Case.objects.create(identity=agent, title="a case", opened_at=now, first_event_at=now, last_event_at=now)
+
+
+def spared(agent: Identity) -> None:
+    from approvals.models import ExceptionGrant
+    from audit import clock
+
+    now = clock.now()
+    ExceptionGrant.objects.create(
+        scope={},
+        reason="because",
+        requester_id=UUID(cast.person("enzo").principal),
+        granter_id=UUID(cast.person("mara").principal),
+        asked_at=now,
+        granted_at=now,
+        starts_at=now - timedelta(hours=1),
+        ends_at=now + timedelta(hours=1),
+        budget_count=5,
+        budget_risk=500,
+        state="granted",
+    )
+
+
+MADE: dict[str, Callable[[Identity], None]] = {
+    "another session is live": another_session,
+    "a designation names it": designated,
+    "it has a case": under_suspicion,
+    "an exception spares it": spared,
 }
 QUESTIONS: dict[str, dict[str, Any]] = {
     "a read": {},
@@ -233,10 +259,13 @@ def test_whenever_the_quick_way_allows_the_whole_story_allows_on_the_same_facts(
     for first in (ask(), ask("mail.send", resource="mail/out", arguments={"to": "dora@example.org"})):
         assert told(first, quick=False) is not None
     allowed: dict[str, list[str]] = {}
-    for state, change in STATES.items():
+    for state in (*STATES, *MADE):
         before = transaction.savepoint()
-        with connection.cursor() as cursor:
-            cursor.execute(change)
+        if state in MADE:
+            MADE[state](agent)
+        else:
+            with connection.cursor() as cursor:
+                cursor.execute(STATES[state])
         for name, changes in QUESTIONS.items():
             weighed, (facts, verdict) = facts_of_both(ask(**changes), monkeypatch)
             if weighed is None:
