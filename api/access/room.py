@@ -1,9 +1,13 @@
 """Room: how many are answered at once, and how long anybody waits for a turn or for the database. A storm or a database that is gone is an
-answer within a second, with the time to try again; a tool call that hangs is worse than one that is refused.
+answer within a second or two, with the time to try again; a tool call that hangs is worse than one that is refused.
+
+The turnstile stands before Django: whoever waits for a turn there holds no thread. Threads that wait would take the processor from those
+that answer, and from the loop that turns the others away. `turn` is the same promise for a server that has no turnstile.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +24,7 @@ WAIT_S = 0.75  # for a turn, and then for a connection
 _POOL = settings.DATABASES["default"]["OPTIONS"].get("pool", {})
 AT_ONCE = max(2, int(_POOL.get("max_size", 24)) * 2 // 3)  # people and workers need connections too
 MOST_WAITING = 4 * AT_ONCE
-QUESTIONS = "/access/v1/evaluation"
+PREFIX = "/access/v1/"
 LONGEST_ID = 200
 TOO_MANY = "Too many ask at once. Nothing was judged; try again."
 
@@ -35,23 +39,35 @@ class Busy(Refusal):
 
 
 class Turnstile:
-    """ASGI: of a storm of questions, no more come in than can soon have their turn. The others are told so before a thread is spent on
-    them."""
+    """ASGI: of a storm of questions, requests and reports, so many come in at once; some more wait for their turn, and not for long. The
+    others are told at once to try again."""
 
-    def __init__(self, application: Application, most: int = MOST_WAITING) -> None:
-        self.application, self.most, self.inside = application, most, 0
+    def __init__(self, application: Application, at_once: int = AT_ONCE, most: int = MOST_WAITING) -> None:
+        self.application, self.most, self.waiting = application, most, 0
+        self._turns = asyncio.Semaphore(at_once)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not str(scope["path"]).startswith(QUESTIONS):
+        if scope["type"] != "http" or scope["method"] != "POST" or not str(scope["path"]).startswith(PREFIX):
             await self.application(scope, receive, send)
-        elif self.inside >= self.most:
+        elif not await self._granted():
             await self._turn_away(scope, send)
         else:
-            self.inside += 1
             try:
                 await self.application(scope, receive, send)
             finally:
-                self.inside -= 1
+                self._turns.release()
+
+    async def _granted(self) -> bool:
+        if self.waiting >= self.most:
+            return False
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(WAIT_S):
+                return await self._turns.acquire()
+        except TimeoutError:
+            return False
+        finally:
+            self.waiting -= 1
 
     async def _turn_away(self, scope: Scope, send: Send) -> None:
         answer = problem(503, TOO_MANY, code=Busy.code)

@@ -74,7 +74,19 @@ def test_a_database_that_does_not_answer_is_told_as_busy(bearer: str, monkeypatc
     assert "Nothing was done" in refused(bearer)["detail"]
 
 
-def through(stile: room.Turnstile, path: str) -> list[dict[str, Any]]:
+class House:
+    """Stands where Django does: whoever is in stays until the door is opened."""
+
+    def __init__(self) -> None:
+        self.inside, self.door = 0, asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.inside += 1
+        await self.door.wait()
+        await send({"type": "let in"})
+
+
+async def through(stile: room.Turnstile, path: str = door.EVALUATION, method: str = "POST") -> list[dict[str, Any]]:
     sent: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:
@@ -83,20 +95,63 @@ def through(stile: room.Turnstile, path: str) -> list[dict[str, Any]]:
     async def receive() -> Any:
         return {"type": "http.request"}
 
-    asyncio.run(stile({"type": "http", "path": path, "headers": [(b"x-request-id", b"r-1")]}, receive, send))
+    await stile({"type": "http", "method": method, "path": path, "headers": [(b"x-request-id", b"r-1")]}, receive, send)
     return sent
 
 
-def test_a_storm_is_turned_away_before_a_thread_is_spent_on_it() -> None:
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "let in"})
+LET_IN = [{"type": "let in"}]
 
-    stile = room.Turnstile(application, most=2)
-    assert through(stile, door.EVALUATION) == [{"type": "let in"}]
-    assert stile.inside == 0
-    stile.inside = 2
-    begun, body = through(stile, door.EVALUATION)
-    assert begun["status"] == 503
-    assert {(b"x-request-id", b"r-1"), (b"retry-after", b"2")} <= set(begun["headers"])
-    assert json.loads(body["body"])["code"] == "busy"
-    assert through(stile, "/livez") == [{"type": "let in"}], "only questions are counted"
+
+def test_a_storm_is_turned_away_before_a_thread_is_spent_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "WAIT_S", 50)
+
+    async def storm() -> None:
+        house = House()
+        stile = room.Turnstile(house, at_once=2, most=3)
+        coming = [asyncio.create_task(through(stile)) for _ in range(9)]
+        done, waiting = await asyncio.wait(coming, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        assert (len(done), len(waiting), house.inside) == (4, 5, 2), "two are in, three wait, and four were told at once"
+        for one in done:
+            begun, body = one.result()
+            assert begun["status"] == 503
+            assert {(b"x-request-id", b"r-1"), (b"retry-after", b"2")} <= set(begun["headers"])
+            assert json.loads(body["body"])["code"] == "busy"
+        house.door.set()
+        assert [await one for one in waiting] == [LET_IN] * 5
+        assert await through(stile) == LET_IN, "afterwards all is as before"
+
+    asyncio.run(storm())
+
+
+def test_who_gets_no_turn_in_time_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "WAIT_S", 0.01)
+
+    async def late() -> None:
+        house = House()
+        stile = room.Turnstile(house, at_once=1, most=3)
+        inside = asyncio.create_task(through(stile))
+        await asyncio.sleep(0)
+        assert (await through(stile))[0]["status"] == 503
+        house.door.set()
+        assert await inside == LET_IN
+        assert await through(stile) == LET_IN, "no turn was lost"
+
+    asyncio.run(late())
+
+
+def test_pages_health_and_polls_need_no_turn() -> None:
+    async def past_it() -> None:
+        house = House()
+        stile = room.Turnstile(house, at_once=1, most=1)
+        inside = asyncio.create_task(through(stile))
+        await asyncio.sleep(0)
+        others = [
+            through(stile, path, method) for path, method in (("/livez", "GET"), ("/access/v1/contained", "GET"), ("/holds/", "POST"))
+        ]
+        others_in = [asyncio.create_task(other) for other in others]
+        await asyncio.sleep(0)
+        assert house.inside == 4
+        house.door.set()
+        assert [await one for one in (inside, *others_in)] == [LET_IN] * 4
+
+    asyncio.run(past_it())
