@@ -46,6 +46,7 @@ def of_token(token: ServiceToken, *, roles: Iterable[str] | None = None) -> Acto
         principal=str(token.owner_id),
         permissions=permissions_of_token(token.scopes, owner=permissions_of(token.owner.roles if roles is None else roles)),
         source=token.source,
+        speaks_for=token.speaks_for,
     )
 
 

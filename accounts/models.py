@@ -97,7 +97,8 @@ class Team(models.Model):
 
 
 class ServiceToken(models.Model):
-    """What a program shows to be let in. It counts as its owner wherever two people are asked for. Its text is shown once."""
+    """What a program shows to be let in. It counts as its owner wherever two people are asked for. Its text is shown once. `speaks_for`:
+    the one identity of the inventory whose calls it may ask about; such a token speaks for no source."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.TextField()
@@ -106,6 +107,7 @@ class ServiceToken(models.Model):
     owner = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="tokens")
     scopes = ArrayField(models.TextField())
     source = models.TextField(blank=True, default="")
+    speaks_for = models.TextField(blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True)  # to the minute
@@ -122,6 +124,10 @@ class ServiceToken(models.Model):
             models.CheckConstraint(
                 condition=~Q(scopes__contains=[Scope.DETECTIONS_WRITE.value]) | ~Q(source=""),
                 name="a_token_that_posts_detections_names_its_source",
+            ),
+            models.CheckConstraint(
+                condition=Q(speaks_for="") | (Q(speaks_for__startswith="identity:") & Q(source="")),
+                name="a_token_speaks_for_one_identity_or_a_source",
             ),
             models.CheckConstraint(
                 condition=Q(expires_at__lte=F("created_at") + LONGEST_TOKEN_LIFE),

@@ -23,11 +23,13 @@ from accounts.roles import Scope
 from audit import clock
 from audit.record import record, story
 from core.actor import Actor
+from core.refs import Ref
 from core.refusals import BadInput, Fault, Missing, Refusal
 
 PREFIX = "hf_"
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 SHAPE = re.compile(rf"{PREFIX}[0-9A-Za-z]{{36}}", re.ASCII)
+IDENTITY = re.compile(r"identity:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 USUAL_LIFE = timedelta(days=90)
 
 
@@ -59,11 +61,12 @@ def issue(
     scopes: Iterable[str],
     actor: Actor,
     source: str = "",
+    speaks_for: str = "",
     life: timedelta = USUAL_LIFE,
 ) -> tuple[ServiceToken, str]:
-    """The row, and the text of the token, which nobody can read again."""
+    """The row, and the text of the token, which nobody can read again. `speaks_for`: the identity that it is bound to."""
     wanted = sorted(set(scopes))
-    if faults := _faults(wanted, source, life):
+    if faults := _faults(wanted, source, speaks_for, life):
         raise BadInput(faults)
     text = _make()
     now = clock.now()
@@ -74,10 +77,12 @@ def issue(
         owner=owner,
         scopes=wanted,
         source=source,
+        speaks_for=speaks_for,
         created_at=now,
         expires_at=now + life,
     )
-    record("token.issued", token.ref, actor=actor, about=[owner.ref], name=name, scopes=", ".join(wanted), source=source)
+    bound = [Ref.parse(speaks_for)] if speaks_for else []
+    record("token.issued", token.ref, actor=actor, about=[owner.ref, *bound], name=name, scopes=", ".join(wanted), source=source)
     return token, text
 
 
@@ -144,13 +149,17 @@ def _note_use(token: ServiceToken) -> None:
         ServiceToken.objects.filter(unnoted, pk=token.pk).update(last_used_at=minute)
 
 
-def _faults(scopes: list[str], source: str, life: timedelta) -> list[Fault]:
+def _faults(scopes: list[str], source: str, speaks_for: str, life: timedelta) -> list[Fault]:
     known = {scope.value for scope in Scope}
     faults = [Fault("scopes", "unknown_scope", f"{scope} is not a scope.") for scope in scopes if scope not in known]
     if not scopes:
         faults.append(Fault("scopes", "required", "A token needs at least one scope."))
     if Scope.DETECTIONS_WRITE in scopes and not source:
         faults.append(Fault("source", "required", "A token that posts detections speaks for one source."))
+    if speaks_for and source:
+        faults.append(Fault("source", "not_both", "A token speaks for one agent or for a source."))
+    if speaks_for and not IDENTITY.fullmatch(speaks_for):
+        faults.append(Fault("speaks_for", "wrong_form", "An identity of the inventory is needed here."))
     if not timedelta(0) < life <= LONGEST_TOKEN_LIFE:
         faults.append(Fault("life", "out_of_range", "A token lives for at most a year."))
     return faults

@@ -27,6 +27,7 @@ class Actor:
     permissions: frozenset[str] = field(default_factory=frozenset)
     teams: frozenset[str] = field(default_factory=frozenset)
     source: str = ""
+    speaks_for: str = ""  # the one identity that a token is bound to, as a ref; empty where it is bound to none
 
     def may(self, permission: str) -> bool:
         return permission in self.permissions

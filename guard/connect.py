@@ -1,7 +1,7 @@
 """Connecting an agent: a token made on the spot, for an identity that is in the inventory from now on, and what there is of its first call.
 
-The token can ask and register sessions, and nothing else; it counts as the person who made it, who therefore never decides about what its
-agent asks for.
+The token can ask about this agent and register its sessions, and nothing else; it counts as the person who made it, who therefore never
+decides about what its agent asks for.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def connect(*, actor: Actor, life: timedelta, identity_id: UUID | None = None, n
         raise Forbidden("Connecting an agent takes a person who may.")
     owner = Person.objects.get(pk=actor.principal)
     identity = _known(identity_id) if identity_id is not None else _named(name.strip(), owner, actor)
-    token, text = tokens.issue(name=identity.label[:200], owner=owner, scopes=SCOPES, life=life, actor=actor)
+    token, text = tokens.issue(name=identity.label[:200], owner=owner, scopes=SCOPES, speaks_for=str(identity.ref), life=life, actor=actor)
     record("agent.connected", identity.ref, actor=actor, about=[token.ref], identity=str(identity), token=token.name)
     return Connection(token, text, identity)
 

@@ -19,7 +19,7 @@ from core.refusals import Forbidden
 from guard import scene
 
 _TOKEN = """
-    SELECT t.id, t.name, t.scopes, t.source, t.owner_id, t.expires_at, t.revoked_at, t.last_used_at, p.is_active,
+    SELECT t.id, t.name, t.scopes, t.source, t.speaks_for, t.owner_id, t.expires_at, t.revoked_at, t.last_used_at, p.is_active,
         clock_timestamp(), date_trunc('minute', clock_timestamp()), ARRAY(SELECT role FROM role_grant WHERE person_id = p.id)
     FROM service_token t JOIN person p ON p.id = t.owner_id WHERE t.digest = %(digest)s
 """  # noqa: S105 - a statement
@@ -52,9 +52,16 @@ def _found(text: str) -> Actor:
 
 
 def _made(row: tuple[Any, ...]) -> ServiceToken:
-    key, name, scopes, source, owner, expires_at, revoked_at, last_used_at, is_active, now, minute, _ = row
+    key, name, scopes, source, speaks_for, owner, expires_at, revoked_at, last_used_at, is_active, now, minute, _ = row
     token = ServiceToken(
-        id=key, name=name, scopes=scopes, source=source, expires_at=expires_at, revoked_at=revoked_at, last_used_at=last_used_at
+        id=key,
+        name=name,
+        scopes=scopes,
+        source=source,
+        speaks_for=speaks_for,
+        expires_at=expires_at,
+        revoked_at=revoked_at,
+        last_used_at=last_used_at,
     )
     token.owner = Person(id=owner, is_active=is_active)
     token.now, token.minute = now, minute  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ else: not in an address, a session or a notice.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, time, timedelta
 from uuid import UUID
 
@@ -27,7 +28,8 @@ from audit import clock
 from console import controls, frame
 from console.deeds import faults_of, tried
 from console.refusals import of_form
-from containment.models import Source
+from containment.models import Identity, Source
+from core.refs import Ref
 from core.refusals import BadInput, Fault, Refusal
 
 ROLE_CHOICES = [(role.value, role.value) for role in Role]
@@ -212,7 +214,7 @@ def _tokens(
 ) -> HttpResponse:
     now = clock.now()
     facts = {
-        "tokens": ServiceToken.objects.select_related("owner")[:MOST],
+        "tokens": _with_their_agents(ServiceToken.objects.select_related("owner")[:MOST]),
         "now": now,
         "form": form or TokenForm(initial={"owner": request.actor.principal, "ends_on": (now + timedelta(days=USUAL_DAYS)).date()}),
         "faults": faults or [],
@@ -224,6 +226,14 @@ def _tokens(
         "may_manage": controls.control(request.actor, "token.manage"),
     }
     return frame.show(request, "access/tokens.html", facts, status=422 if faults else 200)
+
+
+def _with_their_agents(found: Iterable[ServiceToken]) -> list[tuple[ServiceToken, Identity | None]]:
+    """Beside each token the identity that it is bound to."""
+    rows = list(found)
+    bound = Identity.objects.in_bulk([UUID(Ref.parse(token.speaks_for).id) for token in rows if token.speaks_for])
+    agents = {str(identity.ref): identity for identity in bound.values()}
+    return [(token, agents.get(token.speaks_for)) for token in rows]
 
 
 def _life(ends_at: datetime) -> timedelta:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -116,6 +117,8 @@ def test_the_last_use_is_noted_to_the_minute(owner):
         ({"scopes": ["everything"]}, "scopes", "unknown_scope"),
         ({"scopes": ["hold.answer"]}, "scopes", "unknown_scope"),
         ({"source": ""}, "source", "required"),
+        ({"speaks_for": f"identity:{UUID(int=1)}"}, "source", "not_both"),
+        ({"scopes": ["guard.ask"], "source": "", "speaks_for": "team:soc"}, "speaks_for", "wrong_form"),
         ({"life": timedelta(days=400)}, "life", "out_of_range"),
         ({"life": timedelta(0)}, "life", "out_of_range"),
     ],
@@ -129,7 +132,7 @@ def test_terms_that_make_no_sense_are_refused(owner, changes, path, code):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"scopes": ["hold.answer"]}, {"scopes": []}, {"source": ""}, {"expires_in": timedelta(days=400)}],
+    [{"scopes": ["hold.answer"]}, {"scopes": []}, {"source": ""}, {"speaks_for": "identity:1"}, {"expires_in": timedelta(days=400)}],
 )
 def test_the_database_keeps_the_same_rules(owner, wrong):
     token, _ = issue(owner)

@@ -74,6 +74,7 @@ def test_a_new_agent_is_listed_owned_and_has_a_token_that_can_only_ask():
     assert (agent.kind, agent.owner, agent.discovered_at) == ("ai_agent", enzo, None)
     token = tokens.find(token_on(page))
     assert (token.name, token.owner, token.scopes) == ("invoice-agent", enzo, ["guard.ask", "sessions.write"])
+    assert token.speaks_for == str(agent.ref)
     assert token.expires_at - clock.now() <= timedelta(days=1)
     assert list(AuditEntry.objects.order_by("seq").values_list("verb", flat=True))[-3:] == [
         "identity.listed",
@@ -81,6 +82,7 @@ def test_a_new_agent_is_listed_owned_and_has_a_token_that_can_only_ask():
         "agent.connected",
     ]
     assert token_on(page) not in "".join(AuditEntry.objects.values_list("body", flat=True))
+    assert f"only for {agent}" in words(signed_in("ada").get("/access/tokens/"))
 
 
 def test_the_token_is_shown_once_and_its_page_is_kept_by_nobody():
