@@ -333,19 +333,28 @@ def _held(scene: Scene, decision: Decision, judgement: Judgement, hold: Hold | N
 
 
 def _by_session(scene: Scene) -> Verdict | None:
-    """A write that comes from nowhere: of an identity that nobody listed, of a session that nobody registered, of an agent without one."""
-    if not scene.writes or (scene.permit is not None and scene.permit.allowed):
-        return None
+    """A write that comes from nowhere: of an identity that nobody listed, of a session that nobody registered, of an agent without one. So
+    is any call of an identity with approved sessions that names none of them: there it would be compared with nothing."""
     identity, acting = scene.identity, scene.acting
+    if scene.permit is not None and scene.permit.allowed:
+        return None
+    if not scene.writes and not (acting.unknown and _leaves_its_intent(scene)):
+        return None
     if identity.discovered_at is not None and acting.session is None:
         because = f"{identity} is not in the inventory, and no scope rule allows this write."
     elif acting.unknown:
-        because = f"Nobody registered the session {acting.named or 'that this comes from'}, and no scope rule allows this write."
+        why = f"Nobody registered the session {acting.named}" if acting.named else f"{identity} has several sessions and names none of them"
+        because = f"{why}, and no scope rule allows this call."
     elif acting.session is None and identity.kind == Kind.AI_AGENT:
         because = f"{identity} acts in no session, and no scope rule allows this write."
     else:
         return None
     return _found(scene, "deny", Reason.UNKNOWN_SESSION, because)
+
+
+def _leaves_its_intent(scene: Scene) -> bool:
+    """Whether it would call a tool in any of the sessions that its identity has."""
+    return any(made.tool_of(scene.ask, session_use.approved_for(one)) for one in scene.acting.live)
 
 
 def _allowed(scene: Scene, judgement: Judgement) -> Verdict:

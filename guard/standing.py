@@ -22,6 +22,7 @@ from sources.asking import Ask
 ACTING = ("pending", "running", "verifying", "contained", "partial", "needs_human")
 STRICTER = ("active", "restricted", "paused", "ended")
 READS = frozenset({"data.read"})
+TOOL_CALL = "tool.call"
 WRITES = frozenset(
     {"data.write", "data.delete", "data.export", "message.send", "code.execute", "token.mint", "privilege.change", "admin.call"}
 )
@@ -113,13 +114,15 @@ def spares(target: Mapping[str, Any], plan: Mapping[str, Any], stage: str, sessi
 
 
 def is_write(ask: Ask, approved: bool | None) -> bool:
-    """Whether a call changes anything: as the caller says, as the profile says of its tool (`approved`), by its verb; else it does. That it
-    only reads is believed of a caller where neither profile nor verb says otherwise."""
-    if ask.writes is True or approved is True:
+    """Whether a call changes anything: as the approved profile says of its tool (`approved`), else, of what is no tool call, as its verb says;
+    else it does. What the caller says may only make a write of it."""
+    if ask.writes is True or approved is True or ask.action in WRITES:
         return True
-    if ask.action in WRITES:
-        return True
-    return not (approved is False or ask.writes is False or ask.action in READS)
+    return approved is not False and (calls_a_tool(ask) or ask.action not in READS)
+
+
+def calls_a_tool(ask: Ask) -> bool:
+    return bool(ask.tool) or ask.action == TOOL_CALL
 
 
 def _why(session: Session) -> str:

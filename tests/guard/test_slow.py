@@ -76,6 +76,14 @@ def test_what_a_session_may_depends_on_its_gate(state: str, tool: str, reason: R
     assert reason is None or answer.reason is reason
 
 
+@pytest.mark.parametrize("action", ["tools/call", "read"])
+def test_a_restricted_session_is_not_opened_by_a_claim(action: str) -> None:
+    identity, session = stage.agent(approved={"tools": [*stage.TOOLS, "notes.list"]})
+    Gate().set(str(identity.pk), session.external_id, state="restricted", because="a drill", key="k", allows=["read"])
+    assert asks("notes.list", action=action, writes=False).reason is Reason.RESTRICTED
+    assert asks("ledger.read", action=action).decision
+
+
 def test_a_session_past_its_time_is_told_so() -> None:
     _, session = stage.agent()
     Session.objects.filter(pk=session.pk).update(expires_at=clock.now() - timedelta(seconds=1))
@@ -180,6 +188,37 @@ def test_a_session_that_nobody_registered_is_no_second_way_to_write() -> None:
     assert asks("payments.book", session="made-up").reason is Reason.UNKNOWN_SESSION
 
 
+@pytest.mark.parametrize("name", ["bogus", ""])
+@pytest.mark.parametrize(
+    ("action", "tool"), [("tools/call", "ledger.read"), ("read", "exfiltrate"), ("data.read", "files.delete"), ("can_read", "vault.open")]
+)
+def test_a_tool_call_that_names_none_of_its_sessions_is_compared_with_nothing_and_denied(name: str, action: str, tool: str) -> None:
+    _, session = stage.agent()
+    make.session(session.identity, "run-2", workflow="clerk-work")
+    answer = asks(tool, session=name, action=action, writes=False)
+    assert (answer.verdict, answer.reason) == ("deny", Reason.UNKNOWN_SESSION), answer.because
+
+
+def test_what_is_a_tool_call_in_its_sessions_is_one_beside_them_too() -> None:
+    stage.agent()
+    question = stage.body(session="bogus", action="read", writes=False)
+    question["resource"] = {"type": "record", "id": "r-1"}
+    assert slow.answer(authzen.read(question), stage.gateway()).reason is Reason.UNKNOWN_SESSION
+
+
+def test_a_rule_lets_a_call_pass_that_names_no_session_of_its_own() -> None:
+    door.under("\nscope:\n  rules:\n    - {who: {id: clerk}, may: 'tool:ledger.*'}\n")
+    stage.agent()
+    assert asks(session="bogus").reason is Reason.BY_RULE
+    assert asks("payments.book", session="bogus").reason is Reason.UNKNOWN_SESSION
+
+
+def test_what_a_caller_says_makes_no_read_of_a_call_that_nobody_approved() -> None:
+    make.identity("loner", provider="holdfast", kind="ai_agent")
+    for action in ("tools/call", "read"):
+        assert asks("payments.book", who="loner", session="", action=action, writes=False).reason is Reason.UNKNOWN_SESSION, action
+
+
 def test_a_scope_rule_lets_an_unknown_one_write() -> None:
     door.under("\nscope:\n  rules:\n    - {who: {id: who-is-this}, may: 'tool:payments.*'}\n")
     answer = asks("payments.book", who="who-is-this", session="")
@@ -238,6 +277,13 @@ def test_an_approval_that_nobody_gave_is_no_approval() -> None:
     stage.agent()
     answer = asks("mail.send", context={"approval": {"id": "made-up", "approved_until": "2099-01-01T00:00:00Z"}})
     assert (answer.verdict, answer.reason) == ("hold", Reason.APPROVAL_UNVERIFIABLE)
+
+
+def test_an_approval_of_every_such_call_is_for_what_was_approved_as_reading() -> None:
+    door.under("\nscope:\n  rules:\n    - {may_if_approved: ['tool:notes.*', 'tool:ledger.*']}\n")
+    stage.agent(approved={"tools": [*stage.TOOLS, "notes.list"]})
+    claimed, approved = asks("notes.list", writes=False), asks("ledger.read")
+    assert [GuardCall.objects.get(pk=one.id).writes for one in (claimed, approved)] == [True, False]
 
 
 # -- judgement -----------------------------------------------------------------------------------------------------------------------------
