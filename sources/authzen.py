@@ -142,7 +142,7 @@ class _Reader:
         subject_type, subject_id = self.name(subject, "subject", "type"), self.name(subject, "subject", "id")
         action_name = self.name(action, "action", "name")
         resource_type, resource_id = self.name(resource, "resource", "type"), self.name(resource, "resource", "id")
-        tool = self.text(how, "tool", "action.properties.tool", 300) or (resource_id if resource_type == "tool" else "")
+        tool = self.tool(how, resource_id if resource_type == "tool" else "")
         made: dict[str, Any] = {
             "kind": kind_of(subject_type),
             "provider": _claim(whose, "provider") or provider,
@@ -212,6 +212,13 @@ class _Reader:
             self.fault(path, "wrong_type", f"A text of at most {longest} characters is needed here.")
             return ""
         return value.strip()
+
+    def tool(self, how: Mapping[str, Any], called: str) -> str:
+        """The one tool of the call, wherever it is named: what rules are asked about is what judgement compares."""
+        said, called = self.text(how, "tool", "action.properties.tool", 300), called.strip()
+        if said and called and said != called:
+            self.fault("action.properties.tool", "conflict", "The resource names another tool. A call has one.")
+        return said or called
 
     def flag(self, how: Mapping[str, Any], member: str) -> bool | None:
         value = how.get(member)

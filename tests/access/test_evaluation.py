@@ -41,6 +41,11 @@ MALFORMED: dict[str, Any] = {
     "a subject without an id": question() | {"subject": {"type": "user"}},
     "an empty id": question() | {"subject": {"type": "user", "id": " "}},
     "a number for a type": question() | {"subject": {"type": 7, "id": "alice"}},
+    "two tools": {
+        "subject": SUBJECT,
+        "action": {"name": "tools/call", "properties": {"tool": "ledger.read"}},
+        "resource": {"type": "tool", "id": "mail.wipe"},
+    },
     "an endless id": question() | {"subject": {"type": "user", "id": "a" * 501}},
     "a line feed in an id": question() | {"subject": {"type": "user", "id": "a\nb"}},
     "null properties": question() | {"subject": {**SUBJECT, "properties": None}},
