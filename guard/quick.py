@@ -6,13 +6,16 @@ takes its time. What it allows, slow.py would allow on the same rows: both make 
 baselines, made), and a test compares the facts.
 
 Budgets stay exact without a lock that is held: the one statement that writes counts only where nobody else has counted since they were
-read, and where somebody has, the question is asked again. So is the step in the trail of the session.
+read, and where somebody has, the question is asked again. So is the step in the trail of the session. It waits for nobody: whoever holds
+the session, what it used or its trail may be about to stop it, and a yes that waited for that would be older than the no.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import random
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -40,6 +43,7 @@ from core.ids import uuid7
 from guard import asked, made, rules, scene, standing, verdicts
 from guard.answers import Answer, Reason
 from guard.models import GuardCall
+from guard.question import request_of
 from guard.scene import Scene
 from guard.standing import Acting
 from guard.verdicts import Verdict
@@ -49,6 +53,7 @@ from sources.base import Reading
 log = logging.getLogger(__name__)
 
 TRIES = 3  # how often somebody else may count for the same session in between
+PAUSE_S = 0.004  # between two tries
 COUNTED_BY_THE_HOUR = "privilege.change"  # judged by how many there were before
 QUIET = 1  # the sentence of decide
 _UNDATED = datetime.fromtimestamp(0, UTC)
@@ -84,7 +89,7 @@ def _answered(ask: Ask, actor: Actor) -> Answer | None:
     reading = asked.reading(ask, key, now=_UNDATED)
     with scene.cursor() as at:
         for _ in range(TRIES):
-            found = scene.read(reading, actor.source or asked.GUARD, (actor.principal, ask.request), at)
+            found = scene.read(reading, actor.source or asked.GUARD, (actor.principal, request_of(ask)), at)
             weighed = weigh(ask, reading, found, at) if found is not None else None
             if found is None or weighed is None:
                 return None
@@ -95,6 +100,7 @@ def _answered(ask: Ask, actor: Actor) -> Answer | None:
                     return verdicts.answer_of(row, verdict, ask)
             except psycopg.errors.UniqueViolation:
                 return None  # the same request was answered meanwhile
+            time.sleep(random.uniform(0, PAUSE_S))  # noqa: S311 - jitter
     return None
 
 
@@ -231,12 +237,13 @@ def _row(key: UUID, verdict: Verdict, ask: Ask, found: Scene, weighed: Weighed, 
 
 
 def _write(row: GuardCall, found: Scene, weighed: Weighed, at: psycopg.Cursor[Any]) -> bool:
-    """The row, the step and the count, all or none. False where somebody else counted or stepped for this session meanwhile, or where the
-    session was closed."""
+    """The row, the step and the count, all or none. False where somebody else counts or steps for this session or did so meanwhile, where
+    the session was closed, and where its identity is contained or people are asked about it by now."""
     path = found.book.trail_of(weighed.doing.line)
     trails.add(path, weighed.doing.event, usual.step_of(weighed.doing.event))
     told: dict[str, Any] = {str(field.column): getattr(row, field.attname) for field in GuardCall._meta.concrete_fields}
     told |= {"trail": found.trail_id, "step": found.step, "newest_at": path.newest_at, "kept": json.dumps(trails.written(path))}
+    told["called"] = str(found.known.identity.ref)
     if weighed.told is None:
         done = scene.statement(at, _WRITE, told).rowcount == 1
     else:
@@ -270,7 +277,9 @@ _VALUES = [_ALWAYS.get(column, f"%({column})s") for column in _COLUMNS]
 _STILL = """
     SELECT trail.id FROM session JOIN trail ON trail.id = %(trail)s{join}
     WHERE session.id = %(session)s AND session.gate = 'active' AND session.ended_at IS NULL
-        AND coalesce((trail.kept->>'number')::int, 0) = %(step)s{counted} FOR UPDATE OF {rows}
+        AND (session.expires_at IS NULL OR session.expires_at > clock_timestamp())
+        AND coalesce((trail.kept->>'number')::int, 0) = %(step)s{counted} AND {free}
+    FOR SHARE OF session SKIP LOCKED FOR UPDATE OF {rows} SKIP LOCKED
 """
 _STEPPED = """
     UPDATE trail SET newest_at = %(newest_at)s, kept = %(kept)s::jsonb FROM still WHERE trail.id = still.id
@@ -278,13 +287,15 @@ _STEPPED = """
 _SAID = f"""
     INSERT INTO guard_call ({", ".join(_COLUMNS)}) SELECT {", ".join(_VALUES)} FROM still
 """  # noqa: S608 - columns of ours
-_WRITE = f"WITH still AS MATERIALIZED ({_STILL.format(join='', counted='', rows='trail')}), stepped AS ({_STEPPED}) {_SAID}"
+_FREE = scene.is_free("%(called)s::text")
+_WRITE = f"WITH still AS MATERIALIZED ({_STILL.format(join='', counted='', rows='trail', free=_FREE)}), stepped AS ({_STEPPED}) {_SAID}"
 _WRITE_AND_COUNT = f"""
     WITH still AS MATERIALIZED ({
     _STILL.format(
         join=" JOIN session_use AS used ON used.session_id = session.id",
         counted=" AND used.windows = %(was)s::jsonb AND used.marks = %(marks)s",
         rows="used, trail",
+        free=_FREE,
     )
 }), stepped AS ({_STEPPED}), counted AS (
         UPDATE session_use SET windows = %(windows)s::jsonb, marks = session_use.marks + %(new)s FROM still

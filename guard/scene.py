@@ -261,6 +261,14 @@ def _moment(said: str | None) -> datetime | None:
 
 
 _LIVE = ", ".join(f"'{state}'" for state in sorted(LIVE))
+
+
+def is_free(called: str) -> str:
+    """No run is about that identity, and no question to people."""
+    return f"""NOT EXISTS (SELECT FROM run WHERE identity_ref = {called} AND state IN ({_LIVE}))
+            AND NOT EXISTS (SELECT FROM hold WHERE identity_ref = {called} AND state = 'open')"""  # noqa: S608 - words of ours
+
+
 _SCENE = f"""
     WITH RECURSIVE who AS MATERIALIZED (
         SELECT * FROM identity WHERE provider = %(provider)s::text AND subject = %(subject)s::text AND merged_into_id IS NULL
@@ -299,8 +307,7 @@ _SCENE = f"""
         acting.gate = 'active' AND (acting.expires_at IS NULL OR acting.expires_at > clock_timestamp())
             AND NOT EXISTS (SELECT FROM session AS parent WHERE parent.id = acting.parent_id
                 AND (parent.gate <> 'active' OR parent.ended_at IS NOT NULL OR parent.expires_at <= clock_timestamp()))
-            AND NOT EXISTS (SELECT FROM run WHERE identity_ref = 'identity:' || who.id AND state IN ({_LIVE}))
-            AND NOT EXISTS (SELECT FROM hold WHERE identity_ref = 'identity:' || who.id AND state = 'open')
+            AND {is_free("'identity:' || who.id")}
             AND NOT EXISTS (SELECT FROM incident_case WHERE identity_id = who.id AND NOT (state = 'closed'))
             AND NOT EXISTS (SELECT FROM exception_grant WHERE state = 'granted' AND starts_at <= clock_timestamp()
                 AND ends_at > clock_timestamp() AND used_count < budget_count

@@ -347,3 +347,92 @@ def test_no_call_that_begins_after_a_pause_was_committed_is_allowed(agent: Ident
     assert any(allowed for began, allowed in calls if began < paused[0])
     assert any(began > paused[0] for began, _ in calls)
     assert not any(allowed for began, allowed in calls if began > paused[0])
+
+
+FIRST_HELD = {
+    "session": "SELECT FROM session WHERE external_id = 'inv-1' FOR UPDATE",
+    "session_use": "SELECT FROM session_use FOR UPDATE",
+    "trail": "SELECT FROM trail FOR UPDATE",
+}
+
+
+@pytest.mark.parametrize("held", sorted(FIRST_HELD))
+@pytest.mark.parametrize("tool", ["ledger.read", ""])
+def test_a_yes_does_not_wait_for_whoever_may_be_about_to_pause_the_session(agent: Identity, held: str, tool: str) -> None:
+    """What it weighed may be over when its turn comes; the whole story looks again."""
+    import threading
+
+    from django.db import connection, transaction
+
+    from guard import quick
+
+    registered(agent)
+    for _ in range(2):
+        assert told(ask(tool, action="data.read", action_name="read"), quick=False) is not None
+    holds, said = threading.Event(), threading.Event()
+    question, actor = ask(tool, action="data.read", action_name="read"), cast.detector()
+
+    def work(number: int) -> Any:
+        if number == 1:
+            holds.wait(10)
+            try:
+                return quick.quick(question, actor)
+            finally:
+                said.set()
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(FIRST_HELD[held])
+            holds.set()
+            answered_meanwhile = said.wait(3)
+            cursor.execute("UPDATE session SET gate = 'paused' WHERE external_id = 'inv-1'")
+        return answered_meanwhile
+
+    answered_meanwhile, answer = at_once(2, work)
+    if tool or held != "session_use":
+        assert answer is None
+        assert answered_meanwhile, "it waited"
+
+
+def begun(agent: Identity) -> None:
+    from audit import clock
+    from playbooks.models import PlaybookVersion, Run
+
+    Run.objects.create(
+        playbook=PlaybookVersion.objects.all()[0],
+        identity_ref=str(agent.ref),
+        case_ref="",
+        decision_ref="",
+        target={},
+        plan={},
+        plan_digest="sha256:0",
+        state="pending",
+        created_at=clock.now(),
+    )
+
+
+@pytest.mark.parametrize("what", ["a pause", "a run", "an end"])
+def test_what_was_weighed_before_somebody_stopped_the_agent_is_not_written_as_allowed(
+    agent: Identity, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look and the line, on another connection."""
+    from guard import quick
+    from guard.models import GuardCall
+
+    session = registered(agent)
+    assert told(ask(), quick=False) is not None
+    weigh = quick.weigh
+    stops: dict[str, Callable[[], object]] = {
+        "a pause": lambda: type(session).objects.filter(pk=session.pk).update(gate="paused"),
+        "an end": lambda: type(session).objects.filter(pk=session.pk).update(ended_at=session.started_at, gate="ended"),
+        "a run": lambda: begun(agent),
+    }
+
+    def weighed(*args: Any) -> Any:
+        found = weigh(*args)
+        assert found is not None
+        monkeypatch.setattr(quick, "weigh", weigh)
+        at_once(1, lambda _: stops[what]())
+        return found
+
+    monkeypatch.setattr(quick, "weigh", weighed)
+    assert told(ask(), quick=True) is None
+    assert GuardCall.objects.count() == 1
