@@ -6,7 +6,7 @@ same story. Its asker is known by its principal; nobody else learns that it exis
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -187,6 +187,12 @@ def of_task(handle: object, *, actor: Actor) -> AccessRequest | None:
     """The request behind `arq_…`; None where there is none, or it is somebody else's."""
     key = key_of(handle, TASK)
     return AccessRequest.objects.select_related("hold").filter(pk=key, principal=actor.principal).first() if key else None
+
+
+def ended(handles: Collection[str]) -> list[str]:
+    """Those of these `arq_…` that wait for nobody's word any more."""
+    keys = [key for handle in handles if (key := key_of(handle, TASK))]
+    return [request.handle for request in AccessRequest.objects.filter(pk__in=keys).exclude(state="pending").only("id")]
 
 
 def of_approval(handle: object) -> AccessRequest | None:

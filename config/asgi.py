@@ -18,12 +18,13 @@ from django.core.asgi import get_asgi_application
 from django.urls import path
 
 from api.access.room import Turnstile
+from api.access.waits import Waits
 from api.gate import FrontDoor
 from console.live import Watcher
 
 application = ProtocolTypeRouter(
     {
-        "http": FrontDoor(Turnstile(get_asgi_application())),
+        "http": FrontDoor(Waits(Turnstile(get_asgi_application()))),
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter([path("ws/live/", Watcher.as_asgi())]))),
     },
 )

@@ -1,4 +1,7 @@
-"""What is contained, for runtimes that keep it and refuse by themselves: a long poll that ends when it changes, and holds no connection."""
+"""What is contained, for runtimes that keep it and refuse by themselves: a long poll that ends when it changes, and holds no connection.
+
+It holds no thread either: waits.py runs this view in the event loop itself.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from api import gate
-from api.access import body
+from api.access import body, room
 from api.access.caller import caller
 from api.access.refusals import not_possible
 from containment.models import Source
@@ -25,12 +28,12 @@ LONGEST_VIEW = 200
 async def contained(request: HttpRequest) -> HttpResponse:
     if request.method != "GET":
         return not_possible(request, "GET")
+    longest = _seconds(request.GET.get("wait", "0"))
     whose = await until(lambda: _whose(request), seconds=0)  # with a connection that is given back before the wait
     assert whose is not None  # noqa: S101 - it is somebody's, or was refused
     sight, provider = whose
     after = request.GET.get("after", "")[:LONGEST_VIEW]
-    seconds = _seconds(request.GET.get("wait", "0"))
-    return body.said({**await feed().wait(after, seconds, sight), "provider": provider})
+    return body.said({**await feed().wait(after, longest, sight), "provider": provider})
 
 
 contained.needs = {"GET": PERMISSION}  # type: ignore[attr-defined]
@@ -38,12 +41,13 @@ contained.needs = {"GET": PERMISSION}  # type: ignore[attr-defined]
 
 def _whose(request: HttpRequest) -> tuple[Sight, str]:
     """A token sees what its source may speak about. `provider`: the one that its subjects have, where they name none."""
-    actor = caller(request, PERMISSION)
-    limits: tuple[Any, Any] | None = None
-    if actor.source:
-        limits = Source.objects.filter(name=actor.source).values_list("providers", "kinds").first()
-    providers, kinds = limits or ((), ())
-    return Sight(frozenset(providers), frozenset(kinds)), asked.provider_of(actor)
+    with room.hurry():
+        actor = caller(request, PERMISSION)
+        limits: tuple[Any, Any] | None = None
+        if actor.source:
+            limits = Source.objects.filter(name=actor.source).values_list("providers", "kinds").first()
+        providers, kinds = limits or ((), ())
+        return Sight(frozenset(providers), frozenset(kinds)), asked.provider_of(actor)
 
 
 def _seconds(said: str) -> float:

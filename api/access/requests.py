@@ -1,26 +1,29 @@
 """The hold protocol at the door (AuthZEN access request and approval profile): have people asked, wait for their word, want it no longer.
 
-A token asks and never answers. What somebody else asked for does not exist for it. The long poll is an async view, which between two looks
-holds neither a thread nor a connection.
+A token asks and never answers. What somebody else asked for does not exist for it. The long poll holds neither a connection nor a thread:
+waits.py runs its view in the event loop itself.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from api import gate
-from api.access import body
+from api.access import body, room
 from api.access.caller import caller
 from api.access.refusals import not_possible
 from api.refusals import MEDIA_TYPE
+from approvals import requests
 from approvals.models import AccessRequest
 from approvals.refusals import KeyUsedOtherwise
 from audit import clock
@@ -29,7 +32,7 @@ from core.digest import canonical, digest
 from core.refusals import Fault, Refusal
 from guard import asked, requestable
 from guard.requestable import ExpiredDenial, InvalidBinding, InvalidTaskState, NotRequestable, Submission, UnknownTask, moment
-from guard.waiting import LONGEST_S, until
+from guard.waiting import LONGEST_S, Together, until
 from sources import authzen
 from sources.authzen import Malformed
 
@@ -37,6 +40,8 @@ URN = "urn:openid:authzen:access-request:error:"
 ROOM_FOR_TEXT, ROOM_FOR_CLIENT, LONGEST_KEY = 2000, 4096, 200
 OF_CLIENT = ("id", "name", "actor", "source")
 KEPT = timedelta(days=7)  # how long the handle of a task that has ended is answered
+
+_together: WeakKeyDictionary[asyncio.AbstractEventLoop, Together] = WeakKeyDictionary()
 
 
 class TaskExpired(Refusal):
@@ -94,23 +99,36 @@ async def status(request: HttpRequest, handle: str) -> HttpResponse:
     if request.method not in ("GET", "HEAD"):
         return not_possible(request, "GET", "HEAD")
     seconds = _seconds(request.GET.get("wait", "0"))
-    if seconds:
-        await until(lambda: _over(request, handle), seconds=seconds)
-    return await sync_to_async(_status)(request, handle, waited=seconds)
+    if not seconds:
+        return await sync_to_async(_status)(request, handle, waited=0)
+    if await until(lambda: _waits(request, handle), seconds=0):
+        await _awaited().wait(handle, seconds)
+    told = await until(lambda: _status(request, handle, waited=seconds), seconds=0)
+    assert told is not None  # noqa: S101 - it is told, or refused
+    return told
 
 
-def _over(request: HttpRequest, handle: str) -> bool | None:
-    """None while it waits. The token is looked at each time: one that was revoked waits for nothing."""
-    try:
-        task = requestable.task(handle, actor=caller(request, "guard.ask"))
-    except UnknownTask:
-        return True  # which the last look tells
-    return None if task.waits else True
+def _waits(request: HttpRequest, handle: str) -> bool:
+    """Whether there is anything to wait for. If there is no such task, the last look tells."""
+    with room.hurry():
+        try:
+            return requestable.task(handle, actor=caller(request, "guard.ask")).waits
+        except UnknownTask:
+            return False
+
+
+def _awaited() -> Together:
+    loop = asyncio.get_running_loop()
+    if loop not in _together:
+        _together[loop] = Together(requests.ended)
+    return _together[loop]
 
 
 @in_the_profiles_words
 def _status(request: HttpRequest, handle: str, *, waited: float) -> HttpResponse:
-    task = requestable.task(handle, actor=caller(request, "guard.ask"))
+    """The token is looked at once more: one that was revoked meanwhile is told nothing."""
+    with room.hurry():
+        task = requestable.task(handle, actor=caller(request, "guard.ask"))
     if task.closed_at is not None and clock.now() > task.closed_at + KEPT:
         raise TaskExpired("This task ended long ago.")
     return _retrying(body.said(_task(task, request)), task, waited=waited)

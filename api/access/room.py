@@ -89,15 +89,15 @@ def turn() -> Iterator[None]:
     if not granted:
         raise Busy(TOO_MANY)
     try:
-        _hurry()
-        yield
+        with hurry():
+            yield
     finally:
-        _hurried.now = False
         _turns.release()
 
 
-def _hurry() -> None:
-    """From now on this thread waits for a connection of the pool no longer than for its turn."""
+@contextmanager
+def hurry() -> Iterator[None]:
+    """In here this thread waits for a connection of the pool no longer than for its turn."""
     pool: Any = getattr(connection, "pool", None)
     if pool is not None and not hasattr(pool, "hurries"):
         patient = pool.getconn
@@ -107,3 +107,7 @@ def _hurry() -> None:
 
         pool.getconn, pool.hurries = getconn, True
     _hurried.now = True
+    try:
+        yield
+    finally:
+        _hurried.now = False
