@@ -1,8 +1,8 @@
 """Allowed calls enter the audit chain, many at once: one entry over all that were answered since the last one, within a second.
 
 A batch is its rows in the order of their ids, and a digest over what was said in each of them. The digest stands in the chain, so that a
-row which is changed or taken away afterwards is found, also by somebody who trusts the chain alone. Two sweepers share the rows; a row is
-in one batch, and one whose batch was never committed is due again.
+row which is changed or taken away afterwards is found, also by somebody who trusts the chain alone. What is denied or held has an entry of
+its own, with such a digest. Two sweepers share the rows; a row is in one batch, and one whose batch was never committed is due again.
 
 Rows are kept for 90 days. A batch whose rows are gone keeps its digest, and the chain says that they went.
 """
@@ -10,10 +10,14 @@ Rows are kept for 90 days. A batch whose rows are gone keeps its digest, and the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db.models import Model, QuerySet
 
 from audit import clock
 from audit.models import AuditEntry
@@ -27,7 +31,14 @@ MOST = 2_000  # rows of a batch
 KEPT = timedelta(days=90)
 TIDIED_AT_ONCE = 20  # batches
 TIDIED_NOES = 2_000  # rows of denied and held calls, which have entries of their own
+CHUNK = 1_000
+LEEWAY = timedelta(hours=1)  # between an answer and its entry
 ALLOWED, TIDIED = "guard.allowed", "guard.tidied"
+BY_THEMSELVES = ("guard.denied", "guard.held", "guard.unasked")
+COMPARED = ("question", "reason", "because", "policy_version", "digest")
+UNTOLD = "the audit trail knows nothing of it"
+Row = TypeVar("Row", bound=Model)
+One = TypeVar("One", GuardBatch, GuardCall)
 SAID = (
     *("id", "asked_at", "asked", "principal", "question", "identity", "session", "action", "tool", "resource_kind", "resource", "writes"),
     *("verdict", "reason", "because", "told", "would_have", "risk", "policy_version", "digest", "detection", "hold", "expires_at"),
@@ -36,9 +47,9 @@ SAID = (
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """The first batch that does not hold, and why."""
+    """The first batch or call that does not hold, and why."""
 
-    batch: int
+    where: str
     why: str
 
 
@@ -88,23 +99,80 @@ def tidy() -> int:
 
 
 def first_break() -> Break | None:
-    """Whether every entry of the chain about allowed calls has its batch, with these very rows, and nothing stands beside them. Inside one
-    snapshot."""
-    tidied = set(AuditEntry.objects.filter(verb=TIDIED).values_list("subject", flat=True).iterator())
-    told: set[int] = set()
-    for entry in AuditEntry.objects.filter(verb=ALLOWED).order_by("seq").iterator(chunk_size=1_000):
-        told.add(number := int(Ref.parse(entry.subject).id))
-        batch, said = GuardBatch.objects.filter(pk=number).first(), json.loads(entry.body)
-        if batch is None:
-            return Break(number, "it is gone, and the audit trail says that it was")
-        if (batch.count, batch.root) != (said["count"], said["root"]):
-            return Break(number, "its count or digest is not what the audit trail says")
-        if entry.subject not in tidied and (why := _not_as_said(batch)):
-            return Break(number, why)
-    beside = (number for number in GuardBatch.objects.order_by("pk").values_list("pk", flat=True).iterator() if number not in told)
-    stray = GuardCall.objects.filter(batch__isnull=False).exclude(batch__in=GuardBatch.objects.values("pk"))
-    unknown = next(beside, None) or stray.order_by("batch").values_list("batch", flat=True).first()
-    return None if unknown is None else Break(unknown, "the audit trail knows nothing of it")
+    """Whether every entry of the chain about calls has its rows, as they were answered, and nothing stands beside them. Inside one snapshot,
+    one chunk after the other."""
+    return _in_batches() or _beside_batches() or _in_noes() or _beside_noes()
+
+
+def _in_batches() -> Break | None:
+    for entries in _chunks(AuditEntry.objects.filter(verb=ALLOWED).order_by("seq")):
+        batches = GuardBatch.objects.in_bulk([int(Ref.parse(entry.subject).id) for entry in entries])
+        about = AuditEntry.objects.filter(verb=TIDIED, subject__in=[entry.subject for entry in entries])
+        tidied = set(about.values_list("subject", flat=True))
+        for entry in entries:
+            number, said = int(Ref.parse(entry.subject).id), json.loads(entry.body)
+            batch = batches.get(number)
+            if batch is None:
+                return Break(f"batch {number}", "it is gone, and the audit trail says that it was")
+            if (batch.count, batch.root) != (said["count"], said["root"]):
+                return Break(f"batch {number}", "its count or digest is not what the audit trail says")
+            if entry.subject not in tidied and (why := _not_as_said(batch)):
+                return Break(f"batch {number}", why)
+    return None
+
+
+def _beside_batches() -> Break | None:
+    for batches in _chunks(GuardBatch.objects.order_by("pk")):
+        if (stray := _untold(batches, [ALLOWED])) is not None:
+            return Break(f"batch {stray.pk}", UNTOLD)
+    rows = GuardCall.objects.filter(batch__isnull=False).exclude(batch__in=GuardBatch.objects.values("pk"))
+    number = rows.order_by("batch").values_list("batch", flat=True).first()
+    return None if number is None else Break(f"batch {number}", UNTOLD)
+
+
+def _in_noes() -> Break | None:
+    """What was denied or held, each by itself. A row whose 90 days are over may have gone."""
+    kept_from = clock.now() - KEPT + LEEWAY
+    for entries in _chunks(AuditEntry.objects.filter(verb__in=BY_THEMSELVES).order_by("seq")):
+        rows = GuardCall.objects.in_bulk([UUID(Ref.parse(entry.subject).id) for entry in entries])
+        for entry in entries:
+            key, said = UUID(Ref.parse(entry.subject).id), json.loads(entry.body)
+            if said.get("did") == "did":
+                continue  # unasked, and done: it counts as allowed, and is in a batch
+            row = rows.get(key)
+            asked_at = datetime.fromisoformat(said["at"]) if "at" in said else entry.at
+            if row is None and asked_at > kept_from:
+                return Break(f"call {key}", "it is gone, and the audit trail says that it was")
+            if row is not None and _differs(row, said):
+                return Break(f"call {key}", "it is not what was answered, by the audit trail")
+    return None
+
+
+def _beside_noes() -> Break | None:
+    for rows in _chunks(GuardCall.objects.exclude(verdict="allow").order_by("pk")):
+        if (stray := _untold(rows, BY_THEMSELVES)) is not None:
+            return Break(f"call {stray.pk}", UNTOLD)
+    return None
+
+
+def _differs(row: GuardCall, said: dict[str, Any]) -> bool:
+    """By the digest over the whole row, where its entry has one."""
+    if "row" in said:
+        return bool(root_of([row]) != said["row"])
+    return any(getattr(row, name) != said[name] for name in COMPARED if name in said)
+
+
+def _untold(rows: Sequence[One], verbs: Iterable[str]) -> One | None:
+    """The first of them of which no entry tells."""
+    told = AuditEntry.objects.filter(subject__in=[str(row.ref) for row in rows], verb__in=list(verbs))
+    subjects = set(told.values_list("subject", flat=True))
+    return next((row for row in rows if str(row.ref) not in subjects), None)
+
+
+def _chunks(rows: QuerySet[Row]) -> Iterator[list[Row]]:
+    ahead = rows.iterator(chunk_size=CHUNK)
+    while chunk := list(islice(ahead, CHUNK)):
+        yield chunk
 
 
 def late(*, than: timedelta) -> int:

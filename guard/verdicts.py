@@ -17,13 +17,13 @@ from containment.models import Identity, Session
 from core import masking
 from core.actor import Actor
 from core.refs import Ref
-from guard import requestable
+from guard import chain, requestable
 from guard.answers import LASTS, Answer, Reason
 from guard.models import GuardCall
-from guard.question import digest_of
+from guard.question import digest_of, request_of
 from sources.asking import Ask
 
-ASKED_AGAIN = timedelta(minutes=10)  # for so long the same request of the same principal has the same answer
+ASKED_AGAIN = timedelta(minutes=10)  # for so long the id of a request stands for one question of its principal
 LONGEST_BECAUSE = 1000
 TERMINATES = "session_termination"
 SUPPORTED = (TERMINATES,)
@@ -99,7 +99,7 @@ def say(
     row = row_of(found, ask, key=key, identity=identity, session=session, writes=writes, actor=actor, now=now, question=question)
     row.save(force_insert=True)
     if found.verdict != "allow":
-        _record(row, found, identity, session, actor)
+        _record(row, found, ask.request, identity, session, actor)
     return answer_of(row, found, ask, view_age_ms=view_age_ms)
 
 
@@ -119,7 +119,7 @@ def row_of(
         id=key,
         asked_at=now,
         principal=actor.principal,
-        request=ask.request,
+        request=request_of(ask),
         question=question or digest_of(ask),
         identity=identity.pk,
         session=session.pk if session else None,
@@ -176,6 +176,7 @@ def again(row: GuardCall, ask: Ask) -> Answer:
         reason=Reason(row.reason),
         because=row.because,
         policy_version=row.policy_version,
+        risk=row.risk,
         hold=row.hold,
         run=_id_in(hold.run_ref) if hold else None,
         case=_id_in(hold.case_ref) if hold else None,
@@ -193,7 +194,7 @@ def obligations_of(found: Verdict, ask: Ask, call: UUID) -> tuple[dict[str, Any]
     return ({"id": f"{TERMINATES}:{call}", "type": TERMINATES, "properties": {"subject": subject, "session": ask.session}},)
 
 
-def _record(row: GuardCall, found: Verdict, identity: Identity, session: Session | None, actor: Actor) -> None:
+def _record(row: GuardCall, found: Verdict, request: str, identity: Identity, session: Session | None, actor: Actor) -> None:
     record(
         "guard.denied" if found.verdict == "deny" else "guard.held",
         row.ref,
@@ -212,7 +213,9 @@ def _record(row: GuardCall, found: Verdict, identity: Identity, session: Session
         risk=row.risk,
         policy_version=row.policy_version,
         digest=row.digest,
-        request=row.request,
+        request=request,
+        at=row.asked_at,
+        row=chain.root_of([row]),
     )
 
 

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from audit.record import record, story
+from core.actor import SYSTEM
+
 if TYPE_CHECKING:
     from guard.models import GuardCall
 
@@ -36,7 +39,19 @@ def called(verdict: str = "allow", *, ago: timedelta = timedelta(0), **more: Any
         "policy_version": 1,
         "expires_at": now + timedelta(seconds=10),
     }
-    return GuardCall.objects.create(**said | more)
+    row = GuardCall.objects.create(**said | more)
+    if verdict != "allow":
+        on_record(row)
+    return row
+
+
+@story
+def on_record(row: GuardCall) -> None:
+    """As verdicts.say() does it."""
+    from guard import chain
+
+    about: dict[str, Any] = {"identity": "an agent", "what": row.tool, "because": row.because, "question": row.question}
+    record("guard.denied", row.ref, actor=SYSTEM, at=row.asked_at, row=chain.root_of([row]), **about)
 
 
 def verified() -> tuple[int, str]:
@@ -159,6 +174,49 @@ def test_a_batch_that_is_taken_away_or_slipped_in_is_found() -> None:
     assert verified()[1] == f"Broken at batch {batch.pk + 1}: the audit trail knows nothing of it."
     by_force("DELETE FROM guard_batch")
     assert verified()[1] == f"Broken at batch {batch.pk}: it is gone, and the audit trail says that it was."
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("UPDATE guard_call SET tool = 'mail.read' WHERE id = %s", "it is not what was answered, by the audit trail"),
+        ("UPDATE guard_call SET verdict = 'allow' WHERE id = %s", "it is not what was answered, by the audit trail"),
+        ("DELETE FROM guard_call WHERE id = %s", "it is gone, and the audit trail says that it was"),
+        (
+            "UPDATE guard_call SET id = '0193c0de-0000-7000-8000-000000000000' WHERE id = %s",
+            "it is gone, and the audit trail says that it was",
+        ),
+    ],
+)
+def test_a_no_that_was_changed_or_taken_away_by_force_is_found(statement: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from guard import chain
+
+    monkeypatch.setattr(chain, "CHUNK", 2)
+    rows = [called("deny") for _ in range(5)]
+    assert verified() == (0, "Intact: 0 batches.")
+    by_force(statement, rows[3].pk)
+    assert verified() == (1, f"Broken at call {rows[3].pk}: {why}.")
+
+
+def test_a_no_that_was_slipped_in_is_found() -> None:
+    from guard.models import GuardCall
+
+    called("deny")
+    stray = called()
+    by_force("UPDATE guard_call SET verdict = 'deny' WHERE id = %s", stray.pk)
+    assert verified() == (1, f"Broken at call {stray.pk}: the audit trail knows nothing of it.")
+    assert GuardCall.objects.count() == 2
+
+
+def test_a_no_whose_time_is_over_may_go_and_no_other() -> None:
+    from guard.models import GuardCall
+
+    old, young = called("deny", ago=timedelta(days=91)), called("deny", ago=timedelta(days=89))
+    by_force("DELETE FROM guard_call WHERE id = %s", old.pk)
+    assert verified()[0] == 0
+    by_force("DELETE FROM guard_call WHERE id = %s", young.pk)
+    assert verified()[1].startswith(f"Broken at call {young.pk}: ")
+    assert not GuardCall.objects.exists()
 
 
 def test_what_came_of_a_call_is_told_once() -> None:

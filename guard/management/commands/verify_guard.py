@@ -1,4 +1,4 @@
-"""Check that every allowed call is the one that was answered: exit 0 intact, 1 broken (says which batch), 2 cannot tell.
+"""Check that every call is the one that was answered: exit 0 intact, 1 broken (says which batch or call), 2 cannot tell.
 
 It compares rows with the audit trail; whether that is whole, `verify_audit` says.
 """
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         except DatabaseError as error:
             self._end(2, f"Cannot verify: the database does not answer ({type(error).__name__}).")
         if found is not None:
-            self._end(1, f"Broken at batch {found.batch}: {found.why}.")
+            self._end(1, f"Broken at {found.where}: {found.why}.")
         waiting = f" {late} calls wait longer than {LATE.seconds} s for a sweeper." if late else ""
         self._end(0, f"Intact: {batches} batches.{waiting}")
 
