@@ -66,7 +66,7 @@ def _put(row: Session, state: str, because: str, key: str, allows: Sequence[str]
         if child.gate_key == was:
             _put(child, state, because, key, allows)
         elif STRICTER.index(state) > STRICTER.index(child.gate):
-            child.gate_before = _seen_of_gate(child)
+            child.gate_before = seen_of(child)
             _put(child, state, because, key, allows)
 
 
@@ -74,7 +74,7 @@ def _is_opened(before: str, after: str) -> bool:
     return STRICTER.index(after) < STRICTER.index(before)
 
 
-def _seen_of_gate(row: Session) -> dict[str, Any]:
+def seen_of(row: Session) -> dict[str, Any]:
     return {"state": row.gate, "because": row.gate_because, "key": row.gate_key, "allows": list(row.gate_allows)}
 
 

@@ -83,6 +83,24 @@ class NotYourSession(Forbidden):
     code = "not_your_session"
 
 
+class NotItsIdentity(Forbidden):
+    """The token is bound to another identity."""
+
+    code = "not_its_identity"
+
+
+class AnotherStopped(Refusal):
+    """Whoever was stopped in one session begins no other one."""
+
+    code = "another_session_stopped"
+
+
+class SessionStopped(Refusal):
+    """A session that people have to decide about does not end before they have."""
+
+    code = "session_stopped"
+
+
 class IdentityContained(Refusal):
     """Who is contained begins nothing new, under no other name."""
 

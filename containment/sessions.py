@@ -13,16 +13,21 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
+
 from audit import clock
 from audit.record import record, story
-from containment import intake, intents, inventory, session_use
+from containment import gate, intake, intents, inventory, session_use, speaking
 from containment.models import Identity, Session
 from containment.refusals import (
+    AnotherStopped,
     IdentityContained,
     NoSuchSession,
+    NotItsIdentity,
     NotYourSession,
     SessionEnded,
     SessionExists,
+    SessionStopped,
     TooManySessions,
     WouldWiden,
 )
@@ -34,8 +39,10 @@ from playbooks.models import Run
 
 LONGEST = timedelta(days=30)
 MOST_CHILDREN = 50  # that live, of one session
+MOST_LIVE = 50  # of one identity: what a profile approves, it approves for each of them
 LAPSED_AFTER = timedelta(hours=24)  # a session whose time is over is shown as such for so long, then it is ended
 AT_ONCE = 50
+_STOPPED = ("paused", "restricted")
 _ACTED_ON = ("pending", "running", "verifying", "contained", "partial", "needs_human")
 
 
@@ -58,13 +65,15 @@ class Registration:
 
 @story
 def register(said: Registration, *, actor: Actor) -> tuple[Session, bool]:
-    """The session, and whether it is new. Saying the same again finds the first one. An identity that is contained opens no new session."""
+    """The session, and whether it is new. Saying the same again finds the first one. An identity that is contained opens no new session,
+    and one that was stopped in a session no other one."""
     identity = _identity(said, actor)
     earlier = Session.objects.select_for_update(of=("self",)).filter(identity=identity, external_id=said.name).first()
     if earlier is not None and earlier.discovered_at is None:
         return _again(earlier, actor, clock.now()), False
     if Run.objects.filter(identity_ref=str(identity.ref), state__in=_ACTED_ON).exists():
         raise IdentityContained(f"{identity} is contained. It opens no new session until that is undone.")
+    _is_no_way_out(identity, earlier)
     parent = _parent(said.parent, actor)
     now = clock.now()
     if faults := intents.faults_of(said.intent, said.life, said.claims.get("environment", ""), parent, now=now):
@@ -120,20 +129,25 @@ def keep(session_id: UUID, *, actor: Actor, intent: Mapping[str, Any] | None = N
 
 @story
 def end(session_id: UUID, *, actor: Actor) -> Session:
-    """Ending twice ends once. A session that was paused ends too: it gives up what it could not use. Those that work for it end with it."""
+    """Ending twice ends once. Those that work for it end with it. One that was stopped waits for people: else whoever was stopped would end
+    it and begin anew."""
     session = _own(session_id, actor)
     if session.ended_at is None:
+        if (stopped := _stopped_among(session)) is not None:
+            raise SessionStopped(
+                f"The session {stopped.external_id} is {stopped.gate}{_why(stopped)}. It can end once people let it go on."
+            )
         _end(session, clock.now(), actor, "its client ended it")
     return session
 
 
 def _due(now: datetime) -> list[UUID]:
-    late = Session.objects.filter(ended_at__isnull=True, discovered_at__isnull=True, expires_at__lt=now - LAPSED_AFTER)
+    late = Session.objects.filter(ended_at__isnull=True, discovered_at__isnull=True, gate="active", expires_at__lt=now - LAPSED_AFTER)
     return list(late.order_by("expires_at").values_list("pk", flat=True)[:AT_ONCE])
 
 
 def lapse_due() -> int:
-    """End the sessions whose time has been over for long, a few at a time."""
+    """End the sessions whose time has been over for long, a few at a time. One that was stopped stays until people let it go on."""
     return sum(_lapse(key) for key in _due(clock.now()))
 
 
@@ -157,6 +171,13 @@ def _end(session: Session, now: datetime, actor: Actor, because: str) -> None:
         _end(child, now, actor, f"the session {session.external_id}, which it worked for, has ended")
 
 
+def _stopped_among(session: Session) -> Session | None:
+    """It, or the first of those that work for it, that was stopped."""
+    if session.gate in _STOPPED:
+        return session
+    return next((stopped for child in _live_children(session) if (stopped := _stopped_among(child)) is not None), None)
+
+
 def _shorten(session: Session, until: datetime, actor: Actor) -> None:
     """A session that works for it does not outlive it."""
     if session.expires_at is not None and until > session.expires_at:
@@ -175,8 +196,13 @@ def _live_children(session: Session) -> list[Session]:
 
 
 def _identity(said: Registration, actor: Actor) -> Identity:
-    """Locked first, as everywhere."""
+    """Locked first, as everywhere. Whoever is bound to one identity begins sessions of others only to work for a session of its own."""
     identity = intake.find_identity(said.provider, said.subject)
+    if not speaking.is_its_own(actor, identity) and not _works_for_its_own(said, actor):
+        who = identity or f"{said.provider}/{said.subject}"
+        raise NotItsIdentity(
+            f"This token begins sessions of one agent, which is not {who}, and of others only to work for a session of that one."
+        )
     if identity is None:
         now = clock.now()
         identity, made = Identity.objects.get_or_create(
@@ -187,6 +213,33 @@ def _identity(said: Registration, actor: Actor) -> Identity:
         if made:
             record("identity.discovered", identity.ref, actor=SYSTEM, identity=str(identity), kind=identity.kind)
     return inventory.lock(identity.pk)
+
+
+def _works_for_its_own(said: Registration, actor: Actor) -> bool:
+    parent = Session.objects.select_related("identity").filter(pk=said.parent).first() if said.parent else None
+    return parent is not None and speaking.works_for_its_own(actor, parent)
+
+
+def _is_no_way_out(identity: Identity, earlier: Session | None) -> None:
+    """Under the lock of the identity. `earlier`: what somebody told of this very session, which may be taken over if it lives; stopped, it
+    stays stopped."""
+    if earlier is not None and earlier.ended_at is not None:
+        raise SessionEnded(f"The session {earlier.external_id} ended at {earlier.ended_at:%H:%M:%S} UTC. Begin one with another id.")
+    others = Session.objects.filter(identity=identity, ended_at__isnull=True).exclude(pk=earlier.pk if earlier else None)
+    stopped = others.filter(gate__in=_STOPPED).order_by("gated_at").first()
+    if stopped is not None:
+        raise AnotherStopped(
+            f"The session {stopped.external_id} of {identity} is {stopped.gate}{_why(stopped)}. No other one begins before that is decided:"
+            " a manager lets it go on, or whoever answers its case does, in the console. Ask the owner of this agent to see to it."
+        )
+    now = clock.now()
+    live = others.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), discovered_at__isnull=True)
+    if live.count() >= MOST_LIVE:
+        raise TooManySessions(f"{MOST_LIVE} sessions of {identity} live already. End one first, or begin them with a time to live.")
+
+
+def _why(session: Session) -> str:
+    return f": {session.gate_because.rstrip('.')}" if session.gate_because else ""
 
 
 def _again(session: Session, actor: Actor, now: datetime) -> Session:
@@ -221,8 +274,9 @@ def _parent(parent_id: UUID | None, actor: Actor) -> Session | None:
 
 
 def _stand_as(session: Session, parent: Session, now: datetime) -> None:
-    """A child of a closed session begins closed, and opens with it."""
-    if parent.gate != "active":
+    """A child of a closed session begins closed, and opens with it. What was closed by itself before, more strictly, stays as it is."""
+    if gate.STRICTER.index(parent.gate) > gate.STRICTER.index(session.gate):
+        session.gate_before = gate.seen_of(session) if session.gate != "active" else {}
         session.gate, session.gate_because = parent.gate, parent.gate_because
         session.gate_allows, session.gate_key, session.gated_at = parent.gate_allows, parent.gate_key, now
 
@@ -237,4 +291,6 @@ def _own(session_id: UUID, actor: Actor) -> Session:
         raise NoSuchSession("There is no such session.")
     if session.registered_by != actor.principal:
         raise NotYourSession("Only who registered a session can change or end it.")
+    if not speaking.works_for_its_own(actor, session):
+        raise NotItsIdentity(f"This token speaks for one agent, and the session {session.external_id} is {session.identity}'s.")
     return session

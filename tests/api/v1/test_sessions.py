@@ -1,18 +1,24 @@
 """Sessions of runtimes: registered inside a profile, read before each call, narrowed, ended."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.test import Client
 
+from accounts import tokens
 from accounts.models import Person
 from audit import clock
 from audit.models import AuditEntry
+from containment import sessions
 from containment.gate import Gate
-from containment.models import Designation, Session, WorkDocument
+from containment.models import Designation, Identity, Session, WorkDocument
+from core.actor import SYSTEM
 from core.digest import digest
 from core.ids import uuid7
 from playbooks.models import Run
 from tests import cast, make
+from tests.api.v1.conftest import Caller
 
 pytestmark = pytest.mark.django_db
 
@@ -148,7 +154,100 @@ def test_a_paused_session_reads_that_it_is_paused_and_why(runtime):
 def test_a_child_of_a_paused_session_begins_paused(runtime):
     parent = runtime.post(SESSIONS, beginning()).body["id"]
     Gate().set(str(Session.objects.get().identity_id), "inv-1", state="paused", because="stop", key="k")
-    assert runtime.post(SESSIONS, beginning(id="inv-1a", parent=parent)).body["state"] == "paused"
+    other = {"kind": "ai_agent", "provider": "holdfast", "subject": "mail-agent"}
+    assert runtime.post(SESSIONS, beginning(id="mail-1", identity=other, parent=parent)).body["state"] == "paused"
+
+
+@pytest.mark.parametrize("state", ["paused", "restricted"])
+def test_whoever_was_stopped_in_a_session_begins_no_other_one(runtime, state):
+    first = runtime.post(SESSIONS, beginning()).headers["Location"]
+    lead = {"kind": "ai_agent", "provider": "holdfast", "subject": "lead-agent"}
+    parent = runtime.post(SESSIONS, beginning(id="lead-1", identity=lead)).body["id"]
+    stopped = Session.objects.get(external_id="inv-1")
+    Gate().set(str(stopped.identity_id), "inv-1", state=state, because="it sends mail to strangers", key="guard:1")
+    for way in (beginning(id="inv-2"), beginning(id="inv-2", intent=None), beginning(id="inv-2", parent=parent)):
+        said = runtime.post(SESSIONS, way)
+        assert (said.status, said.body["code"]) == (409, "another_session_stopped")
+        assert "a manager lets it go on" in said.body["detail"]
+    said = runtime("DELETE", first)
+    assert (said.status, said.body["code"]) == (409, "session_stopped"), "nor does it end it, and begin anew"
+    assert runtime.post(SESSIONS, beginning()).body["state"] == state, "the same one is found, and stays as it is"
+    Gate().set(str(stopped.identity_id), "inv-1", state="active", because="", key="")
+    assert runtime.post(SESSIONS, beginning(id="inv-2")).status == 201
+    assert runtime("DELETE", first).status == 204
+
+
+def test_ending_the_session_that_it_worked_for_frees_nobody_who_was_stopped(runtime):
+    other = {"kind": "ai_agent", "provider": "holdfast", "subject": "mail-agent"}
+    parent = runtime.post(SESSIONS, beginning())
+    runtime.post(SESSIONS, beginning(id="mail-1", identity=other, parent=parent.body["id"]))
+    Gate().set(str(Session.objects.get(external_id="mail-1").identity_id), "mail-1", state="paused", because="stop", key="guard:1")
+    assert runtime("DELETE", parent.headers["Location"]).body["code"] == "session_stopped"
+
+
+def test_a_session_that_was_stopped_does_not_lapse(runtime):
+    runtime.post(SESSIONS, beginning())
+    Session.objects.update(gate="paused", expires_at=clock.now() - timedelta(days=2))
+    assert sessions.lapse_due() == 0
+    assert runtime.post(SESSIONS, beginning(id="inv-2")).body["code"] == "another_session_stopped"
+
+
+def test_so_many_sessions_of_an_identity_live_and_no_more(runtime, monkeypatch):
+    monkeypatch.setattr(sessions, "MOST_LIVE", 2)
+    assert [runtime.post(SESSIONS, beginning(id=f"inv-{n}")).status for n in range(2)] == [201, 201]
+    said = runtime.post(SESSIONS, beginning(id="inv-2"))
+    assert (said.status, said.body["code"]) == (409, "too_many_sessions")
+    Session.objects.filter(external_id="inv-0").update(expires_at=clock.now() - timedelta(seconds=1))
+    assert runtime.post(SESSIONS, beginning(id="inv-2")).status == 201, "one whose time is over takes nobody's place"
+
+
+def test_a_session_that_was_told_of_is_taken_over_as_it_stands(runtime):
+    agent = make.identity("invoice-agent", provider="holdfast", kind="ai_agent")
+    make.session(agent, "inv-1", discovered_at=clock.now(), gate="paused", gate_because="stop", gate_key="k")
+    make.session(agent, "inv-0", discovered_at=clock.now(), gate="ended", ended_at=clock.now())
+    assert runtime.post(SESSIONS, beginning(id="inv-0")).body["code"] == "session_ended"
+    said = runtime.post(SESSIONS, beginning())
+    assert (said.status, said.body["state"], said.body["discovered_at"]) == (201, "paused", None)
+
+
+# -- a token that is bound to one agent ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bound():
+    """A token that is bound to invoice-agent."""
+    agent = make.identity("invoice-agent", provider="holdfast", kind="ai_agent")
+    enzo = Person.objects.get(pk=cast.person("enzo").principal)
+    _, text = tokens.issue(name="t", owner=enzo, scopes=["sessions.write"], actor=SYSTEM, speaks_for=str(agent.ref))
+    return Caller(Client(), text)
+
+
+def test_a_bound_token_begins_sessions_of_its_own_agent_and_of_those_that_work_for_it(bound, runtime):
+    other = {"kind": "ai_agent", "provider": "holdfast", "subject": "mail-agent"}
+    mine = bound.post(SESSIONS, beginning())
+    theirs = runtime.post(SESSIONS, beginning(id="mail-0", identity=other))
+    assert (mine.status, theirs.status) == (201, 201)
+    for way in (beginning(id="mail-1", identity=other), beginning(id="mail-1", identity=other, parent=theirs.body["id"])):
+        said = bound.post(SESSIONS, way)
+        assert (said.status, said.body["code"]) == (403, "not_its_identity")
+    child = bound.post(SESSIONS, beginning(id="mail-1", identity=other, parent=mine.body["id"]))
+    assert child.status == 201
+    for method, body in (("PATCH", {}), ("DELETE", None)):
+        assert bound(method, theirs.headers["Location"], body).body["code"] == "not_its_identity"
+    assert bound("DELETE", child.headers["Location"]).status == 204
+
+
+def test_a_bound_token_invents_nobody(bound):
+    nobody = {"kind": "ai_agent", "provider": "holdfast", "subject": "nobody"}
+    assert bound.post(SESSIONS, beginning(identity=nobody)).body["code"] == "not_its_identity"
+    assert not Identity.objects.filter(subject="nobody").exists()
+
+
+def test_a_bound_token_follows_its_agent_where_that_is_merged(bound):
+    into = make.identity("invoicer", provider="holdfast", kind="ai_agent")
+    Identity.objects.filter(subject="invoice-agent").update(merged_into=into)
+    assert bound.post(SESSIONS, beginning()).status == 201
+    assert Session.objects.get().identity == into
 
 
 def test_a_contained_identity_begins_nothing_under_another_name(runtime, connected):
