@@ -14,7 +14,7 @@ from containment.models import Source
 from core.actor import Actor
 from core.refusals import BadInput, Fault
 from guard.models import GuardCall
-from guard.question import plain_name
+from guard.question import plain_name, request_of
 from guard.verdicts import ASKED_AGAIN
 from playbooks.models import Run
 from sources.asking import Ask
@@ -25,6 +25,7 @@ GUARD = "guard"  # the source of whoever asks with a token that speaks for none
 PREFIX = "call:"  # of the ids of detections that are made of calls
 NO_RESOURCES = frozenset({"tool", "mcp_server", "prompt", "task"})  # what a call goes through, and not what it is about
 LONGEST_TITLE = 300
+FREED = " " * 2  # before the name of a request that was set free: no question can have it, what is read of its id is stripped
 
 
 class RequestReused(BadInput):
@@ -114,16 +115,15 @@ def hold_of(run: Run) -> Hold | None:
     return alone
 
 
-def earlier(ask: Ask, actor: Actor, question: str, *, now: datetime) -> GuardCall | None:
-    """The answer to this very request. After its time the name of a request is free again."""
-    if not ask.request:
-        return None
-    row = GuardCall.objects.filter(principal=actor.principal, request=ask.request).first()
+def earlier(ask: Ask, actor: Actor, question: str, session: UUID | None, *, now: datetime) -> GuardCall | None:
+    """The answer to this very request in this very session, as long as it is good. After that it is judged anew, under the same name."""
+    name = request_of(ask)
+    row = GuardCall.objects.filter(principal=actor.principal, request=name).first() if name else None
     if row is None:
         return None
-    if row.asked_at <= now - ASKED_AGAIN:
-        GuardCall.objects.filter(pk=row.pk).update(request=f"{row.request}#{row.pk}")
-        return None
-    if row.question != question:
+    if row.question != question and row.asked_at > now - ASKED_AGAIN:
         raise RequestReused([Fault("context.request_id", "reused", "This request id was used for another question. Give each its own.")])
-    return row
+    if row.question == question and row.session == session and now < row.expires_at:
+        return row
+    GuardCall.objects.filter(pk=row.pk, request=name).update(request=f"{FREED}{name}#{row.pk}")  # nothing, where somebody else was quicker
+    return None

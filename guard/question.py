@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from core.digest import digest
 from sources.asking import Ask
 
+BESIDE = " " * 3  # before the name of a request with something said beside it; one space is a call told afterwards, two are a name set free
 MOST_DETOURS = 3  # how often a name may be written in per cent signs within per cent signs
 
 
@@ -26,6 +27,15 @@ def digest_of(ask: Ask) -> str:
             "arguments": dict(ask.arguments),
         }
     )
+
+
+def request_of(ask: Ask) -> str:
+    """The name under which its answer is found again. The same id in another environment or tenant, or with another approval, is another
+    request, under a name that no caller can choose: what is read of an id is stripped."""
+    beside = {"environment": ask.environment, "tenant": ask.tenant, "approval": dict(ask.approval)}
+    if not ask.request or not any(beside.values()):
+        return ask.request
+    return f"{BESIDE}{digest(beside)} {ask.request}"
 
 
 def plain_name(name: str) -> str:

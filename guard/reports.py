@@ -30,7 +30,7 @@ from guard import ask as guard
 from guard import asked, made, standing
 from guard.answers import LASTS, Answer
 from guard.models import GuardCall
-from guard.question import digest_of
+from guard.question import digest_of, request_of
 from sources.asking import Ask
 from sources.base import Reading
 from sources.reports import Outcome, Report, ToolChanged, Unasked
@@ -201,7 +201,7 @@ def _unasked(report: Unasked, actor: Actor) -> Taken:
 
 def _known(ask: Ask, actor: Actor) -> GuardCall | None:
     """Told before; or asked after all, and only the answer was lost."""
-    rows = GuardCall.objects.filter(principal=actor.principal, request__in=[_name(ask), ask.request]).order_by("asked")
+    rows = GuardCall.objects.filter(principal=actor.principal, request__in=[_name(ask), request_of(ask)]).order_by("asked")
     return next((row for row in rows if not row.asked or row.question == digest_of(ask)), None)
 
 

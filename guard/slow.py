@@ -35,7 +35,7 @@ from core.digest import plain
 from core.ids import uuid7
 from core.refusals import Refusal
 from guard import asked, made, pausing, requestable, rules, standing, verdicts
-from guard.answers import LASTS, Answer, Reason
+from guard.answers import Answer, Reason
 from guard.models import GuardCall
 from guard.question import digest_of
 from guard.requestable import Shown
@@ -112,8 +112,8 @@ def _answer(ask: Ask, actor: Actor) -> Answer:
     scene = _with_call(_scene(ask, actor, reading, source, identity))
     if (no := standing.stopped(scene.acting, identity, writes=scene.writes, now=scene.now)) is not None:
         return _refused(scene, no)
-    if (earlier := asked.earlier(ask, actor, scene.question, now=scene.now)) is not None:
-        return replace(verdicts.again(earlier, ask), expires_at=scene.now + LASTS)
+    if (earlier := _earlier(scene)) is not None:
+        return verdicts.again(earlier, ask)
     return _say(scene, _weighed(scene))
 
 
@@ -149,11 +149,16 @@ def _refused(scene: Scene, no: No) -> Answer:
         because = "People allowed this call. What was restricted while they decided is being put back."
         found = _found(scene, "deny", Reason.APPROVAL_PENDING, because, retry_after=PUT_BACK_S)
         return _say(replace(scene, ask=replace(scene.ask, request="")), found)
-    earlier = asked.earlier(scene.ask, scene.actor, scene.question, now=scene.now)
+    earlier = _earlier(scene)
     if earlier is not None and earlier.verdict != "allow":
         return verdicts.again(earlier, scene.ask)
     scene = replace(scene, ask=replace(scene.ask, request="")) if earlier is not None else scene
     return _say(scene, _found(scene, "deny", no.reason, no.because, run=no.run.pk if no.run else None))
+
+
+def _earlier(scene: Scene) -> GuardCall | None:
+    session = scene.acting.session
+    return asked.earlier(scene.ask, scene.actor, scene.question, session.pk if session else None, now=scene.now)
 
 
 def _is_put_back(scene: Scene, no: No) -> bool:

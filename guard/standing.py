@@ -114,8 +114,8 @@ def spares(target: Mapping[str, Any], plan: Mapping[str, Any], stage: str, sessi
 
 
 def is_write(ask: Ask, approved: bool | None) -> bool:
-    """Whether a call changes anything: as the approved profile says of its tool (`approved`), else, of what is no tool call, as its verb says;
-    else it does. What the caller says may only make a write of it."""
+    """Whether a call changes anything: as the approved profile says of its tool (`approved`), or the verb of what is no tool call; else it
+    does. What the caller says may only make a write of it."""
     if ask.writes is True or approved is True or ask.action in WRITES:
         return True
     return approved is not False and (calls_a_tool(ask) or ask.action not in READS)

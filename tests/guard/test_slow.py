@@ -12,7 +12,7 @@ from audit.models import AuditEntry
 from containment.gate import Gate
 from containment.models import Case, Detection, Identity, IdentityAlias, Resource, Session, SessionUse
 from core.refusals import Refusal
-from guard import asked, slow
+from guard import asked, slow, verdicts
 from guard.answers import Reason
 from guard.models import GuardCall
 from sources import authzen
@@ -355,7 +355,47 @@ def test_after_its_time_a_request_id_is_free_again(monkeypatch: pytest.MonkeyPat
     second = asks("ledger.read", context={"request_id": "r-1"})
     assert second.decision
     assert second.id != first.id
-    assert GuardCall.objects.get(pk=first.id).request == f"r-1#{first.id}"
+    assert GuardCall.objects.get(pk=first.id).request == f"  r-1#{first.id}"
+
+
+def test_an_answer_given_again_is_good_no_longer_than_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, session = stage.agent()
+    first = asks("payments.book", context={"request_id": "r-1"})
+    assert asks("payments.book", context={"request_id": "r-1"}).expires_at == first.expires_at
+    monkeypatch.setattr(verdicts, "LASTS", timedelta(0))
+    over = asks("payments.book", context={"request_id": "r-2"})
+    anew = asks("payments.book", context={"request_id": "r-2"})
+    assert anew.id != over.id
+    assert writes_used(session) == 3
+    assert GuardCall.objects.get(pk=over.id).request == f"  r-2#{over.id}"
+
+
+def test_a_name_that_is_set_free_takes_none_that_a_request_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.agent()
+    monkeypatch.setattr(verdicts, "LASTS", timedelta(0))
+    first = asks(context={"request_id": "r-1"})
+    assert asks(context={"request_id": f"r-1#{first.id}"}).decision
+    assert asks(context={"request_id": "r-1"}).decision
+
+
+def test_what_one_session_was_answered_is_no_answer_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, one = stage.agent()
+    other = make.session(one.identity, "run-2", workflow="clerk-work")
+    first = asks("payments.book", context={"request_id": "r-1"})
+    second = asks("payments.book", session="run-2", context={"request_id": "r-1"})
+    assert (first.id == second.id, writes_used(one), writes_used(other)) == (False, 1, 1)
+
+
+@pytest.mark.parametrize("beside", [{"environment": "sandbox"}, {"tenant": "acme"}, {"approval": {"id": "apr_made-up"}}])
+def test_the_same_id_with_something_else_beside_it_is_another_request(beside: dict[str, Any]) -> None:
+    door.under(ROLES)
+    stage.agent()
+    plain = asks("mail.send", context={"request_id": "r-1"})
+    with_it = asks("mail.send", context={"request_id": "r-1", **beside})
+    assert plain.id != with_it.id
+    assert asks("mail.send", context={"request_id": "r-1", **beside}).id == with_it.id
+    assert asks("mail.send", context={"request_id": "r-1"}).id == plain.id
+    assert (with_it.reason is Reason.APPROVAL_UNVERIFIABLE) is ("approval" in beside)
 
 
 # -- on record -----------------------------------------------------------------------------------------------------------------------------
