@@ -149,6 +149,7 @@ SENTENCES: dict[str, str] = {
     "guard.tidied": "let go of {count} allowed calls after {days} days ({root})",
     "guard.reported": "told what came of {count} calls: {done_count} done, {failed_count} failed",
     "guard.unasked": "{did} {what} as {identity} without asking, because that is declared {mode}",
+    "guard.defied": "did {what} as {identity} in spite of the answer: it was {answered}: {because}",
     "guard.tool_changed": "told that the tool {tool} of {server} is not what was approved: {after} instead of {before}",
     # evidence
     "evidence.sealed": "sealed {name} ({bytes} bytes, {digest})",

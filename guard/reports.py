@@ -27,7 +27,7 @@ from core.ids import uuid7
 from core.refs import Ref
 from core.refusals import Missing, Refusal
 from guard import ask as guard
-from guard import asked, made, standing
+from guard import asked, chain, made, standing
 from guard.answers import LASTS, Answer
 from guard.models import GuardCall
 from guard.question import digest_of, request_of
@@ -37,6 +37,9 @@ from sources.reports import Outcome, Report, ToolChanged, Unasked
 
 AT_ONCE = 25  # in one transaction: what it locks is locked as long as all of them take
 TOLD_LATE = timedelta(days=30)  # a call is not dated further back than this
+CARRIED_OUT = ("done", "failed")
+IN_SPITE = "in_spite:"  # of the ids of detections that are made of these
+NOES = {"deny": "denied", "hold": "held for people"}
 REASONS = {"open": "declared_open", "closed": "declared_closed", "contained": "declared_contained"}
 BECAUSE = {
     "open": "The guard did not answer, and the runtime had declared that such calls are made then.",
@@ -112,9 +115,12 @@ def _outcome(report: Outcome, actor: Actor) -> Taken:
     call = GuardCall.objects.filter(pk=report.evaluation, principal=actor.principal).first()
     if call is None:
         raise NoSuchCall("No such evaluation was answered to you.")
-    if not _settle(call, report.outcome):
-        return Taken(call=call.pk, duplicate=True)
-    return Taken(call=call.pk, taught=_taught(call, report, actor))
+    news, detection = _settle(call, report.outcome), None
+    if _in_spite(call, report.outcome):
+        detection = _defied(call, report.ask, report.outcome, actor)
+    if not news:
+        return Taken(call=call.pk, detection=detection, duplicate=True)
+    return Taken(call=call.pk, detection=detection, taught=_taught(call, report, actor))
 
 
 def _settle(call: GuardCall, outcome: str) -> bool:
@@ -129,7 +135,7 @@ def _taught(call: GuardCall, report: Outcome, actor: Actor) -> bool:
     source = Source.objects.filter(name=actor.source or asked.GUARD).first()
     if session is None or source is None or not session_use.may_teach(session, source, actor):
         return False
-    if report.outcome not in ("done", "failed") or call.verdict != "allow":
+    if report.outcome not in CARRIED_OUT or call.verdict != "allow":
         return False
     ask = report.ask if report.ask is not None and digest_of(report.ask) == call.question else None
     now = clock.now()
@@ -157,6 +163,88 @@ def _event(call: GuardCall, ask: Ask | None, returned: tuple[str, ...], session:
     )
 
 
+# -- calls that were made in spite of the answer -----------------------------------------------------------------------------------------
+
+
+def _in_spite(call: GuardCall, outcome: str) -> bool:
+    """Whether it was carried out although it was refused, or would have been. One that was only observed and is a detection already says
+    nothing new by being done."""
+    refused = call.verdict != "allow" or (bool(call.would_have) and call.detection is None)
+    return refused and outcome in CARRIED_OUT
+
+
+def _defied(call: GuardCall, ask: Ask | None, outcome: str, actor: Actor) -> UUID:
+    """A detection, once for each call, and an entry in the trail that says so. Who tells it, and how often, changes nothing."""
+    identity = inventory.lock(call.identity)
+    asks = ask if ask is not None and digest_of(ask) == call.question else _ask_of(call, identity)
+    reading = asked.reading(asks, call.pk, now=clock.now())
+    source = _source_for(reading, actor)
+    what = f"{call.tool or call.action}{f' on {reading.resource_id}' if reading.resource_id else ''}"
+    answered = f"only observed, or else {NOES[call.would_have]}" if call.would_have else NOES[call.verdict]
+    told = replace(
+        reading,
+        external_id=f"{IN_SPITE}{call.pk}",
+        title=f"Done in spite of the answer: {what}"[: asked.LONGEST_TITLE],
+        severity="high",
+        confidence=0.9,
+        session=_name_of(call) or asks.session,
+        context={**reading.context, "evaluation": str(call.pk), "answer": answered, "because": call.because[:500], "outcome": outcome},
+    )
+    received = intake.receive(
+        told,
+        asked.message(asks, told),
+        actor=asked.speaking_for(actor, source),
+        admitted=intake.Admitted(limits.observed_because(source)),
+        source=source,
+        called={} if call.would_have else None,  # what was let pass is charged to its session already
+    )
+    if not received.duplicate:
+        nudges.wake_worker(flow.DECIDE, received.detection.pk)
+        record(
+            "guard.defied",
+            call.ref,
+            actor=actor,
+            about=[identity.ref, Ref.to("session", call.session) if call.session else None, received.detection.ref],
+            identity=str(identity),
+            what=what,
+            answered=answered,
+            because=call.because,
+            outcome=outcome,
+            question=call.question,
+        )
+    return received.detection.pk
+
+
+def _source_for(reading: Reading, actor: Actor) -> Source:
+    """It was answered to this token, under whatever name; what its source may say of that by now keeps nobody from telling on itself."""
+    try:
+        return asked.source_of(reading, actor)
+    except Refusal:
+        return asked.source_of(reading, replace(actor, source="", speaks_for=""))
+
+
+def _ask_of(call: GuardCall, identity: Identity) -> Ask:
+    """The question as far as its row keeps it, for whoever tells no more than the evaluation's id."""
+    return Ask(
+        kind=identity.kind,
+        provider=identity.provider,
+        subject=identity.subject,
+        subject_type=identity.kind,
+        action=call.action,
+        action_name=call.action,
+        resource_kind=call.resource_kind,
+        resource=call.resource,
+        resource_type=call.resource_kind,
+        tool=call.tool,
+        writes=call.writes,
+        request=call.request,
+    )
+
+
+def _name_of(call: GuardCall) -> str:
+    return Session.objects.filter(pk=call.session).values_list("external_id", flat=True).first() or "" if call.session else ""
+
+
 # -- calls that nobody was asked about ----------------------------------------------------------------------------------------------------
 
 
@@ -166,9 +254,7 @@ def _unasked(report: Unasked, actor: Actor) -> Taken:
     source = asked.source_of(reading, actor)
     known = _known(ask, actor)
     if known is not None:
-        if report.outcome:
-            _settle(known, report.outcome)
-        return Taken(call=known.pk, duplicate=True)
+        return _told_again(known, report, actor)
     identity = inventory.lock(intake.identity_for(replace(reading, context={}), reading.occurred_at).pk)
     intake.may_speak_about(source, identity.kind)
     call = _row(report, key, identity, actor)
@@ -176,8 +262,11 @@ def _unasked(report: Unasked, actor: Actor) -> Taken:
         with attempt():
             call.save(force_insert=True)
     except IntegrityError:  # told by another process meanwhile
-        return Taken(call=_known_for_sure(ask, actor).pk, duplicate=True)
-    detection = _judged_afterwards(report, call, reading, source, actor) if _happened(report) else None
+        return _told_again(_known_for_sure(ask, actor), report, actor)
+    if call.verdict != "allow" and report.outcome in CARRIED_OUT:
+        detection: UUID | None = _defied(call, ask, report.outcome, actor)
+    else:
+        detection = _judged_afterwards(report, call, reading, source, actor) if _happened(report) else None
     record(
         "guard.unasked",
         call.ref,
@@ -195,8 +284,18 @@ def _unasked(report: Unasked, actor: Actor) -> Taken:
         at=call.asked_at,
         request=ask.request,
         question=call.question,
+        row=chain.root_of([call]),
     )
     return Taken(call=call.pk, detection=detection)
+
+
+def _told_again(known: GuardCall, report: Unasked, actor: Actor) -> Taken:
+    """It is on record; what came of it may be news. Whoever went ahead carried it out, also where it does not know how that went."""
+    if report.outcome:
+        _settle(known, report.outcome)
+    outcome = report.outcome or ("done" if report.decision else "")
+    detection = _defied(known, report.ask, outcome, actor) if _in_spite(known, outcome) else None
+    return Taken(call=known.pk, detection=detection, duplicate=True)
 
 
 def _known(ask: Ask, actor: Actor) -> GuardCall | None:

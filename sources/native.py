@@ -27,7 +27,8 @@ _PARTS: dict[str, tuple[set[str], set[str]]] = {  # member -> (needed, optional)
     "action": ({"name"}, {"count", "tool", "arguments", "writes", "bytes", "money", "returned", "minted"}),
     "resource": ({"kind", "id"}, {"system"}),
 }
-RESERVED = ("exposure:", "activity:", "call:")  # ids of detections that we make ourselves, in the name of the source
+# Ids of detections that we make ourselves, in the name of the source.
+RESERVED = ("exposure:", "activity:", "call:", "in_spite:", "unasked:", "tool_changed:")
 MOST_ARGUMENTS, MOST_TEXTS, MOST_MOVED = 100, 100, 10**15
 _WORKLOAD = {"attestation", "image", "issuer", "subject", "audience", "network", "environment"}
 

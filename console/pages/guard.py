@@ -79,7 +79,7 @@ def _chosen(query: QueryDict) -> dict[str, str]:
     """What the address narrows by. What makes no sense narrows nothing."""
     said = {name: query.get(name, "").replace("\0", "").strip() for name in ("verdict", "agent", "tool", "session")}
     return {
-        "verdict": said["verdict"] if said["verdict"] in shown.VERDICTS else "",
+        "verdict": said["verdict"] if said["verdict"] in shown.NARROWINGS else "",
         "agent": said["agent"] if is_id(said["agent"]) else "",
         "tool": said["tool"] if len(said["tool"]) <= 2 * LONGEST else "",
         "session": said["session"] if is_id(said["session"]) else "",
@@ -89,6 +89,8 @@ def _chosen(query: QueryDict) -> dict[str, str]:
 def _chips(chosen: dict[str, str], hour: shown.Hour) -> list[tuple[str, str, int, str]]:
     """Verdict, words, how many in the last hour, address."""
     chips = [("", "All", hour.all), *((state, words, hour.counts[state]) for state, words in shown.VERDICTS.items())]
+    if hour.defied or chosen["verdict"] == shown.DEFIED:
+        chips.append((shown.DEFIED, shown.NARROWINGS[shown.DEFIED], hour.defied))
     return [(state, words, count, _address(chosen | {"verdict": state}) or "?") for state, words, count in chips]
 
 

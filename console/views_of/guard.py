@@ -32,6 +32,9 @@ NOBODY_IN_PARTICULAR = Ask(kind="", provider="", subject="", subject_type="", ac
 MOST_AGENTS = 8
 
 VERDICTS = {"allow": "Allowed", "deny": "Denied", "hold": "Held", "unasked": "Unasked"}
+DEFIED = "defied"
+NARROWINGS = VERDICTS | {DEFIED: "Done in spite of the answer"}
+CARRIED_OUT = Q(outcome__in=("done", "failed")) & ~Q(verdict="allow")
 TONES = {"allow": "ok", "deny": "hot", "hold": "warn", "unasked": "accent"}
 ICONS = {"allow": "check", "deny": "ban", "hold": "clock-pause", "unasked": "link-off"}
 REASONS = {
@@ -73,6 +76,7 @@ class Row:
     tone: str
     why: str
     outcome: str
+    defied: bool
     risk: float
     at: datetime
 
@@ -83,6 +87,7 @@ class Hour:
 
     counts: dict[str, int]
     cut: bool
+    defied: int = 0
     reasons: Sequence[tuple[str, int]] = ()
     agents: Sequence[tuple[Identity, int, int]] = ()
 
@@ -137,6 +142,7 @@ class Card:
     words: str
     why: str
     observed: str
+    defied: bool
     said: str
     answer: str
     retry_after: int | None
@@ -167,7 +173,14 @@ def why_of(call: GuardCall) -> str:
     return f"{OBSERVED[call.would_have]}: only watching" if call.would_have in OBSERVED else said
 
 
+def is_defied(call: GuardCall) -> bool:
+    """Carried out although it was refused."""
+    return call.verdict != "allow" and call.outcome in ("done", "failed")
+
+
 def outcome_of(call: GuardCall) -> str:
+    if is_defied(call):
+        return "done in spite of the answer" if call.outcome == "done" else "tried in spite of the answer, and failed"
     return OUTCOMES.get(call.outcome, call.outcome.replace("_", " "))
 
 
@@ -193,6 +206,7 @@ def rows_of(calls: Iterable[GuardCall]) -> list[Row]:
                 tone="warn" if state == "allow" and call.would_have else TONES[state],
                 why=why_of(call),
                 outcome=outcome_of(call),
+                defied=is_defied(call),
                 risk=call.risk,
                 at=call.asked_at,
             )
@@ -212,14 +226,15 @@ def hour(*, agent: str = "", session: str = "", tool: str = "", closely: bool = 
         looked_at=Count("pk"),
         oldest=Min("asked_at"),
         unasked=Count("pk", filter=wanted & Q(asked=False)),
+        defied=Count("pk", filter=wanted & CARRIED_OUT),
         **{verdict: Count("pk", filter=wanted & Q(asked=True, verdict=verdict)) for verdict in VERDICTS if verdict != "unasked"},
     )
     counts = {verdict: counted[verdict] for verdict in VERDICTS}
     cut = counted["looked_at"] >= MOST_COUNTED
     if not closely or not counted["looked_at"]:
-        return Hour(counts, cut)
+        return Hour(counts, cut, counted[DEFIED])
     looked_at = calls.filter(wanted, asked_at__gte=counted["oldest"])
-    return Hour(counts, cut, _reasons(looked_at), _agents(looked_at))
+    return Hour(counts, cut, counted[DEFIED], _reasons(looked_at), _agents(looked_at))
 
 
 def _reasons(calls: QuerySet[GuardCall]) -> list[tuple[str, int]]:
@@ -248,7 +263,9 @@ def narrow(calls: QuerySet[GuardCall], *, verdict: str = "", agent: str = "", to
         calls = calls.filter(pk__gt=oldest) if oldest else calls
     if tool:
         calls = calls.filter(_of_tool(tool))
-    if verdict:
+    if verdict == DEFIED:
+        calls = calls.filter(CARRIED_OUT)
+    elif verdict:
         calls = calls.filter(asked=False) if verdict == "unasked" else calls.filter(asked=True, verdict=verdict)
     return calls
 
@@ -298,6 +315,7 @@ def card(call: GuardCall) -> Card:
         hold=hold,
         writes={True: "yes", False: "no, it reads", None: "nobody said, so it counts as a write"}[call.writes],
         outcome=outcome_of(call),
+        defied=is_defied(call),
         chained=_chained(call),
         valid=call.verdict == "allow" and call.expires_at > clock.now(),
     )

@@ -136,6 +136,80 @@ def test_what_strangers_tell_teaches_a_session_nothing(bearer):
     assert not seen("inv-1", "dora@example.org")
 
 
+# -- calls that were made in spite of the answer ------------------------------------------------------------------------------------------
+
+
+def refused(bearer: str, request: str = "r-2") -> str:
+    answer = door.asked(question("payments.book", request, writes=True), bearer=bearer)
+    assert answer["decision"] is False, answer
+    return str(answer["context"]["evaluation_id"])
+
+
+@pytest.mark.parametrize("outcome", ["done", "failed"])
+def test_what_is_done_in_spite_of_a_no_is_a_detection_and_on_record_once(bearer, outcome):
+    from audit.models import AuditEntry
+    from containment.models import Detection
+
+    call = refused(bearer)
+    before = set(Detection.objects.values_list("pk", flat=True))
+    first, again = (told({"evaluation_id": call, "outcome": outcome}, bearer=bearer)[0] for _ in range(2))
+    detection = Detection.objects.exclude(pk__in=before).get()
+    assert (detection.severity, detection.title) == ("high", "Done in spite of the answer: payments.book")
+    assert detection.session is not None
+    assert detection.session.external_id == "inv-1"
+    assert first["detection"] == again["detection"] == str(detection.pk)
+    assert (first["status"], again["status"]) == (201, 200)
+    entry = AuditEntry.objects.get(verb="guard.defied")
+    assert entry.subject == f"guard_call:{call}"
+    assert json.loads(entry.body)["answered"] == "denied"
+    assert str(detection.ref) in entry.about
+
+
+@pytest.mark.parametrize("outcome", ["cancelled", "not_done"])
+def test_who_heeds_a_no_alarms_nobody_further(bearer, outcome):
+    from audit.models import AuditEntry
+
+    result = told({"evaluation_id": refused(bearer), "outcome": outcome}, bearer=bearer)[0]
+    assert "detection" not in result
+    assert not AuditEntry.objects.filter(verb="guard.defied").exists()
+
+
+@pytest.mark.parametrize(("mode", "outcome"), [("open", "done"), ("closed", "done"), ("open", None)])
+def test_an_unasked_report_of_a_call_that_was_refused_is_found_out(bearer, mode, outcome):
+    from audit.models import AuditEntry
+
+    call = refused(bearer)
+    item = unasked(question("payments.book", "r-2", writes=True), mode, **({"outcome": outcome} if outcome else {}))
+    result = told(item, bearer=bearer)[0]
+    assert (result["status"], result["evaluation_id"]) == (200, call)
+    assert AuditEntry.objects.get(verb="guard.defied").subject == f"guard_call:{call}"
+    assert result["detection"]
+
+
+def test_an_unasked_call_that_its_runtime_refused_and_that_was_done_is_found_out(bearer):
+    from containment.models import Detection
+
+    result = told(unasked(question("mail.send", writes=True), "closed", outcome="done"), bearer=bearer)[0]
+    assert result["detection"] == str(Detection.objects.get(title="Done in spite of the answer: mail.send").pk)
+
+
+def test_what_is_done_in_spite_of_a_no_teaches_its_session_nothing(bearer):
+    ask = question("payments.book", "r-2", writes=True)
+    told({"evaluation_id": refused(bearer), "outcome": "done", "returned": ["dora@example.org"], "request": ask}, bearer=bearer)
+    assert not seen("inv-1", "dora@example.org")
+
+
+def test_what_is_denied_and_done_by_itself_is_on_record_as_its_row_says(bearer):
+    from guard import chain
+    from guard.models import GuardCall
+
+    refused(bearer)
+    told(unasked(question("mail.send", writes=True), outcome="not_done"), bearer=bearer)
+    told(unasked(question("payments.book", "r-3", writes=True), "open"), bearer=bearer)
+    assert GuardCall.objects.exclude(verdict="allow").count() == 2
+    assert chain.first_break() is None
+
+
 # -- calls that nobody was asked about ----------------------------------------------------------------------------------------------------
 
 

@@ -198,6 +198,20 @@ def test_the_answer_is_shown_word_for_word():
     assert answer["context"]["reason_user"] == {"en": call.told}
 
 
+def test_what_was_done_in_spite_of_the_answer_says_so_and_can_be_picked_out():
+    who, viewer = agent(), signed_in("ines")
+    heeded = denied(who, tool="files.delete", outcome="not_done", reported_at=clock.now())
+    called(who, tool="mail.list", outcome="done", reported_at=clock.now())
+    assert "in spite of the answer" not in words(viewer.get("/guard/"))
+    defied = denied(who, outcome="done", reported_at=clock.now())
+    assert "1 done in spite of the answer" in words(viewer.get("/guard/"))
+    page = viewer.get("/guard/?verdict=defied")
+    assert [row.id for row in page.context["stream"].rows] == [defied.pk]
+    assert 'id="verdict-defied"' in page.content.decode()
+    assert "done in spite of the answer" in words(viewer.get(f"/guard/calls/{defied.pk}/?part=card", headers=HTMX))
+    assert "in spite of" not in words(viewer.get(f"/guard/calls/{heeded.pk}/?part=card", headers=HTMX))
+
+
 def test_a_call_that_was_made_unasked_says_who_decided():
     call = called(agent(), asked=False, verdict="deny", reason="allowed", told="", policy_version=0)
     page = text_of(signed_in("ines").get(reverse("guard_call", args=[call.pk])))
