@@ -2,8 +2,8 @@
 
 The guard asks `facts(lock=True)` before a call, charges what it lets pass, and learns the result afterwards; a detection or a feed tells of
 a call that happened, and `hear` does all three where its teller may, else it only compares. Values are kept as fingerprints under a key of
-the session alone, and go when it ends. The row of SessionUse is locked after Identity, Budget and Case, and before Run; that of a
-session before those of the ones that work for it.
+the session alone, and go when it ends. The row of SessionUse is locked after Identity, Budget and Case, right after that of its Session,
+and before Run; those of a session before those of the ones that work for it.
 """
 
 from __future__ import annotations
@@ -267,14 +267,20 @@ def forget(session: Session) -> None:
     SessionMark.objects.filter(session=session).delete()
 
 
-@transaction.atomic
 def tidy(*, now: datetime) -> int:
-    """Forget what sessions have seen that went away without ending."""
-    gone = Session.objects.filter(use__marks__gt=0, last_seen_at__lt=now - KEPT_AFTER_LAST_SIGN)
-    sessions = list(gone.select_for_update(of=("self",), skip_locked=True)[:TIDIED_AT_ONCE])
-    for session in sessions:
+    """Forget what sessions have seen that went away without ending. Each by itself: a call of one does not wait for all."""
+    before = now - KEPT_AFTER_LAST_SIGN
+    gone = Session.objects.filter(use__marks__gt=0, last_seen_at__lt=before).values_list("pk", flat=True)
+    return sum(_tidied(key, before) for key in gone[:TIDIED_AT_ONCE])
+
+
+@transaction.atomic
+def _tidied(key: UUID, before: datetime) -> bool:
+    rows = Session.objects.select_for_update(of=("self",), no_key=True, skip_locked=True)
+    session = rows.filter(pk=key, last_seen_at__lt=before).first()
+    if session is not None:
         forget(session)
-    return len(sessions)
+    return session is not None
 
 
 def _meant(approved: Approved, used: Mapping[str, float]) -> IntentFacts:
@@ -301,6 +307,8 @@ def _above(one: Above, use: SessionUse, targets: frozenset[str], now: datetime) 
 
 
 def _locked(session: Session) -> SessionUse:
+    """Whoever counts may pause the session afterwards, and whoever ends it counts: both lock the session first."""
+    Session.objects.select_for_update(no_key=True).values_list("pk").get(pk=session.pk)
     SessionUse.objects.bulk_create([SessionUse(session=session)], ignore_conflicts=True)
     return SessionUse.objects.select_for_update().get(session=session)
 

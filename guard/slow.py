@@ -51,6 +51,7 @@ WOULD_HAVE = {Judged.CONTAIN: "deny", Judged.COVERED: "deny", Judged.HOLD: "hold
 BUSY_S = 5
 PUT_BACK_S = 2
 LONGEST_WAIT_MS = 2_000  # for a lock that somebody else has
+STANDING = ("gate", "gate_because", "gate_allows", "gate_key", "gated_at", "ended_at", "expires_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +178,7 @@ def _with_call(scene: Scene) -> Scene:
         reading = replace(reading, session=session.external_id, tool=made.tool_of(scene.ask, session_use.approved_for(session)))
         if reading.tool:
             told = session_use.facts(session, intake.event_of(reading, session), now=scene.now, lock=True)
+            session.refresh_from_db(fields=STANDING)  # whoever had the lock before may have closed it
     return replace(scene, reading=reading, told=told, writes=standing.is_write(scene.ask, told.call.writes if told else None))
 
 
