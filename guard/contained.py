@@ -2,7 +2,8 @@
 
 However many ask, a process looks once every half second, with one query, and only while somebody waits. `view` is the digest of what a
 caller sees, so that it changes exactly when that does, whichever process is asked. A run that only stops sessions leaves the others of its
-identity alone (standing.spares); the sessions that it is about to stop count as paused from the moment that it may act.
+identity alone (standing.spares); the sessions that it is about to stop count as paused from the moment that it may act. An identity without
+any registered session has no others: it is contained as a whole, as the guard answers it.
 """
 
 from __future__ import annotations
@@ -30,26 +31,32 @@ RUNS_REMEMBERED = 20_000
 _STATES = ", ".join(f"'{state}'" for state in ACTING)
 _LOOK = f"""
     WITH acting AS MATERIALIZED (
-        SELECT id, stage, state, identity_ref FROM run WHERE control_family = 'access' AND state IN ({_STATES}) ORDER BY id LIMIT {MOST + 1}
+        SELECT id, stage, state, identity_ref FROM run WHERE control_family = 'access' AND state IN ({_STATES})
+            ORDER BY id LIMIT %(most)s + 1
     ), whole AS (
-        SELECT acting.id, acting.stage, acting.state, i.id AS identity, i.kind
+        SELECT acting.id, acting.stage, acting.state, i.id AS identity, i.kind,
+            EXISTS (SELECT FROM session s WHERE s.identity_id = i.id AND s.discovered_at IS NULL AND s.ended_at IS NULL) AS registered
         FROM acting JOIN identity i ON i.id = split_part(acting.identity_ref, ':', 2)::uuid
     ), stopped AS (
-        (SELECT * FROM session WHERE gate IN ('paused', 'restricted') ORDER BY id LIMIT {MOST + 1})
+        (SELECT * FROM session WHERE gate IN ('paused', 'restricted') ORDER BY id LIMIT %(most)s + 1)
         UNION ALL
         (SELECT * FROM session WHERE gate = 'ended' AND gate_key <> '' AND gated_at > clock_timestamp() - interval '1 day'
-            ORDER BY gated_at DESC LIMIT {MOST + 1})
+            ORDER BY gated_at DESC LIMIT %(most)s + 1)
     )
-    SELECT 'identity', w.id, w.stage, w.state, n.provider, n.subject, w.kind, NULL, NULL, NULL, clock_timestamp()
+    SELECT 'identity', w.id, w.stage, w.state, n.provider, n.subject, w.kind, NULL, NULL, NULL, w.registered, clock_timestamp()
     FROM whole w JOIN LATERAL (
         SELECT provider, subject FROM identity WHERE id = w.identity OR merged_into_id = w.identity
         UNION SELECT provider, subject FROM identity_alias WHERE identity_id = w.identity
     ) n ON true
     UNION ALL
-    SELECT 'session', NULL, NULL, s.gate, i.provider, i.subject, i.kind, s.id, s.external_id, s.gate_because, clock_timestamp()
+    SELECT 'session', NULL, NULL, s.gate, i.provider, i.subject, i.kind, s.id, s.external_id, s.gate_because, NULL, clock_timestamp()
     FROM stopped s JOIN identity i ON i.id = s.identity_id
     UNION ALL
-    SELECT 'now', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, clock_timestamp()
+    SELECT 'now', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, greatest(
+        (SELECT count(*) FROM acting),
+        (SELECT count(*) FROM stopped WHERE gate <> 'ended'),
+        (SELECT count(*) FROM stopped WHERE gate = 'ended')
+    ) > %(most)s, clock_timestamp()
 """  # noqa: S608 - our own constants
 _BECAUSE = {
     "pending": "It is being contained.",
@@ -91,10 +98,12 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All of it, at one moment. What each kind of caller sees is made once."""
+    """All of it, at one moment. What each kind of caller sees is made once. `cut`: there was more than one look takes, and of what was left
+    out nobody knows who may see it."""
 
     as_of: datetime
     entries: tuple[Entry, ...]
+    cut: bool = False
     seen: dict[Sight, dict[str, Any]] = field(default_factory=dict)
 
     def for_sight(self, sight: Sight) -> dict[str, Any]:
@@ -102,7 +111,11 @@ class Snapshot:
             shown = [one for one in self.entries if sight.of(one)]
             identities = [one.to_json() for one in shown if not one.state]
             sessions = [one.to_json() for one in shown if one.state]
-            made = {"contained": identities[:MOST], "sessions": sessions[:MOST], "cut": max(len(identities), len(sessions)) > MOST}
+            made = {
+                "contained": identities[:MOST],
+                "sessions": sessions[:MOST],
+                "cut": self.cut or max(len(identities), len(sessions)) > MOST,
+            }
             made = self.seen[sight] = {"view": digest(made), **made}
         return {**made, "as_of": self.as_of.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
 
@@ -138,8 +151,8 @@ class Feed:
         began = loop.time()
         snapshot = await until(lambda: look(self._runs), seconds=0)
         assert snapshot is not None  # noqa: S101 - a look always sees something
-        if self._last is not None and self._last.entries == snapshot.entries:
-            snapshot = Snapshot(snapshot.as_of, self._last.entries, self._last.seen)
+        if self._last is not None and (self._last.entries, self._last.cut) == (snapshot.entries, snapshot.cut):
+            snapshot = Snapshot(snapshot.as_of, self._last.entries, self._last.cut, self._last.seen)
         self._last, self._looked_at = snapshot, began
         return snapshot
 
@@ -157,24 +170,25 @@ def feed() -> Feed:
 def look(known: dict[tuple[UUID, str], frozenset[str] | None] | None = None) -> Snapshot:
     """One query; another one for the plans of runs that are new. `known`: what each run's stage was found to stop."""
     with connection.cursor() as cursor:
-        cursor.execute(_LOOK)
+        cursor.execute(_LOOK, {"most": MOST})
         rows = cursor.fetchall()
     remembered = {} if known is None else known
     _read_plans({(row[1], row[2]) for row in rows if row[0] == "identity"}, remembered)
     entries = {entry for row in rows for entry in _entries(row, remembered)}
-    return Snapshot(rows[-1][-1], tuple(sorted(entries)))
+    return Snapshot(rows[-1][-1], tuple(sorted(entries)), cut=rows[-1][-2])
 
 
 def _entries(row: Sequence[Any], plans: Mapping[tuple[UUID, str], frozenset[str] | None]) -> list[Entry]:
-    what, run, stage, state, provider, subject, kind, session, name, because, _ = row
+    what, run, stage, state, provider, subject, kind, session, name, because, registered, _ = row
     if what == "session":
         return [Entry(provider, subject, kind, str(session), name, state, because or f"The session is {state}.")]
     if what != "identity":
         return []
     names = plans.get((run, stage))
+    whole = [Entry(provider, subject, kind, "", "", "", _BECAUSE[state])]
     if names is None:
-        return [Entry(provider, subject, kind, "", "", "", _BECAUSE[state])]
-    return [Entry(provider, subject, kind, "", name, "paused", _BECAUSE[state]) for name in names]
+        return whole
+    return ([] if registered else whole) + [Entry(provider, subject, kind, "", name, "paused", _BECAUSE[state]) for name in names]
 
 
 def _read_plans(wanted: Collection[tuple[UUID, str]], known: dict[tuple[UUID, str], frozenset[str] | None]) -> None:

@@ -113,6 +113,15 @@ def test_a_run_that_only_stops_a_session_leaves_the_others_alone(bearer):
     assert [(one["name"], one["state"]) for one in said["sessions"]] == [("inv-1", "paused")]
 
 
+def test_an_identity_without_a_registered_session_is_contained_as_a_whole_as_the_guard_answers_it(bearer):
+    identity = agent()
+    make.session(identity, "seen-only", discovered_at=identity.created_at)
+    run_over(identity, ("holdfast", "session.pause"), session="seen-only")
+    answer = door.asked(door.question("invoice-agent") | {"subject": {"type": "agent", "id": "invoice-agent"}}, bearer=bearer)
+    assert answer["context"]["reason"] == "contained"
+    assert [one["subject"] for one in polled(bearer)["contained"]] == ["invoice-agent"]
+
+
 @pytest.mark.parametrize("state", ["paused", "restricted", "ended"])
 def test_a_stopped_session_is_told_with_its_state(bearer, state):
     session = make.session(agent(), "inv-1")
@@ -207,6 +216,46 @@ def test_more_than_the_most_is_cut_and_that_is_said(bearer, monkeypatch):
         paused(make.session(agent(f"agent-{number}"), "s"))
     said = polled(bearer)
     assert (len(said["sessions"]), said["cut"]) == (3, True)
+
+
+def test_a_token_that_sees_little_is_told_that_more_than_was_looked_at_is_contained(bearer, monkeypatch):
+    from containment.models import Source
+    from guard import contained
+
+    for number in range(3):
+        run_over(agent(f"agent-{number}"), ("postgres", "credential.revoke"))
+    run_over(make.identity("etl_reader"), ("postgres", "credential.revoke"))
+    Source.objects.create(name="databases", providers=["postgres"])
+    narrow = door.token(source="databases")
+    assert polled(narrow)["cut"] is False
+    monkeypatch.setattr(contained, "MOST", 2)
+    said = polled(narrow)
+    assert said["cut"] is True, "its own may be among those that nobody looked at"
+
+
+def test_a_token_that_is_revoked_while_it_waits_is_told_nothing(bearer):
+    from accounts import tokens
+    from accounts.models import ServiceToken
+    from core.actor import SYSTEM
+
+    text = door.token()
+    view = polled(text)["view"]
+
+    def revoked() -> None:
+        tokens.revoke(ServiceToken.objects.get(digest=tokens.digest_of(text)).pk, actor=SYSTEM)
+        run_over(agent(), ("postgres", "credential.revoke"))
+        connection.close()
+
+    async def poll() -> int:
+        headers = {"Authorization": f"Bearer {text}"}
+        waiting = asyncio.create_task(AsyncClient().get(CONTAINED, {"after": view, "wait": "20"}, headers=headers))
+        await asyncio.sleep(0.7)
+        assert not waiting.done()
+        await sync_to_async(revoked, thread_sensitive=False)()  # the poll has the thread that everything else takes turns on
+        answer = await waiting
+        return int(answer.status_code)
+
+    assert async_to_sync(poll)() == 401
 
 
 def test_a_token_sees_only_what_its_source_may_speak_about(bearer):
