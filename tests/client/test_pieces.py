@@ -252,6 +252,50 @@ def test_any_value_becomes_json_that_the_service_takes():
     assert gate.parse(plainly.encoded(said))["b"] == str(2**70)
 
 
+def nested(levels: int) -> Any:
+    made: Any = "bottom"
+    for _ in range(levels):
+        made = {"a": made}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        (nested(21), "arguments.a.a"),
+        ({"amount": 2**53}, "arguments.amount"),
+        ({"amounts": [1, -(2**60)]}, "arguments.amounts[1]"),
+        ({"x": float("inf")}, "arguments.x"),
+        ({"to": "a\0b"}, "arguments.to"),
+        ({"to": "a\ud800"}, "arguments.to"),
+        ({"x\0": 1, "x\ufffd": 2}, "key"),
+        ({1: "a", "1": "b"}, "more than once"),
+    ],
+)
+def test_what_cannot_be_said_exactly_is_named_with_its_place(arguments, where):
+    assert where in plainly.unsayable(arguments)
+
+
+class Unreadable:
+    def __str__(self) -> str:
+        raise OSError("gone")
+
+
+def test_what_does_not_say_what_it_is_cannot_be_said():
+    assert plainly.unsayable({"a": Unreadable()})
+
+
+@pytest.mark.parametrize("arguments", [{}, nested(20), {"a": 2**53 - 1, "b": [None, True, 1.5, "ä\n"], "c": b"\xff", "d": Path("/x")}])
+def test_what_can_be_said_is_said_as_it_is(arguments):
+    assert plainly.unsayable(arguments) == ""
+    assert "…" not in plainly.encoded(plainly.plain(arguments)).decode()
+
+
+def test_bytes_that_are_no_text_are_said_by_their_digest():
+    assert plainly.plain(b"\xff") != plainly.plain(b"\xfe")
+    assert plainly.plain(b"text") == "text"
+
+
 def test_texts_of_a_result_are_few_and_short():
     found = plainly.texts({"a": ["x" * 100_000, True, None, 7], "b": {"c": b"bytes"}, "d": ["y"] * 100})
     assert found[0] == "x" * plainly.LONGEST_TEXT

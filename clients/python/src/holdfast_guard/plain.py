@@ -1,7 +1,11 @@
-"""Python values as JSON that the service takes: no NUL, no lone surrogate, no number that readers disagree about, no endless nesting."""
+"""Python values as JSON that the service takes: no NUL, no lone surrogate, no number that readers disagree about, no endless nesting.
+
+What is told may lose by that; what is asked about may not. `unsayable` is asked first: what the guard sees has to be what is done.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -11,6 +15,7 @@ from typing import Any
 DEEPEST = 20
 SAFE = 2**53 - 1
 MOST_TEXTS, LONGEST_TEXT = 20, 8_000
+LONGEST_KEY, LONGEST_PATH = 60, 300
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -36,8 +41,56 @@ def plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item, depth + 1) for item in value]
     if isinstance(value, bytes | bytearray | memoryview):
-        return text(bytes(value).decode("utf-8", "replace"))
+        return _bytes(bytes(value))
     return text(value)
+
+
+def _bytes(value: bytes) -> Any:
+    """As text where it is some; otherwise as what says exactly which bytes these are."""
+    try:
+        said = value.decode("utf-8")
+    except UnicodeDecodeError:
+        said = "\0"
+    return {"bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()} if _UNSTORABLE.search(said) else said
+
+
+def unsayable(arguments: Any) -> str:
+    """Where and why these cannot be said exactly, in one sentence; empty when they can. Such a call is refused, not asked about."""
+    try:
+        return _unsayable(arguments, "arguments", 0)
+    except Exception as error:  # whatever is in there is not ours: a value may fail to say what it is
+        return f"arguments cannot be read ({type(error).__name__})."
+
+
+def _unsayable(value: Any, path: str, depth: int) -> str:
+    if depth > DEEPEST:
+        return f"{path} is nested more than {DEEPEST} levels deep."
+    if value is None or isinstance(value, bool | bytes | bytearray | memoryview):
+        return ""
+    if isinstance(value, int):
+        return "" if abs(value) <= SAFE else f"{path} is a number beyond 2^53, which not all read alike. Send it as text."
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else f"{path} is no finite number."
+    if isinstance(value, Mapping):
+        return _unsayable_object(value, path, depth)
+    if isinstance(value, list | tuple | set | frozenset):
+        found = (_unsayable(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value))
+        return next((why for why in found if why), "")
+    return f"{path} has a character that no JSON text may have." if _UNSTORABLE.search(str(value)) else ""
+
+
+def _unsayable_object(value: Mapping[Any, Any], path: str, depth: int) -> str:
+    seen: set[str] = set()
+    for key, item in value.items():
+        name = str(key)
+        if _UNSTORABLE.search(name):
+            return f"{path} has a key with a character that no JSON text may have."
+        if name in seen:
+            return f"{path} has the key {name[:LONGEST_KEY]} more than once."
+        seen.add(name)
+        if why := _unsayable(item, f"{path}.{name[:LONGEST_KEY]}"[:LONGEST_PATH], depth + 1):
+            return why
+    return ""
 
 
 def texts(value: Any) -> list[str]:
