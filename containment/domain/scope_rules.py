@@ -3,17 +3,22 @@ rule that fits is the answer.
 
 A rule names subjects, actions and resources by kind, by id (patterns) and by properties, and may compare properties of one with the other's
 (`resource.properties.owner == subject.id`). What nobody knows fits no rule, so that whatever must stay shut ends with a `may_not` for all.
+Where a number is compared, nobody gets past by the spelling: in a rule that denies or asks people, a text is compared as the number that a
+tool could read in it, and what cannot be compared fits. In a rule that allows, only numbers are compared with numbers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from operator import ge, gt, le, lt
 from typing import Any
 
+from containment.domain.values import number_of
 from containment.domain.yaml_reader import Plain, Reader
 
 MOST = 1000
@@ -47,12 +52,12 @@ class Match:
     ids: tuple[str, ...] = ()
     properties: Mapping[str, tuple[Plain, ...]] = field(default_factory=dict)
 
-    def fits(self, thing: Thing) -> bool:
+    def fits(self, thing: Thing, *, against: bool = False) -> bool:
         if self.kinds and not {thing.kind, *thing.also} & {*self.kinds}:
             return False
         if self.ids and not any(fnmatchcase(thing.id, pattern) for pattern in self.ids):
             return False
-        return all(_has(thing.properties, name, wanted) for name, wanted in self.properties.items())
+        return all(_has(thing.properties, name, wanted, against) for name, wanted in self.properties.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +74,14 @@ class Comparison:
     operator: str
     right: Operand
 
-    def holds(self, scene: Mapping[str, Any]) -> bool:
-        """False where either side is not known, whatever the operator."""
+    def holds(self, scene: Mapping[str, Any], *, against: bool = False, asked: bool = True) -> bool:
+        """False where either side is not known, whatever the operator. `against` the caller: true where numbers are to be compared and
+        one side is none, or is not there although a caller could have said it (`asked`)."""
         left, right = _value(self.left, scene), _value(self.right, scene)
-        return left is not None and right is not None and _OPERATORS[self.operator](left, right)
+        if left is None or right is None:
+            return against and asked and (self.operator in _ORDERED or _is_number(left) or _is_number(right))
+        holds = _compared(self.operator, left, right, against)
+        return against if holds is None else holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +105,14 @@ class Rule:
     def word(self) -> str:
         return {Answer.DENIED: "may not", Answer.ALLOWED: "may"}.get(self.answer, "may, if people approve,")
 
-    def fits(self, subject: Thing, action: Thing, resource: Thing, scene: Mapping[str, Any]) -> bool:
+    def fits(self, subject: Thing, action: Thing, resource: Thing, scene: Mapping[str, Any], *, asked: bool = True) -> bool:
+        against = self.answer is not Answer.ALLOWED
         return (
             any(_is_action(action, pattern) for pattern in self.actions)
-            and self.who.fits(subject)
-            and self.on.fits(resource)
-            and all(_has(action.properties, name, wanted) for name, wanted in self.how.items())
-            and all(comparison.holds(scene) for comparison in self.where)
+            and self.who.fits(subject, against=against)
+            and self.on.fits(resource, against=against)
+            and all(_has(action.properties, name, wanted, against) for name, wanted in self.how.items())
+            and all(comparison.holds(scene, against=against, asked=asked) for comparison in self.where)
         )
 
 
@@ -144,12 +154,15 @@ class Permit:
         return self.answer is Answer.NEEDS_APPROVAL
 
 
-def permits(scope: Scope, subject: Thing, action: Thing, resource: Thing, context: Mapping[str, Any] | None = None) -> Permit:
-    """The first rule that fits says whether `subject` may do `action` on `resource`."""
+def permits(
+    scope: Scope, subject: Thing, action: Thing, resource: Thing, context: Mapping[str, Any] | None = None, *, asked: bool = True
+) -> Permit:
+    """The first rule that fits says whether `subject` may do `action` on `resource`. `asked`: by who is about to do it, so that a number
+    which they leave out counts against them. A detector that reports an act knows little of it, and its silence proves nothing."""
     subject, resource = _completed(subject, scope.subjects), _completed(resource, scope.resources)
     scene = {"subject": _plain(subject), "action": _plain(action), "resource": _plain(resource), "context": context or {}}
     for rule in scope.rules:
-        if rule.fits(subject, action, resource, scene):
+        if rule.fits(subject, action, resource, scene, asked=asked):
             said = f"{subject.id or 'it'} {rule.word} {action.id} on {resource.id or 'an unnamed resource'}"
             because = f"Rule “{rule.name}”: {rule.because or said}."
             return Permit(rule.answer, rule.name, because)
@@ -175,50 +188,70 @@ def _is_action(action: Thing, pattern: str) -> bool:
     return any(fnmatchcase(name, pattern) for name in (action.id, *action.also))
 
 
-def _has(properties: Mapping[str, Any], name: str, wanted: tuple[Plain, ...]) -> bool:
+def _has(properties: Mapping[str, Any], name: str, wanted: tuple[Plain, ...], against: bool) -> bool:
     """Whether the property is one of `wanted`; of a list, whether any of its items is."""
     found = properties.get(name)
     if found is None:
         return False
     items = found if isinstance(found, list | tuple | set | frozenset) else [found]
-    return any(_is(item, one) for item in items for one in wanted)
+    return any(_is(item, one, against) for item in items for one in wanted)
 
 
-def _is(found: Any, wanted: Plain) -> bool:
+def _is(found: Any, wanted: Plain, against: bool) -> bool:
     if isinstance(wanted, str):
         return isinstance(found, str) and fnmatchcase(found, wanted)
+    if against and _is_number(wanted) and isinstance(found, str):
+        return wanted in _readings(found)
     return isinstance(found, bool) == isinstance(wanted, bool) and bool(found == wanted)
 
 
 # -- comparisons ---------------------------------------------------------------------------------------------------------------------------
 
 
-def _same(left: Any, right: Any) -> bool:
-    return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
+_ORDERED: Mapping[str, Callable[[float, float], bool]] = {"<=": le, ">=": ge, "<": lt, ">": gt}
 
 
-def _within(left: Any, right: Any) -> bool:
-    return isinstance(right, list | tuple | set | frozenset) and any(_same(left, one) for one in right)
+def _compared(operator: str, left: Any, right: Any, against: bool) -> bool | None:
+    """None: a number is to be compared with what is none."""
+    if operator in _ORDERED:
+        pairs = [(one, other) for one in _numbers(left, against) for other in _numbers(right, against)]
+        return any(_ORDERED[operator](*pair) for pair in pairs) if pairs else None
+    if operator in ("==", "!="):
+        same = _same(left, right, against)
+        return same if same is None or operator == "==" else not same
+    if not isinstance(right, list | tuple | set | frozenset):
+        return None if _is_number(left) else False
+    found = [_same(left, one, against) for one in right]
+    within = True if True in found else None if None in found else False
+    return within if within is None or operator == "in" else not within
 
 
-def _ordered(compare: Callable[[float, float], bool]) -> Callable[[Any, Any], bool]:
-    def holds(left: Any, right: Any) -> bool:
-        numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (left, right))
-        return numbers and compare(left, right)
+def _same(left: Any, right: Any, against: bool) -> bool | None:
+    if not (_is_number(left) or _is_number(right)):
+        return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
+    pairs = [(one, other) for one in _numbers(left, against) for other in _numbers(right, against)]
+    return any(one == other for one, other in pairs) if pairs else None
 
-    return holds
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "==": _same,
-    "!=": lambda left, right: not _same(left, right),
-    "in": _within,
-    "not in": lambda left, right: isinstance(right, list | tuple | set | frozenset) and not _within(left, right),
-    "<=": _ordered(lambda left, right: left <= right),
-    ">=": _ordered(lambda left, right: left >= right),
-    "<": _ordered(lambda left, right: left < right),
-    ">": _ordered(lambda left, right: left > right),
-}
+def _numbers(value: Any, against: bool) -> tuple[float, ...]:
+    """What the value could be as a number: itself, or against the caller what a text can be read as. Nothing where it is none."""
+    if _is_number(value):
+        return (value,) if value == value else ()  # nan is greater and smaller than nothing
+    return _readings(value) if against and isinstance(value, str) else ()
+
+
+def _readings(text: str) -> tuple[float, ...]:
+    """As people write amounts, and as tools read them: 4.8e3 and 4_800 are the same to those."""
+    found = {number_of(text)}
+    with contextlib.suppress(ValueError):
+        found.add(float(text))
+    return tuple(one for one in found if one is not None and one == one)
+
+
 _SIDE = r"""('[^']*'|"[^"]*"|[A-Za-z0-9_.:@/-]+)"""
 _COMPARISON = re.compile(rf"\s*{_SIDE}\s*(==|!=|<=|>=|<|>|\bnot\s+in\b|\bin\b)\s*{_SIDE}\s*")
 _PATH = re.compile(r"(subject|resource)\.(id|kind|type|properties(\.[\w-]+)+)|action\.(name|properties(\.[\w-]+)+)|context(\.[\w-]+)+")

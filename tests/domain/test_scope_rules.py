@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from containment.domain.facts import ActionFacts, CallFacts, ResourceFacts, Sensitivity
 from containment.domain.policy import RiskPolicy, parse, shipped_text
-from containment.domain.scope_rules import Answer, Permit, Scope, Thing, permits
+from containment.domain.scope_rules import Answer, Comparison, Operand, Permit, Rule, Scope, Thing, permits
 from containment.domain.signals import Standing, fired
 from core.refusals import BadInput
 from tests import others
@@ -223,6 +225,124 @@ def test_a_policy_without_rules_keeps_its_digest_and_one_with_rules_has_another(
     assert replace(SHIPPED, scope=Scope()).digest == SHIPPED.digest
     assert policy(CERTIFICATION).digest not in (SHIPPED.digest, policy(TODOS).digest)
     assert policy(CERTIFICATION).digest == policy(CERTIFICATION).digest
+
+
+# -- numbers -------------------------------------------------------------------------------------------------------------------------------
+
+LARGE = "where: [action.properties.arguments.amount > 1000]"
+
+
+def booked(rule: str, *amount: Any) -> Permit:
+    """What is said of a booking of this amount; without one, of a booking that leaves it out."""
+    call = {"tool": "payments.book", "arguments": {"amount": amount[0]} if amount else {}}
+    return permits(scope(f"{{{rule}}}"), ALICE, Thing("tools/call", properties=call), RECORD, {})
+
+
+@pytest.mark.parametrize("word", ["may_not", "may_if_approved"])
+@pytest.mark.parametrize(
+    "amount",
+    [
+        4800,
+        "4800",
+        "4800.00",
+        " 4800 ",
+        "4.8e3",
+        "4_800",
+        "４８００",
+        "4,800",
+        "4,800.00 EUR",
+        "٤٨٠٠",
+        "1e999",
+        "nan",
+        [4800],
+        {},
+        True,
+        "much",
+    ],
+)
+def test_no_spelling_of_a_number_gets_past_a_rule_that_stops_it(word, amount):
+    assert booked(f"{word}: 'tool:payments.book', {LARGE}", amount).answer in (Answer.DENIED, Answer.NEEDS_APPROVAL)
+    assert booked(f"may: 'tool:payments.book', {LARGE}", amount).allowed is (amount == 4800)
+
+
+@pytest.mark.parametrize("word", ["may_not", "may_if_approved"])
+def test_a_number_that_is_left_out_counts_against_who_leaves_it_out(word):
+    assert booked(f"{word}: 'tool:payments.book', {LARGE}").answer in (Answer.DENIED, Answer.NEEDS_APPROVAL)
+    assert booked(f"may: 'tool:payments.book', {LARGE}").answer is Answer.SILENT
+
+
+@pytest.mark.parametrize("amount", [900, "900", " 9e2 ", "1,000.00", 999.99])
+def test_a_small_number_is_small_however_it_is_spelled(amount):
+    assert booked(f"may_not: 'tool:payments.book', {LARGE}", amount).answer is Answer.SILENT
+
+
+def spelled(number: float) -> st.SearchStrategy[str]:
+    """Texts that Python, and with it the libraries that read arguments for tools, take for this number."""
+    plain = st.sampled_from([repr(number), f"{number:.20e}", f"{number:.6f}", f"{number:_.6f}", f"{number:,.6f}", f"+{number!r}"])
+    wide = plain.map(lambda text: text.translate({ord("0") + digit: 0xFF10 + digit for digit in range(10)}))
+    around = st.text(" \t\n\u00a0\u2003", max_size=4)
+    return st.tuples(around, st.integers(0, 60).map("0".__mul__) | st.just(""), plain | wide, around).map(
+        lambda parts: f"{parts[0]}{parts[1] if not parts[2].startswith('+') else ''}{parts[2]}{parts[3]}"
+    )
+
+
+@given(st.floats(1000.01, 1e15).flatmap(spelled), st.sampled_from(["may_not", "may_if_approved"]))
+def test_whatever_a_tool_reads_as_a_large_number_is_one(text, word):
+    rule = Rule(name="large", may=False if word == "may_not" else None, actions=("*",), where=(ABOVE,))
+    said = permits(Scope(rules=(rule,)), ALICE, Thing("tools/call", properties={"arguments": {"amount": text}}), RECORD, {})
+    assert said.denied or said.needs_approval
+
+
+ABOVE = Comparison(Operand(("action", "properties", "arguments", "amount")), ">", Operand(value=1000.0))
+
+
+@given(st.text() | st.text("0123456789.,_eE+- infaINFA٤４"))
+def test_no_text_that_python_reads_as_large_slips_through(text):
+    try:
+        stopped = float(text) > 1000
+    except ValueError:
+        stopped = False
+    rule = Rule(name="large", may=False, actions=("*",), where=(ABOVE,))
+    said = permits(Scope(rules=(rule,)), ALICE, Thing("tools/call", properties={"arguments": {"amount": text}}), RECORD, {})
+    assert said.denied or not stopped
+
+
+@pytest.mark.parametrize(
+    ("comparison", "value", "against", "for_it"),
+    [
+        ("context.n == 5", "5", True, False),
+        ("context.n == 5", "5.00", True, False),
+        ("context.n == 5", "6", False, False),
+        ("context.n == 5", "five", True, False),
+        ("context.n == 5", [5], True, False),
+        ("context.n != 5", "5", False, False),
+        ("context.n != 5", "6", True, False),
+        ("context.n != 5", "five", True, False),
+        ("context.n != 5", 6, True, True),
+        ("context.n != 5", True, True, False),
+        ("context.n in context.few", "5", True, False),
+        ("context.n not in context.few", "6", True, False),
+        ("context.n not in context.few", 6, True, True),
+        ("context.n <= 5", "4", True, False),
+        ("context.n == 'five'", 5, True, False),
+    ],
+)
+def test_equality_with_a_number_goes_by_the_number_and_never_for_who_spells_it_as_text(comparison, value, against, for_it):
+    context = {"n": value, "few": [5, 7]}
+    stopping, letting = scope(f'{{may_not: read, where: ["{comparison}"]}}'), scope(f'{{may: read, where: ["{comparison}"]}}')
+    assert permits(stopping, ALICE, READ, RECORD, context).denied is against
+    assert permits(letting, ALICE, READ, RECORD, context).allowed is for_it
+
+
+def test_a_property_that_is_a_number_is_found_in_a_text_by_a_rule_that_stops_it():
+    first = Thing("write", properties={"level": "1.0"})
+    assert permits(scope("{may_not: write, with: {level: 1}}"), ALICE, first, RECORD).denied
+    assert permits(scope("{may: write, with: {level: 1}}"), ALICE, first, RECORD).answer is Answer.SILENT
+
+
+def test_a_detector_that_says_nothing_of_an_amount_proves_nothing():
+    facts = replace(etl(), action=ActionFacts(name="tool.call"), call=CallFacts(tool="payments.book"))
+    assert "role_confusion" not in codes(facts, scope(f"{{may_not: 'tool:payments.book', {LARGE}}}"))
 
 
 # -- in the judgement ----------------------------------------------------------------------------------------------------------------------

@@ -127,6 +127,7 @@ def permit_of(facts: Facts, scope: scope_rules.Scope) -> Permit:
         Thing(identity.subject, identity.kind, _known(subject)),
         Thing(action.name if action else "", properties=_known(done)),
         Thing(resource.id, resource.kind, _known(thing)) if resource else Thing(""),
+        asked=False,
     )
 
 
