@@ -7,6 +7,8 @@ Knows no transport.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, TypeGuard
 
@@ -17,6 +19,7 @@ PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR =
 DENIED = -32001  # the number that the AuthZEN binding gives a denial; `data.evaluation_id` tells it from other uses of the number
 HEADER_MISMATCH = -32020
 LONGEST_BATCH = 200
+DEEPEST = 100  # what is nested deeper is nobody's message, and would overflow whoever walks it
 
 GATED = {"tools/call": "name", "resources/read": "uri", "prompts/get": "name"}  # each with the member that names what it is about
 PASSED = frozenset(
@@ -44,11 +47,13 @@ def read(raw: bytes) -> Message | list[Any]:
     """The object or the batch in these bytes. A name that stands twice in one object, or a number that is none, makes it unreadable: two
     readers would read two things."""
     try:
-        said = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_name_twice, parse_constant=_no_number)
+        said = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_name_twice, parse_constant=_no_number, parse_float=_finite)
     except Unreadable:
         raise
     except (ValueError, RecursionError) as fault:
         raise Unreadable(PARSE_ERROR, "This is not JSON.") from fault
+    if raw.count(b"[") + raw.count(b"{") > DEEPEST and _is_deep(said):
+        raise Unreadable(INVALID_REQUEST, f"A message is nested at most {DEEPEST} deep.")
     if isinstance(said, list):
         if not 0 < len(said) <= LONGEST_BATCH:
             raise Unreadable(INVALID_REQUEST, f"A batch holds 1 to {LONGEST_BATCH} messages.")
@@ -56,6 +61,27 @@ def read(raw: bytes) -> Message | list[Any]:
     if not isinstance(said, dict):
         raise Unreadable(INVALID_REQUEST, "A message is an object.")
     return said
+
+
+def meant(raw: bytes) -> list[Id] | None:
+    """Whom these bytes, which nobody can read, meant to answer. None: an answer, and nobody can tell to what. Nothing else in them counts."""
+    text = raw.decode("utf-8", "replace").lstrip()
+    if text[:1] not in ("{", "["):
+        return []
+    top, depth = (1 if text[0] == "{" else 2), 0
+    names: list[str] = []
+    said: list[str] = []
+    for token in _TOKENS.finditer(text):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0][0], 0)
+        if token["name"] is not None and depth == top:
+            names.append(token["name"])
+            if token["name"] == "id" and (value := _ID.match(text, token.end())):
+                said.append(value[0])
+    if "method" in names or not {"result", "error"} & {*names}:
+        return []
+    if not said or len(said) != names.count("id") or (top == 1 and len(said) > 1):
+        return None
+    return [json.loads(value) for value in said]
 
 
 def write(message: Message | list[Message]) -> bytes:
@@ -137,6 +163,8 @@ def plain(said: object, longest: int = 300) -> str:
     return kept + ("…" if len(text) > longest else "")
 
 
+_TOKENS = re.compile(r'"(?P<name>id|method|result|error)"\s*:|"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_ID = re.compile(r'\s*(?P<said>-?\d{1,18}(?![\d.eE])|"[^"\\\x00-\x1f]{0,200}")')
 _NO_TEXT = frozenset({"_meta", "type", "mimeType", "data", "blob", "annotations", "resultType"})  # kinds, and bytes in letters
 
 
@@ -145,6 +173,22 @@ def _no_name_twice(pairs: list[tuple[str, Any]]) -> Message:
     if len(said) != len(pairs):
         raise Unreadable(INVALID_REQUEST, "A name stands twice in one object.")
     return said
+
+
+def _finite(said: str) -> float:
+    number = float(said)
+    return number if math.isfinite(number) else _no_number(said)
+
+
+def _is_deep(said: Any) -> bool:
+    waiting: list[tuple[Any, int]] = [(said, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        if isinstance(value, dict | list):
+            if depth > DEEPEST:
+                return True
+            waiting.extend((each, depth + 1) for each in (value.values() if isinstance(value, dict) else value))
+    return False
 
 
 def _no_number(said: str) -> NoReturn:
