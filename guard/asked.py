@@ -10,7 +10,7 @@ from uuid import UUID
 from approvals import groups
 from approvals.models import Hold
 from containment import intake
-from containment.models import Source
+from containment.models import Resource, Source
 from core.actor import Actor
 from core.refusals import BadInput, Fault
 from guard.models import GuardCall
@@ -23,7 +23,8 @@ from sources.base import Reading
 
 GUARD = "guard"  # the source of whoever asks with a token that speaks for none
 PREFIX = "call:"  # of the ids of detections that are made of calls
-NO_RESOURCES = frozenset({"tool", "mcp_server", "prompt", "task"})  # what a call goes through, and not what it is about
+NO_RESOURCES = frozenset({"tool", "mcp_server"})  # what a call goes through, and not what it is about
+SELDOM_RESOURCES = frozenset({"prompt", "task"})  # something that it is about only where the inventory knows it
 LONGEST_TITLE = 300
 FREED = " " * 2  # before the name of a request that was set free: no question can have it, what is read of its id is stripped
 
@@ -64,8 +65,7 @@ def speaking_for(actor: Actor, source: Source) -> Actor:
 
 def reading(ask: Ask, key: UUID, *, now: datetime) -> Reading:
     """It claims nothing: what counts is what our facts say."""
-    is_thing = ask.resource_kind not in NO_RESOURCES
-    resource = plain_name(ask.resource) if is_thing else ""
+    resource = _resource_of(ask)
     what = ask.tool or ask.action_name
     return Reading(
         external_id=f"{PREFIX}{key}",
@@ -90,6 +90,14 @@ def reading(ask: Ask, key: UUID, *, now: datetime) -> Reading:
         resource_system=ask.system if resource else "",
         context={name: said for name in ("source_ip", "environment", "tenant") if (said := getattr(ask, name))},
     )
+
+
+def _resource_of(ask: Ask) -> str:
+    if ask.resource_kind in NO_RESOURCES:
+        return ""
+    name = plain_name(ask.resource)
+    seldom = ask.resource_kind in SELDOM_RESOURCES
+    return "" if seldom and not Resource.objects.filter(kind=ask.resource_kind, key=name).exists() else name
 
 
 def message(ask: Ask, reading: Reading) -> dict[str, Any]:

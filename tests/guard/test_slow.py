@@ -310,6 +310,22 @@ def about(question: dict[str, Any], kind: str, key: str) -> dict[str, Any]:
     return question
 
 
+@pytest.mark.parametrize("kind", ["prompt", "task"])
+def test_a_prompt_that_the_inventory_knows_is_judged_as_what_it_is(kind: str) -> None:
+    identity = make.identity("reader", provider="holdfast", kind="ai_agent")
+    make.session(identity, "run-9")
+    question = {
+        "subject": {"type": "agent", "id": "reader"},
+        "action": {"name": "prompts/get"},
+        "resource": {"type": kind, "id": "payroll"},
+        "context": {"session": "run-9"},
+    }
+    unknown = slow.answer(authzen.read(question), stage.gateway())
+    assert (unknown.decision, Resource.objects.filter(kind=kind).exists()) == (True, False)
+    Resource.objects.create(kind=kind, key="payroll", sensitivity="critical")
+    assert slow.answer(authzen.read(question), stage.gateway()).risk > unknown.risk
+
+
 def test_what_judgement_contains_is_denied_at_once_and_everything_after_it() -> None:
     stage.agent()
     question = about(stage.body("vault.other", action="secret.read"), "table", "vault.card_tokens")
