@@ -41,6 +41,7 @@ SENTENCES: dict[str, str] = {
     "source.confirmed": "confirmed what {asked_by} asked for of the source {source} ({changes}); it is in force",
     "source.refused": "refused what {asked_by} asked for of the source {source} ({changes}): {because}",
     "source.dropped": "raised an alarm, and only observes {source} from now on: {because}",
+    "source.discovers_no_more": "takes no further identity from {source}, which asked about {most} unknown ones within an hour",
     "source.restored": "lets {source} act again: {because}",
     "credential.exposed": "noted that {credential} was reported leaked ({where}, {checked})",
     "credential.replaced": "noted that {credential} was replaced: {because}",

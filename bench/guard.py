@@ -325,15 +325,14 @@ def _agents() -> str:
     from accounts import tokens
     from accounts.models import Person
     from audit import clock
-    from containment import documents, policies, sessions
+    from containment import documents, policies, sessions, speaking
     from containment.models import Resource, Source
     from containment.sessions import Registration
     from core.actor import SYSTEM
-    from guard import asked
     from tests import cast, make
 
     make.house()
-    Source.objects.get_or_create(name=asked.GUARD)
+    Source.objects.get_or_create(name=speaking.GUARD)
     profile = {
         "tools": [{"name": tool, "writes": tool in ("mail.send", "payments.book"), "trusted": tool == "ledger.read"} for tool in TOOLS],
         "budgets": {"calls_per_hour": 10**9, "writes_per_hour": 10**9},

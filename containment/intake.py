@@ -293,10 +293,13 @@ def report_exposed(exposure: Exposure, credential: Credential, identity: Identit
     return detection
 
 
-def identity_for(reading: Reading, now: datetime) -> Identity:
+def identity_for(reading: Reading, now: datetime, *, by: str = "") -> Identity:
+    """`by`: the source that asks about it, which may not bring in any number."""
     identity = find_identity(reading.identity_provider, reading.identity_subject)
     if identity is not None:
         return identity
+    if by:
+        limits.may_discover(by)
     identity, made = Identity.objects.get_or_create(
         provider=reading.identity_provider,
         subject=reading.identity_subject,
@@ -305,6 +308,7 @@ def identity_for(reading: Reading, now: datetime) -> Identity:
             "environment": str(reading.context.get("environment") or "prod"),
             "tenant": str(reading.context.get("tenant") or ""),
             "discovered_at": now,
+            "discovered_by": by,
             "created_at": now,
         },
     )

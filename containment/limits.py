@@ -9,7 +9,8 @@ and never while something waits for the audit trail, so that a flood makes no ot
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,10 +19,20 @@ from django.db import connection
 from django.db.models import Max
 
 from audit import clock
+from audit.models import AuditEntry
 from audit.record import record, story
 from containment.domain.widening import parted
 from containment.models import ContainmentSpend, Identity, Source, SourceAlarm, SourceAsk, SourceMeter
-from containment.refusals import AskAnswered, NoSuchSource, NotAsShown, NotObserving, NotThePerson, ObservesAlready, OwnApproval
+from containment.refusals import (
+    AskAnswered,
+    NoSuchSource,
+    NotAsShown,
+    NotObserving,
+    NotThePerson,
+    ObservesAlready,
+    OwnApproval,
+    TooManyDiscovered,
+)
 from core import masking
 from core.actor import CLOCK, SYSTEM, Actor
 from core.digest import digest
@@ -30,6 +41,7 @@ from core.refusals import BadInput, Fault, Forbidden, Missing
 CALM = timedelta(minutes=10)
 LIMITS = ("trust", "ceiling", "kinds", "providers", "rate_per_minute", "budget_per_hour", "max_age_seconds")
 BEGINS_AT = "watch"
+MOST_DISCOVERED = 1_000  # identities that a source may bring into the inventory in an hour by asking about them
 CONFIRMS = "policy.approve"
 LONGEST_REASON = 2000
 _HOUR, _MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -60,6 +72,36 @@ def admit(source: Source, count: int = 1) -> str:
     if level > source.rate_per_minute:
         return _over_rate(source)
     return observed_because(source)
+
+
+@contextmanager
+def discovering(name: str) -> Iterator[None]:
+    """Around a story in which the source `name` may discover somebody: where it was one too many, that is put on record, once an hour."""
+    try:
+        yield
+    except TooManyDiscovered:
+        _tell_of_discoveries(name)
+        raise
+
+
+def may_discover(name: str) -> None:
+    """Counted without a lock: of many at once a few more get in."""
+    found = Identity.objects.filter(discovered_by=name, discovered_at__gt=clock.now() - _HOUR)
+    if found[:MOST_DISCOVERED].count() >= MOST_DISCOVERED:
+        raise TooManyDiscovered(
+            f"{name} asked about {MOST_DISCOVERED:,} identities within an hour that nobody knows, and no further one is taken in."
+            " List them in the inventory, or try again later."
+        )
+
+
+@story
+def _tell_of_discoveries(name: str) -> None:
+    source = Source.objects.select_for_update(no_key=True, of=("self",)).filter(name=name).first()
+    if source is None:
+        return
+    told = AuditEntry.objects.filter(verb="source.discovers_no_more", subject=str(source.ref), at__gt=clock.now() - _HOUR)
+    if not told.exists():
+        record("source.discovers_no_more", source.ref, actor=SYSTEM, source=name, most=MOST_DISCOVERED)
 
 
 def observed_because(source: Source, *, at: datetime | None = None) -> str:

@@ -79,6 +79,13 @@ class TooManySessions(Refusal):
     code = "too_many_sessions"
 
 
+class TooManyDiscovered(Refusal):
+    """A source asked about more identities that nobody knows than it may in an hour."""
+
+    code = "too_many_discovered"
+    kind = "busy"
+
+
 class NotYourSession(Forbidden):
     code = "not_your_session"
 

@@ -17,7 +17,7 @@ from django.db.models import Q
 
 from audit import clock
 from audit.record import record, story
-from containment import gate, intake, intents, inventory, session_use, speaking
+from containment import gate, intake, intents, inventory, limits, session_use, speaking
 from containment.models import Identity, Session
 from containment.refusals import (
     AnotherStopped,
@@ -63,10 +63,15 @@ class Registration:
     heartbeat_seconds: int | None = None
 
 
-@story
 def register(said: Registration, *, actor: Actor) -> tuple[Session, bool]:
     """The session, and whether it is new. Saying the same again finds the first one. An identity that is contained opens no new session,
     and one that was stopped in a session no other one."""
+    with limits.discovering(speaking.source_name(actor)):
+        return _register(said, actor)
+
+
+@story
+def _register(said: Registration, actor: Actor) -> tuple[Session, bool]:
     identity = _identity(said, actor)
     earlier = Session.objects.select_for_update(of=("self",)).filter(identity=identity, external_id=said.name).first()
     if earlier is not None and earlier.discovered_at is None:
@@ -204,11 +209,12 @@ def _identity(said: Registration, actor: Actor) -> Identity:
             f"This token begins sessions of one agent, which is not {who}, and of others only to work for a session of that one."
         )
     if identity is None:
+        limits.may_discover(speaking.source_name(actor))
         now = clock.now()
         identity, made = Identity.objects.get_or_create(
             provider=said.provider,
             subject=said.subject,
-            defaults={"kind": said.kind, "discovered_at": now, "created_at": now},
+            defaults={"kind": said.kind, "discovered_at": now, "discovered_by": speaking.source_name(actor), "created_at": now},
         )
         if made:
             record("identity.discovered", identity.ref, actor=SYSTEM, identity=str(identity), kind=identity.kind)
@@ -225,7 +231,8 @@ def _is_no_way_out(identity: Identity, earlier: Session | None) -> None:
     stays stopped."""
     if earlier is not None and earlier.ended_at is not None:
         raise SessionEnded(f"The session {earlier.external_id} ended at {earlier.ended_at:%H:%M:%S} UTC. Begin one with another id.")
-    others = Session.objects.filter(identity=identity, ended_at__isnull=True).exclude(pk=earlier.pk if earlier else None)
+    others = Session.objects.filter(identity=identity, ended_at__isnull=True)
+    others = others.exclude(pk=earlier.pk) if earlier is not None else others
     stopped = others.filter(gate__in=_STOPPED).order_by("gated_at").first()
     if stopped is not None:
         raise AnotherStopped(

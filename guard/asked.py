@@ -9,8 +9,9 @@ from uuid import UUID
 
 from approvals import groups
 from approvals.models import Hold
-from containment import intake
+from containment import intake, speaking
 from containment.models import Resource, Source
+from containment.refusals import OutOfSource
 from core.actor import Actor
 from core.refusals import BadInput, Fault
 from guard.models import GuardCall
@@ -21,7 +22,6 @@ from sources.asking import Ask
 from sources.authzen import PROVIDER
 from sources.base import Reading
 
-GUARD = "guard"  # the source of whoever asks with a token that speaks for none
 PREFIX = "call:"  # of the ids of detections that are made of calls
 NO_RESOURCES = frozenset({"tool", "mcp_server"})  # what a call goes through, and not what it is about
 SELDOM_RESOURCES = frozenset({"prompt", "task"})  # something that it is about only where the inventory knows it
@@ -54,9 +54,23 @@ def provider_for(message: Any, actor: Actor) -> str:
 
 
 def source_of(reading: Reading, actor: Actor) -> Source:
-    if not actor.source:
-        Source.objects.get_or_create(name=GUARD)
-    return intake.source_of(reading, replace(actor, source=actor.source or GUARD))
+    return intake.source_of(reading, replace(actor, source=_name_of_source(actor)))
+
+
+def own_source(actor: Actor) -> Source:
+    """The same, whatever is spoken about."""
+    source = Source.objects.filter(name=_name_of_source(actor)).first()
+    if source is None:
+        raise OutOfSource("This token speaks for no source that is set up. An engineer can add it.")
+    return source
+
+
+def _name_of_source(actor: Actor) -> str:
+    """One of our own is set up by being needed."""
+    name = speaking.source_name(actor)
+    if name in speaking.CEILINGS:
+        Source.objects.get_or_create(name=name, defaults={"ceiling": speaking.CEILINGS[name]})
+    return name
 
 
 def speaking_for(actor: Actor, source: Source) -> Actor:

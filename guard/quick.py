@@ -25,13 +25,13 @@ from uuid import UUID
 import psycopg
 from django.db import InterfaceError, OperationalError
 
-from containment import gather, intake, session_use
+from containment import gather, intake, session_use, speaking
 from containment.baselines import HABITS_MET, Doing
 from containment.domain import baseline as usual
 from containment.domain import trail as trails
 from containment.domain.decide import Verdict as Judged
 from containment.domain.decide import decide
-from containment.domain.facts import Facts
+from containment.domain.facts import Facts, Kind
 from containment.domain.intent import Seen
 from containment.domain.judge import question_of
 from containment.domain.outside import outside
@@ -89,7 +89,9 @@ def _answered(ask: Ask, actor: Actor) -> Answer | None:
     reading = asked.reading(ask, key, now=_UNDATED)
     with scene.cursor() as at:
         for _ in range(TRIES):
-            found = scene.read(reading, actor.source or asked.GUARD, (actor.principal, request_of(ask)), at)
+            found = scene.read(reading, speaking.source_name(actor), (actor.principal, request_of(ask)), at)
+            if found is not None and not _may_ask(actor, found):
+                return None
             weighed = weigh(ask, reading, found, at) if found is not None else None
             if found is None or weighed is None:
                 return None
@@ -132,6 +134,9 @@ def weigh(ask: Ask, reading: Reading, found: Scene, at: psycopg.Cursor[Any]) -> 
     doing = gather.doing_of(detection)
     lookup = _Lookup(found, doing, at)
     told = _told(reading, found, lookup)
+    approved = permit.allowed or found.approved.says_anything or identity.kind != Kind.AI_AGENT
+    if not approved and standing.is_write(ask, told.call.writes if told else None):
+        return None
     lookup.at_least_habits()
     noticed = found.book.notice(doing, told_twice=gather.SAME_EVENT)
     ruling = made.ruling_of(permit, found.policy)
@@ -157,6 +162,11 @@ def weigh(ask: Ask, reading: Reading, found: Scene, at: psycopg.Cursor[Any]) -> 
         risk=question.risk,
         because=choice.because,
     )
+
+
+def _may_ask(actor: Actor, found: Scene) -> bool:
+    """Whether the token plainly speaks for this identity and in this session. Where an identity was merged, the other way finds out."""
+    return actor.speaks_for in ("", str(found.known.identity.ref)) and speaking.may_act_in(actor, found.session)
 
 
 def _may_speak(found: Scene, kind: str, provider: str) -> bool:

@@ -17,7 +17,7 @@ from django.db import IntegrityError
 
 from audit import clock, nudges
 from audit.record import attempt, record, story
-from containment import flow, intake, inventory, limits, policies, session_use
+from containment import flow, intake, inventory, limits, policies, session_use, speaking
 from containment.domain.event import Event
 from containment.models import Identity, Session, Source
 from core import masking
@@ -71,8 +71,11 @@ class _Tried(Exception):  # noqa: N818 - not an error: carries what would have b
 def take(reports: Sequence[Report], actor: Actor) -> list[Taken | Refusal]:
     """In their order. One that is refused spoils no other."""
     taken: list[Taken | Refusal] = []
+    if claims := sum(not isinstance(report, Outcome) for report in reports):
+        limits.admit(asked.own_source(actor), claims)
     for start in range(0, len(reports), AT_ONCE):
-        taken += _take(reports[start : start + AT_ONCE], actor)
+        with limits.discovering(speaking.source_name(actor)):
+            taken += _take(reports[start : start + AT_ONCE], actor)
     return taken
 
 
@@ -115,6 +118,7 @@ def _outcome(report: Outcome, actor: Actor) -> Taken:
     call = GuardCall.objects.filter(pk=report.evaluation, principal=actor.principal).first()
     if call is None:
         raise NoSuchCall("No such evaluation was answered to you.")
+    speaking.must_be_its_own(actor, Identity.objects.filter(pk=call.identity).first())
     news, detection = _settle(call, report.outcome), None
     if _in_spite(call, report.outcome):
         detection = _defied(call, report.ask, report.outcome, actor)
@@ -132,8 +136,7 @@ def _settle(call: GuardCall, outcome: str) -> bool:
 def _taught(call: GuardCall, report: Outcome, actor: Actor) -> bool:
     """The session learns what its tool returned, and is charged what was moved beyond what was said before."""
     session = _session_of(call)
-    source = Source.objects.filter(name=actor.source or asked.GUARD).first()
-    if session is None or source is None or not session_use.may_teach(session, source, actor):
+    if session is None or not session_use.may_teach(session, asked.own_source(actor), actor):
         return False
     if report.outcome not in CARRIED_OUT or call.verdict != "allow":
         return False
@@ -178,7 +181,7 @@ def _defied(call: GuardCall, ask: Ask | None, outcome: str, actor: Actor) -> UUI
     identity = inventory.lock(call.identity)
     asks = ask if ask is not None and digest_of(ask) == call.question else _ask_of(call, identity)
     reading = asked.reading(asks, call.pk, now=clock.now())
-    source = _source_for(reading, actor)
+    source = asked.own_source(actor)
     what = f"{call.tool or call.action}{f' on {reading.resource_id}' if reading.resource_id else ''}"
     answered = f"only observed, or else {NOES[call.would_have]}" if call.would_have else NOES[call.verdict]
     told = replace(
@@ -215,14 +218,6 @@ def _defied(call: GuardCall, ask: Ask | None, outcome: str, actor: Actor) -> UUI
     return received.detection.pk
 
 
-def _source_for(reading: Reading, actor: Actor) -> Source:
-    """It was answered to this token, under whatever name; what its source may say of that by now keeps nobody from telling on itself."""
-    try:
-        return asked.source_of(reading, actor)
-    except Refusal:
-        return asked.source_of(reading, replace(actor, source="", speaks_for=""))
-
-
 def _ask_of(call: GuardCall, identity: Identity) -> Ask:
     """The question as far as its row keeps it, for whoever tells no more than the evaluation's id."""
     return Ask(
@@ -252,10 +247,11 @@ def _unasked(report: Unasked, actor: Actor) -> Taken:
     ask = report.ask
     reading = asked.reading(ask, key := uuid7(), now=clock.now())
     source = asked.source_of(reading, actor)
+    speaking.must_be_its_own(actor, intake.find_identity(ask.provider, ask.subject), f"{ask.provider}/{ask.subject}")
     known = _known(ask, actor)
     if known is not None:
         return _told_again(known, report, actor)
-    identity = inventory.lock(intake.identity_for(replace(reading, context={}), reading.occurred_at).pk)
+    identity = inventory.lock(intake.identity_for(replace(reading, context={}), reading.occurred_at, by=source.name).pk)
     intake.may_speak_about(source, identity.kind)
     call = _row(report, key, identity, actor)
     try:
@@ -320,6 +316,7 @@ def _happened(report: Unasked) -> bool:
 def _row(report: Unasked, key: UUID, identity: Identity, actor: Actor) -> GuardCall:
     ask, now = report.ask, clock.now()
     session = standing.acting_of(ask, identity).session
+    speaking.must_be_its_session(actor, session)
     at = min(max(report.at or now, now - TOLD_LATE), now)
     return GuardCall(
         id=key,
@@ -422,6 +419,10 @@ def _changed(report: ToolChanged, actor: Actor) -> Taken:
         context=dict(what),
     )
     source = asked.source_of(reading, actor)
+    identity = intake.find_identity(report.provider, report.subject)
+    speaking.must_be_its_own(actor, identity, f"{report.provider}/{report.subject}")
+    speaking.must_be_its_session(actor, _registered(identity, report.session))
+    intake.identity_for(reading, reading.occurred_at, by=source.name)
     message: dict[str, Any] = {"external_id": reading.external_id, "identity": who, "tool_changed": dict(what)}
     received = intake.receive(
         reading,
@@ -435,3 +436,8 @@ def _changed(report: ToolChanged, actor: Actor) -> Taken:
         nudges.wake_worker(flow.DECIDE, received.detection.pk)
         record("guard.tool_changed", received.detection.ref, actor=actor, about=about, **what)
     return Taken(detection=received.detection.pk, duplicate=received.duplicate)
+
+
+def _registered(identity: Identity | None, name: str) -> Session | None:
+    named = Session.objects.filter(identity=identity, external_id=name, discovered_at__isnull=True)
+    return named.first() if identity is not None and name else None

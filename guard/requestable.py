@@ -22,7 +22,7 @@ from approvals.models.hold import ACCESS_REQUEST
 from approvals.requests import Wish
 from audit import clock
 from audit.record import story
-from containment import inventory, reviewers
+from containment import inventory, reviewers, speaking
 from containment.models import Identity
 from core import masking
 from core.actor import Actor
@@ -265,6 +265,7 @@ def _denial(asked: Submission, actor: Actor) -> GuardCall:
     call = GuardCall.objects.filter(pk=key).first() if (key := _uuid(asked.denied)) else None
     if call is None or call.principal != actor.principal:
         raise InvalidBinding("`denial.evaluation_id` names no evaluation of yours.")
+    speaking.must_be_its_own(actor, Identity.objects.filter(pk=call.identity).first())
     if call.question != questions.digest_of(asked.ask):
         raise InvalidBinding(
             "That evaluation was about something else. Repeat its subject, action, resource and arguments as they were, and its context."

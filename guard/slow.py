@@ -20,7 +20,7 @@ from django.db import IntegrityError, OperationalError, connection
 from approvals.models import Hold
 from audit import clock
 from audit.record import attempt, story
-from containment import baselines, flow, gather, intake, inventory, limits, policies, session_use
+from containment import baselines, flow, gather, intake, inventory, limits, policies, session_use, speaking
 from containment.domain.decide import Verdict as Judged
 from containment.domain.facts import Facts, Kind
 from containment.domain.judge import Judgement, judge
@@ -105,11 +105,13 @@ def _answer(ask: Ask, actor: Actor) -> Answer:
     reading = asked.reading(ask, uuid7(), now=clock.now())
     source = asked.source_of(reading, actor)
     known = intake.find_identity(ask.provider, ask.subject)
+    speaking.must_be_its_own(actor, known, f"{ask.provider}/{ask.subject}")
     if known is not None:
         scene = _scene(ask, actor, reading, source, known)
         if (no := standing.stopped(scene.acting, known, writes=False, now=scene.now)) is not None:
             return _refused(scene, no)  # without waiting for its lock: a storm of these stands in nobody's way
-    identity = inventory.lock(intake.identity_for(replace(reading, context={}), reading.occurred_at).pk)  # a claim places nobody
+    placed = replace(reading, context={})  # a claim places nobody
+    identity = inventory.lock(intake.identity_for(placed, reading.occurred_at, by=source.name).pk)
     scene = _with_call(_scene(ask, actor, reading, source, identity))
     if (no := standing.stopped(scene.acting, identity, writes=scene.writes, now=scene.now)) is not None:
         return _refused(scene, no)
@@ -126,6 +128,8 @@ def _wait_briefly() -> None:
 
 def _scene(ask: Ask, actor: Actor, reading: Reading, source: Source, identity: Identity) -> Scene:
     intake.may_speak_about(source, identity.kind)
+    acting = standing.acting_of(ask, identity)
+    speaking.must_be_its_session(actor, acting.session)
     now = clock.now()
     version = policies.in_force()
     return Scene(
@@ -135,7 +139,7 @@ def _scene(ask: Ask, actor: Actor, reading: Reading, source: Source, identity: I
         reading=replace(reading, occurred_at=now),
         source=source,
         identity=identity,
-        acting=standing.acting_of(ask, identity),
+        acting=acting,
         version=version,
         policy=policies.document(version.text),
         now=now,
@@ -354,6 +358,8 @@ def _by_session(scene: Scene) -> Verdict | None:
         because = f"{why}, and no scope rule allows this call."
     elif acting.session is None and identity.kind == Kind.AI_AGENT:
         because = f"{identity} acts in no session, and no scope rule allows this write."
+    elif acting.session is not None and identity.kind == Kind.AI_AGENT and not session_use.approved_for(acting.session).says_anything:
+        because = f"Nothing was approved for the session {acting.session.external_id}, and no scope rule allows this write."
     else:
         return None
     return _found(scene, "deny", Reason.UNKNOWN_SESSION, because)

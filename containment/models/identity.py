@@ -38,6 +38,7 @@ class Identity(models.Model):
     protected = models.BooleanField(default=False)
     protected_because = models.TextField(blank=True, default="")
     discovered_at = models.DateTimeField(null=True)
+    discovered_by = models.TextField(blank=True, default="", db_default="")  # by which source, where the guard was asked first
     last_seen_at = models.DateTimeField(null=True)
     merged_into = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="merged")
     created_at = models.DateTimeField()
@@ -50,7 +51,10 @@ class Identity(models.Model):
             models.CheckConstraint(condition=Q(kind__in=KINDS), name="identity_kind_is_known"),
             models.CheckConstraint(condition=Q(reach__in=REACHES), name="identity_reach_is_known"),
         ]
-        indexes = [models.Index(fields=["kind"], condition=Q(merged_into__isnull=True), name="identities_of_a_kind")]
+        indexes = [
+            models.Index(fields=["kind"], condition=Q(merged_into__isnull=True), name="identities_of_a_kind"),
+            models.Index(fields=["discovered_by", "discovered_at"], condition=~Q(discovered_by=""), name="identity_by_who_found_it"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.subject}"

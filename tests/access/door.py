@@ -22,10 +22,11 @@ from tests.access.policies import text
 EVALUATION, EVALUATIONS = "/access/v1/evaluation", "/access/v1/evaluations"
 
 
-def token(*scopes: str, source: str = "", owner: str = "enzo") -> str:
+def token(*scopes: str, source: str = "", owner: str = "enzo", speaks_for: str = "") -> str:
     cast.person(owner)
     person = Person.objects.get(username=owner)
-    return tokens.issue(name="gateway", owner=person, scopes=list(scopes) or [Scope.GUARD_ASK], actor=SYSTEM, source=source)[1]
+    wanted = list(scopes) or [Scope.GUARD_ASK]
+    return tokens.issue(name="gateway", owner=person, scopes=wanted, actor=SYSTEM, source=source, speaks_for=speaks_for)[1]
 
 
 def under(section: str) -> RiskPolicyVersion:

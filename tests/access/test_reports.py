@@ -126,7 +126,10 @@ def test_bytes_are_charged_to_the_session(bearer):
 
 
 def test_what_strangers_tell_teaches_a_session_nothing(bearer):
-    other = door.token(owner="ada")
+    from containment.models import Source
+
+    Source.objects.create(name="mail-gateway")
+    other = door.token(owner="ada", source="mail-gateway")
     ask = question()
     answer = door.asked(ask, bearer=other)
     call = answer["context"]["evaluation_id"]

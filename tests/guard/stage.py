@@ -19,10 +19,11 @@ TOOLS: list[dict[str, Any]] = [
 ]
 
 
-def gateway(*, source: str = "", owner: str = "enzo") -> Actor:
+def gateway(*, source: str = "", owner: str = "enzo", speaks_for: str = "") -> Actor:
     """A token that may ask. It counts as its owner."""
     person = cast.person(owner)
-    return Actor(ActorKind.TOKEN, "gw", "gateway", principal=person.principal, permissions=frozenset({"guard.ask"}), source=source)
+    may = frozenset({"guard.ask"})
+    return Actor(ActorKind.TOKEN, "gw", "gateway", principal=person.principal, permissions=may, source=source, speaks_for=speaks_for)
 
 
 def agent(name: str = "clerk", session: str = "run-1", *, approved: dict[str, Any] | None = None, **more: Any) -> tuple[Identity, Session]:

@@ -99,7 +99,7 @@ def test_what_a_run_paused_is_opened_by_undoing_that_run(session: Session) -> No
 
 def test_children_of_a_paused_session_are_paused_and_opened_with_it(session: Session) -> None:
     helper = make.identity("helper", provider="holdfast", kind="ai_agent")
-    child = make.session(helper, "sub-1", parent=session)
+    child = make.session(helper, "sub-1", parent=session, registered_by=session.registered_by)
     leaves_its_intent()
     child.refresh_from_db()
     assert child.gate == "paused"
@@ -114,8 +114,8 @@ def test_children_of_a_paused_session_are_paused_and_opened_with_it(session: Ses
 
 def test_where_judgement_contains_the_run_pauses_and_can_be_undone() -> None:
     make.house()
-    _, session = stage.agent(reach="wide")
-    answer = asks("files.delete")
+    identity, session = stage.agent(reach="wide")
+    answer = asks("files.delete", actor=stage.gateway(speaks_for=str(identity.ref)))
     decision = Decision.objects.get(detection=answer.detection)
     assert (answer.reason, decision.verdict) == (Reason.OUTSIDE, "contain")
     session.refresh_from_db()
@@ -127,9 +127,9 @@ def test_where_judgement_contains_the_run_pauses_and_can_be_undone() -> None:
 
 def test_another_session_of_the_same_agent_goes_on_while_a_run_pauses_one() -> None:
     make.house()
-    identity, _ = stage.agent(reach="wide")
-    make.session(identity, "run-2", workflow="clerk-work")
-    asks("files.delete")
+    identity, first = stage.agent(reach="wide")
+    make.session(identity, "run-2", workflow="clerk-work", registered_by=first.registered_by)
+    asks("files.delete", actor=stage.gateway(speaks_for=str(identity.ref)))
     assert asks(session="run-1").reason is Reason.CONTAINED
     assert asks(session="run-2").decision
     assert asks(session="").reason is Reason.CONTAINED, "whoever names no session is in none that was spared"

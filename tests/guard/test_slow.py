@@ -396,7 +396,7 @@ def test_a_name_that_is_set_free_takes_none_that_a_request_has(monkeypatch: pyte
 
 def test_what_one_session_was_answered_is_no_answer_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
     _, one = stage.agent()
-    other = make.session(one.identity, "run-2", workflow="clerk-work")
+    other = make.session(one.identity, "run-2", workflow="clerk-work", registered_by=one.registered_by)
     first = asks("payments.book", context={"request_id": "r-1"})
     second = asks("payments.book", session="run-2", context={"request_id": "r-1"})
     assert (first.id == second.id, writes_used(one), writes_used(other)) == (False, 1, 1)
