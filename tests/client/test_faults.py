@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from holdfast_guard import AsyncGuard, Declared, Denied, Guard, Held, Refused, Unavailable
 
+from embedded.process import wait_until
 from tests.client import service as of
 from tests.client.service import Service, service
 
@@ -281,6 +282,47 @@ def test_a_call_that_failed_was_cancelled_or_not_done_is_told_so(good):
         assert asking.flush()
     told = [item["outcome"] for one in good.to("/access/v1/reports") for item in one.body["reports"]]
     assert told == ["failed", "cancelled", "not_done"]
+
+
+def test_what_no_text_may_hold_silences_no_report(good):
+    """In a name that some server gave its tool, for one."""
+    with guard(good.url) as asking:
+        asking.evaluate("files.read")
+        asking.tool_changed("files", "bad\ud800\0", before="sha256:" + "0" * 64, after="sha256:" + "1" * 64)
+        with asking.call("files.read"):
+            pass
+        assert asking.flush()
+    told = [item for one in good.to("/access/v1/reports") for item in one.body["reports"]]
+    assert [item.get("outcome") for item in told] == [None, "done"]
+    assert told[0]["tool_changed"]["tool"] == "bad\ufffd\ufffd"
+
+
+def test_a_task_in_the_background_that_fell_over_goes_on(good, monkeypatch):
+    from holdfast_guard.background import Teller
+
+    right, wrong = Teller._settle, ["once"]
+    monkeypatch.setattr("holdfast_guard.background.FALLEN_S", 0.05)
+    monkeypatch.setattr(Teller, "_settle", lambda *said: right(*said) if not wrong else wrong.pop().no_such_thing)
+    with guard(good.url) as asking:
+        with asking.call("files.read"):
+            pass
+        assert wait_until(lambda: asking.untold == 0, seconds=10)
+    assert wrong == []
+
+
+def test_a_task_in_the_background_that_ended_is_begun_again(good):
+    async def both() -> None:
+        async with AsyncGuard(good.url, TOKEN, subject="agent", watches=False) as asking:
+            await asking.evaluate("files.read")
+            (ended,) = asking._tasks.values()
+            ended.cancel()
+            await asyncio.wait({ended})
+            async with asking.call("files.read"):
+                pass
+            while asking.untold:
+                await asyncio.sleep(0.05)
+
+    asyncio.run(asyncio.wait_for(both(), 10))
 
 
 def test_a_thread_that_does_not_come_round_is_a_no_and_spoils_no_call_that_was_made(good):

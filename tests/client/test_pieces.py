@@ -231,6 +231,15 @@ def test_a_file_that_grew_long_begins_anew_with_what_is_still_to_be_told(path, l
     assert items(Journal(path)) == [*range(100 - left, 101)]
 
 
+def test_what_is_kept_can_be_sent_whatever_it_was():
+    journal = Journal()
+    assert journal.keep({"n": "a\ud800", "x": float("nan"), "y": {1, 2}, "z": b"\xff"}, request="r")
+    assert journal.add("r", {"outcome": "done\ud800"})
+    (entry,) = journal.batch(1, 10**6)
+    assert json.loads(entry.data) == entry.item
+    assert entry.item["n"] == "a\ufffd"
+
+
 def test_a_batch_has_an_end_in_bytes_and_holds_at_least_one():
     journal = Journal()
     for n in range(10):

@@ -78,7 +78,7 @@ class AsyncGuard:
             supported=carries_out,
         )
         self._teller: background.Teller | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._seen: asyncio.Event | None = None
         self._closed = False
 
@@ -266,7 +266,7 @@ class AsyncGuard:
         if self._closed:
             return
         self._closed = True
-        tasks, self._tasks = self._tasks, []
+        tasks, self._tasks = list(self._tasks.values()), {}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -284,17 +284,19 @@ class AsyncGuard:
     # -- inside
 
     def _begin(self) -> None:
-        """With the first call, on the loop that it runs on."""
+        """With the first call, on the loop that it runs on; and again, should one of the two tasks have ended."""
         if self._closed:
             raise RuntimeError("This guard is closed.")
-        if self._tasks:
+        if self._tasks and not any(task.done() for task in self._tasks.values()):
             return
-        self._seen = asyncio.Event()
-        teller = self._telling()
-        self._tasks.append(asyncio.ensure_future(teller.run()))
+        if self._seen is None:
+            self._seen = asyncio.Event()
+        work = {"tells": self._telling().run}
         if self._watches:
-            watcher = background.Watcher(self._transport, self._view, self._breaker, self._seen.set)
-            self._tasks.append(asyncio.ensure_future(watcher.run()))
+            work["watches"] = background.Watcher(self._transport, self._view, self._breaker, self._seen.set).run
+        for name, run in work.items():
+            if name not in self._tasks or self._tasks[name].done():
+                self._tasks[name] = asyncio.ensure_future(run())
         self._wake()
 
     def _telling(self) -> background.Teller:

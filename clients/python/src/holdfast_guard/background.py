@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from holdfast_guard import wire
@@ -20,6 +20,7 @@ log = logging.getLogger("holdfast_guard")
 POLL_S, POLL_SLACK_S = 25.0, 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0
 TELL_S, TELL_EVERY_S, TELL_LONGEST_PAUSE_S = 20.0, 0.25, 15.0
+FALLEN_S = 1.0
 FIRST_ITEMS, FEWEST_ITEMS, MOST_ITEMS, MOST_BYTES = 40, 5, 400, 2 * 1024 * 1024
 
 
@@ -30,6 +31,9 @@ class Watcher:
         self._transport, self._view, self._breaker, self._seen = transport, view, breaker, seen
 
     async def run(self) -> None:
+        await again_and_again(self._run)
+
+    async def _run(self) -> None:
         pause = FIRST_PAUSE_S
         while True:
             if await self.look(POLL_S if self._view.name else 0.0):
@@ -58,6 +62,10 @@ class Teller:
         self.refused = 0
 
     async def run(self) -> None:
+        await again_and_again(self._run)
+
+    async def _run(self) -> None:
+        self.woken.set()  # for what lies there already
         pause = TELL_EVERY_S
         while True:
             await self.woken.wait()
@@ -100,11 +108,11 @@ class Teller:
         if not batch:
             return True
         try:
-            got = await self._transport.send(wire.reported([entry.item for entry in batch]), seconds=seconds)
-        except asyncio.CancelledError:
+            got = await self._transport.send(wire.reported([entry.data for entry in batch]), seconds=seconds)
+            return self._settle(batch, got)
+        except BaseException:
             self._journal.back(batch)
             raise
-        return self._settle(batch, got)
 
     def _settle(self, batch: list[Entry], got: wire.Got) -> bool:
         results = wire.results_of(got, len(batch))
@@ -130,6 +138,16 @@ class Teller:
         """Only the codes: a call may hold what belongs in no log."""
         self.refused += 1
         log.warning("The guard did not take a report: %s %s", result.get("status"), result.get("code"))
+
+
+async def again_and_again(work: Callable[[], Awaitable[None]]) -> None:
+    """Nothing that goes wrong inside ends it for good. The fault is named by its kind alone: its words may hold parts of a call."""
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            log.warning("The guard's work in the background fell over and goes on: %s", type(error).__name__)
+        await asyncio.sleep(FALLEN_S)
 
 
 async def happens(event: asyncio.Event, seconds: float) -> bool:

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from holdfast_guard.errors import JournalInUse
-from holdfast_guard.plain import encoded
+from holdfast_guard.plain import encoded, plain
 
 MOST = 10_000
 MOST_ON_DISK = 64 * 1024 * 1024
 BEGIN_ANEW, BEGIN_ANEW_FULL = 1024 * 1024, 16 * 1024 * 1024
+AROUND = 8  # levels of an entry around the arguments of a call
 
 try:
     import fcntl
@@ -32,7 +33,13 @@ except ImportError:  # pragma: no cover - Windows, where a second process is not
 class Entry:
     number: int
     item: dict[str, Any]
+    data: bytes = b""
     sending: bool = False
+
+    def __post_init__(self) -> None:
+        """Made plain and encoded once, whatever it is: one entry that cannot be sent would keep all those behind it."""
+        self.item = plain(self.item, -AROUND)
+        self.data = encoded(self.item)
 
 
 class Journal:
@@ -59,7 +66,7 @@ class Journal:
             self.lost += 1
             return False
         entry = Entry(self._number + 1, dict(item))
-        if not self._write({"n": entry.number, "item": entry.item}):
+        if not self._write(_line(entry)):
             self.lost += 1
             return False
         self._number = entry.number
@@ -73,15 +80,16 @@ class Journal:
         entry = self._by_request.pop(request, None)
         if entry is None or entry.sending:
             return False
-        entry.item.update(more)
-        return self._write({"n": entry.number, "item": entry.item})
+        fuller = Entry(entry.number, {**entry.item, **more})
+        entry.item, entry.data = fuller.item, fuller.data
+        return self._write(_line(entry))
 
     def batch(self, most: int, most_bytes: int) -> list[Entry]:
         """The first ones. They are on their way until `taken` or `back` is said."""
         chosen: list[Entry] = []
         size = 0
         for entry in self._pending:
-            size += len(encoded(entry.item)) + 1
+            size += len(entry.data) + 1
             if chosen and (len(chosen) >= most or size > most_bytes):
                 break
             chosen.append(entry)
@@ -97,7 +105,7 @@ class Journal:
         while self._pending and self._pending[0].number <= last:
             self._pending.popleft()
         self._by_request = {request: entry for request, entry in self._by_request.items() if entry.number > last}
-        self._write({"taken": last})
+        self._write(_taken(last))
         if self._written > (BEGIN_ANEW_FULL if self._pending else BEGIN_ANEW):
             self._begin_anew()
 
@@ -147,13 +155,12 @@ class Journal:
         if self._file is not None and os.fstat(self._file).st_size > whole:
             os.ftruncate(self._file, whole)
         self._written = whole
-        self._pending = deque(Entry(number, item) for number, item in sorted(found.items()) if number > taken)
+        self._pending = deque(Entry(number, found[number]) for number in sorted(found) if number > taken)
         self._number = max([taken, *found])
 
-    def _write(self, line: Mapping[str, Any]) -> bool:
+    def _write(self, data: bytes) -> bool:
         if self._file is None:
             return True
-        data = encoded(line) + b"\n"
         try:
             if os.write(self._file, data) != len(data):
                 os.write(self._file, b"\n")  # the disk is full: what is half there must not spoil the next line
@@ -168,8 +175,8 @@ class Journal:
         if self._file is None or self._path is None:
             return
         beside = self._path.with_name(self._path.name + ".new")
-        first: dict[str, Any] = {"taken": self._pending[0].number - 1 if self._pending else self._number}
-        data = b"".join(encoded(line) + b"\n" for line in (first, *({"n": one.number, "item": one.item} for one in self._pending)))
+        first = _taken(self._pending[0].number - 1 if self._pending else self._number)
+        data = first + b"".join(_line(entry) for entry in self._pending)
         with contextlib.suppress(OSError):
             new = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o600)
             if fcntl is not None:
@@ -180,3 +187,11 @@ class Journal:
             os.replace(beside, self._path)
             os.close(self._file)
             self._file, self._written = new, len(data)
+
+
+def _line(entry: Entry) -> bytes:
+    return b'{"n":%d,"item":%s}\n' % (entry.number, entry.data)
+
+
+def _taken(last: int) -> bytes:
+    return b'{"taken":%d}\n' % last
