@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from containment.domain.facts import RulingFacts
+from containment.domain.facts import Facts, Finding, RulingFacts
+from containment.domain.outside import outside
 from containment.domain.policy import RiskPolicy
 from containment.domain.scope_rules import Permit
 from containment.models import Detection, Identity, Resource, Session, Source
@@ -75,3 +77,11 @@ def ruling_of(permit: Permit | None, policy: RiskPolicy) -> RulingFacts | None:
     if permit is None or not policy.scope.rules:
         return None
     return RulingFacts(answer=str(permit.answer), rule=permit.rule, because=permit.because)
+
+
+def outside_intent(facts: Facts, ask: Ask) -> Finding | None:
+    """Also under the name that the caller gave the resource: what keeps to an intent does so in this one as in its plain spelling."""
+    resource = facts.resource
+    if (finding := outside(facts)) is not None or resource is None or resource.id == ask.resource:
+        return finding
+    return outside(replace(facts, resource=replace(resource, id=ask.resource)))

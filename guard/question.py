@@ -5,15 +5,11 @@ Two questions with one digest ask for the same thing; a role, a network or a ses
 
 from __future__ import annotations
 
-import posixpath
-import unicodedata
-from urllib.parse import unquote
-
+from containment.domain.places import place_of
 from core.digest import digest
 from sources.asking import Ask
 
 BESIDE = " " * 3  # before the name of a request with something said beside it; one space is a call told afterwards, two are a name set free
-MOST_DETOURS = 3  # how often a name may be written in per cent signs within per cent signs
 
 
 def digest_of(ask: Ask) -> str:
@@ -40,20 +36,4 @@ def request_of(ask: Ask) -> str:
 
 def plain_name(name: str) -> str:
     """`/todos/%2e%2e//users` is `/users`: what a name leads to, and not how it gets there."""
-    name = unicodedata.normalize("NFKC", name).strip()
-    for _ in range(MOST_DETOURS):
-        if (shorter := unquote(name)) == name:
-            break
-        name = shorter
-    if "/" not in name and "\\" not in name:
-        return name
-    scheme, apart, path = name.replace("\\", "/").rpartition("://")
-    return f"{scheme.lower()}{apart}{_shortest(path)}"
-
-
-def _shortest(path: str) -> str:
-    """No `.`, `..` and `//`; a slash at the end stays, because some tell a folder by it."""
-    rooted = path.startswith("/")
-    made = posixpath.normpath(path) if path else ""
-    made = f"/{made.lstrip('/')}" if rooted else made
-    return f"{made}/" if path.endswith("/") and not made.endswith("/") else made
+    return place_of(name)

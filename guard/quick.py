@@ -34,7 +34,6 @@ from containment.domain.decide import decide
 from containment.domain.facts import Facts, Kind
 from containment.domain.intent import Seen
 from containment.domain.judge import question_of
-from containment.domain.outside import outside
 from containment.domain.scope_rules import Answer as Permitted
 from containment.domain.scope_rules import Permit
 from containment.session_use import Told
@@ -146,7 +145,7 @@ def weigh(ask: Ask, reading: Reading, found: Scene, at: psycopg.Cursor[Any]) -> 
         intent=told.intent if told else None,
         ruling=ruling,
     )
-    if outside(facts) is not None:
+    if made.outside_intent(facts, ask) is not None:
         return None
     question = question_of(facts, found.policy)
     choice = decide(question)

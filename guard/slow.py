@@ -24,7 +24,6 @@ from containment import baselines, flow, gather, intake, inventory, limits, poli
 from containment.domain.decide import Verdict as Judged
 from containment.domain.facts import Facts, Kind
 from containment.domain.judge import Judgement, judge
-from containment.domain.outside import outside
 from containment.domain.policy import Mode, RiskPolicy
 from containment.domain.scope_rules import Answer as Permitted
 from containment.domain.scope_rules import Permit
@@ -258,7 +257,7 @@ def _by_rule(scene: Scene, permit: Permit) -> Verdict | None:
 
 def _by_intent(scene: Scene, facts: Facts, judgement: Judgement) -> Verdict | None:
     """Outside what the session was approved for: denied, whatever the risk; a write, or a second read, also pauses the session."""
-    finding = outside(facts)
+    finding = made.outside_intent(facts, scene.ask)
     if finding is None:
         return None
     decision = _decided(scene)

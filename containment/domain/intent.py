@@ -15,6 +15,7 @@ from typing import Any
 
 from containment.domain import values
 from containment.domain.facts import ArgumentFacts, BoundRule, BudgetRule, CallFacts, IntentFacts, ToolRule
+from containment.domain.places import spellings
 from containment.domain.values import Shape
 from core import masking
 
@@ -207,7 +208,11 @@ def within(value: str, bound: BoundRule) -> bool:
     plain = values.plain_form(value).strip()
     if bound.one_of and plain not in {values.plain_form(one).strip() for one in bound.one_of}:
         return False
-    return not bound.like or fnmatchcase(plain, values.plain_form(bound.like))
+    return not bound.like or all(fnmatchcase(one, values.plain_form(bound.like)) for one in _spelt(value, plain))
+
+
+def _spelt(value: str, plain: str) -> list[str]:
+    return [plain, *(values.plain_form(one).strip() for one in spellings(value)[1:])]
 
 
 def in_words(bound: BoundRule) -> str:

@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from containment.domain import values
 from containment.domain.facts import ArgumentFacts, BoundRule, CallFacts, Facts, Finding, IntentFacts
 from containment.domain.intent import LONGEST_VALUE, REACHING, Purpose, in_words, within
+from containment.domain.places import place_of, spellings
 from core import masking
 
 SOME = 0.5  # what could well be the work itself
@@ -92,23 +93,24 @@ def _outside_patterns(facts: Facts, intent: IntentFacts) -> Iterator[Doubt]:
             yield Doubt(1.0, True, f"{facts.resource.id} lies outside the resources that {_whose(layer)} was approved for.")
         return
     for argument in facts.call.arguments if facts.call else ():
-        if (
-            argument.kind == Purpose.PATH
-            and argument.value
-            and (_is_cut(argument) or not _approved(values.path_of(argument.value), intent))
-        ):
+        if argument.kind == Purpose.PATH and argument.value and (_is_cut(argument) or not _is_inside(argument.value, intent)):
             said = f"{argument.value}, in {argument.name}, lies outside the resources that this session was approved for."
             yield Doubt(1.0, not argument.inside, said, argument.name)
 
 
-def _approved(resource: str, intent: IntentFacts) -> bool:
-    return _denied_by(resource, intent) is None
+def _is_inside(said: str, intent: IntentFacts) -> bool:
+    """An address has a host to keep, a path has none."""
+    return _denied_by(said if "://" in place_of(said) else values.path_of(said), intent) is None
 
 
 def _denied_by(resource: str, intent: IntentFacts) -> IntentFacts | None:
     """Of all that hold at once, the first that says something of resources and not this."""
     limited = (layer for layer in intent.layers if layer.resources)
-    return next((layer for layer in limited if not any(fnmatchcase(resource, pattern) for pattern in layer.resources)), None)
+    return next((layer for layer in limited if not all(_fits(name, layer) for name in spellings(resource))), None)
+
+
+def _fits(name: str, layer: IntentFacts) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in layer.resources)
 
 
 def _are_limited(intent: IntentFacts) -> bool:
@@ -172,7 +174,7 @@ def _explained(argument: ArgumentFacts, call: CallFacts, intent: IntentFacts) ->
         return True
     if argument.kind not in (Purpose.PATH, Purpose.ADDRESS) or _is_cut(argument):
         return False
-    return _are_limited(intent) and _approved(argument.value, intent)
+    return _are_limited(intent) and _denied_by(argument.value, intent) is None
 
 
 def _listed(argument: ArgumentFacts, call: CallFacts, intent: IntentFacts) -> bool:
