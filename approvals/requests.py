@@ -1,7 +1,7 @@
 """Access requests: asking, following a hold, cancelling, using and revoking. An AccessRequest changes here and nowhere else.
 
 Called inside a story, with the hold locked already: the order is Hold, then request. A request waits for one hold and ends with it, in the
-same story. Its asker is known by its principal; nobody else learns that it exists.
+same story. Its asker is known by its principal and its token; nobody else learns that it exists.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Wish:
 
 def repeated(key: str, body_digest: str, *, actor: Actor) -> AccessRequest | None:
     """The request that was sent under this key before. KeyUsedOtherwise where the key stands for something else."""
-    first = AccessRequest.objects.select_related("hold").filter(principal=actor.principal, key=key).first() if key else None
+    first = AccessRequest.objects.select_related("hold").filter(**_mine(actor), key=key).first() if key else None
     if first is not None and first.body_digest != body_digest:
         raise KeyUsedOtherwise("This Idempotency-Key was used for another request. Use a new one for a new request.", task=first.handle)
     return first
@@ -66,14 +66,22 @@ def repeated(key: str, body_digest: str, *, actor: Actor) -> AccessRequest | Non
 
 def waiting(question: str, *, actor: Actor) -> AccessRequest | None:
     """The request about the same call that waits already."""
-    return AccessRequest.objects.select_related("hold").filter(principal=actor.principal, question=question, state="pending").first()
+    return AccessRequest.objects.select_related("hold").filter(**_mine(actor), question=question, state="pending").first()
+
+
+def is_mine(request: AccessRequest, actor: Actor) -> bool:
+    return (request.principal, request.asker) == (actor.principal, actor.asker)
+
+
+def _mine(actor: Actor) -> dict[str, str]:
+    return {"principal": actor.principal, "asker": actor.asker}
 
 
 @story
 def ask(wish: Wish, hold: Hold, *, actor: Actor) -> AccessRequest:
     """One more call waits for this hold, which is locked. Where people have answered it already, the request ends at once."""
     request = AccessRequest.objects.create(
-        principal=actor.principal,
+        **_mine(actor),
         asked_by=actor.name,
         key=wish.key,
         body_digest=wish.body_digest,
@@ -186,7 +194,7 @@ def use(request_id: UUID, *, now: datetime, actor: Actor, evaluation: UUID | Non
 def of_task(handle: object, *, actor: Actor) -> AccessRequest | None:
     """The request behind `arq_…`; None where there is none, or it is somebody else's."""
     key = key_of(handle, TASK)
-    return AccessRequest.objects.select_related("hold").filter(pk=key, principal=actor.principal).first() if key else None
+    return AccessRequest.objects.select_related("hold").filter(pk=key, **_mine(actor)).first() if key else None
 
 
 def ended(handles: Collection[str]) -> list[str]:

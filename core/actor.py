@@ -33,6 +33,12 @@ class Actor:
         return permission in self.permissions
 
     @property
+    def asker(self) -> str:
+        """To which of a principal's tokens calls, tasks and approvals belong: to the one that asked. Those that are bound to one identity
+        have them in common, so that the next one goes on with them. Empty for people."""
+        return (self.speaks_for or f"token:{self.id}") if self.kind is ActorKind.TOKEN else ""
+
+    @property
     def is_person(self) -> bool:
         return self.kind is ActorKind.PERSON
 

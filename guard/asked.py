@@ -140,7 +140,7 @@ def hold_of(run: Run) -> Hold | None:
 def earlier(ask: Ask, actor: Actor, question: str, session: UUID | None, *, now: datetime) -> GuardCall | None:
     """The answer to this very request in this very session, as long as it is good. After that it is judged anew, under the same name."""
     name = request_of(ask)
-    row = GuardCall.objects.filter(principal=actor.principal, request=name).first() if name else None
+    row = GuardCall.objects.filter(principal=actor.principal, asker=actor.asker, request=name).first() if name else None
     if row is None:
         return None
     if row.question != question and row.asked_at > now - ASKED_AGAIN:

@@ -99,8 +99,8 @@ def tidy() -> int:
 
 
 def first_break() -> Break | None:
-    """Whether every entry of the chain about calls has its rows, as they were answered, and nothing stands beside them. Inside one snapshot,
-    one chunk after the other."""
+    """Whether every entry of the chain about calls has its rows, as they were answered, and nothing stands beside them. Inside one
+    snapshot, one chunk after the other."""
     return _in_batches() or _beside_batches() or _in_noes() or _beside_noes()
 
 

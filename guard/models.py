@@ -13,8 +13,8 @@ ASKABLE = ("approval_required", "approval_expired", "out_of_scope", "grant_pendi
 
 
 class GuardBatch(models.Model):
-    """Allowed calls that entered the audit chain together. `root`: the digest over their lines, in the order of their ids. `tidied_at`: their
-    time was over, and the rows are gone."""
+    """Allowed calls that entered the audit chain together. `root`: the digest over their lines, in the order of their ids. `tidied_at`:
+    their time was over, and the rows are gone."""
 
     id = models.BigAutoField(primary_key=True)
     chained_at = models.DateTimeField()
@@ -42,14 +42,16 @@ class GuardCall(models.Model):
 
     Written once for every question, so that other rows are named and not bound by foreign keys: each of those would lock the row that it
     names, and an answer must not wait for whoever works on that identity. `asked` False: the caller could not reach us, did what it had
-    declared for that case, and told us afterwards. `question`: the digest of who wanted what on what, which an approval is bound to.
-    `batch` empty: a deny or hold, which entered the audit chain by itself, or an allow that is due to.
+    declared for that case, and told us afterwards. `asker`: which token of the principal (core/actor.py). `question`: the digest of who
+    wanted what on what, which an approval is bound to. `batch` empty: a deny or hold, which entered the audit chain by itself, or an allow
+    that is due to.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     asked_at = models.DateTimeField()
     asked = models.BooleanField(default=True)
     principal = models.TextField()
+    asker = models.TextField(blank=True, default="", db_default="")
     request = models.TextField(blank=True, default="")
     question = models.TextField()
     identity = models.UUIDField()
@@ -82,7 +84,7 @@ class GuardCall(models.Model):
             models.CheckConstraint(
                 condition=~Q(verdict="hold") | Q(hold__isnull=False) | Q(reason__in=ASKABLE), name="a_held_call_names_why"
             ),
-            models.UniqueConstraint(fields=["principal", "request"], condition=~Q(request=""), name="one_verdict_per_request"),
+            models.UniqueConstraint(fields=["principal", "request", "asker"], condition=~Q(request=""), name="one_verdict_per_request"),
         ]
         indexes = [
             models.Index(fields=["id"], condition=Q(verdict="allow", batch__isnull=True), name="guard_call_to_chain"),

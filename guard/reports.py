@@ -115,7 +115,7 @@ def _one(report: Report, actor: Actor) -> Taken | Refusal:
 
 
 def _outcome(report: Outcome, actor: Actor) -> Taken:
-    call = GuardCall.objects.filter(pk=report.evaluation, principal=actor.principal).first()
+    call = GuardCall.objects.filter(pk=report.evaluation, principal=actor.principal, asker=actor.asker).first()
     if call is None:
         raise NoSuchCall("No such evaluation was answered to you.")
     speaking.must_be_its_own(actor, Identity.objects.filter(pk=call.identity).first())
@@ -296,12 +296,13 @@ def _told_again(known: GuardCall, report: Unasked, actor: Actor) -> Taken:
 
 def _known(ask: Ask, actor: Actor) -> GuardCall | None:
     """Told before; or asked after all, and only the answer was lost."""
-    rows = GuardCall.objects.filter(principal=actor.principal, request__in=[_name(ask), request_of(ask)]).order_by("asked")
+    mine = GuardCall.objects.filter(principal=actor.principal, asker=actor.asker)
+    rows = mine.filter(request__in=[_name(ask), request_of(ask)]).order_by("asked")
     return next((row for row in rows if not row.asked or row.question == digest_of(ask)), None)
 
 
 def _known_for_sure(ask: Ask, actor: Actor) -> GuardCall:
-    return GuardCall.objects.get(principal=actor.principal, request=_name(ask))
+    return GuardCall.objects.get(principal=actor.principal, asker=actor.asker, request=_name(ask))
 
 
 def _name(ask: Ask) -> str:
@@ -323,6 +324,7 @@ def _row(report: Unasked, key: UUID, identity: Identity, actor: Actor) -> GuardC
         asked_at=at,
         asked=False,
         principal=actor.principal,
+        asker=actor.asker,
         request=_name(ask),
         question=digest_of(ask),
         identity=identity.pk,
@@ -351,7 +353,7 @@ def _judged_afterwards(report: Unasked, call: GuardCall, reading: Reading, sourc
     because = answer.because if answer is not None else "It cannot be judged any more."
     told = replace(
         reading,
-        external_id=f"unasked:{actor.principal}:{report.ask.request}",
+        external_id=f"unasked:{actor.asker or actor.principal}:{report.ask.request}",
         title=f"Done without asking: {reading.title.removeprefix('Asked to do ')}"[: asked.LONGEST_TITLE],
         severity="high" if call.writes else "medium",
         confidence=0.9,

@@ -137,7 +137,7 @@ def check(ask: Ask, question_digest: str, actor: Actor, now: datetime, *, sessio
     request = requests.of_approval(shown)
     if request is None and (waiting := requests.of_task(shown, actor=actor)) is not None and waiting.waits:
         return _pending(waiting)
-    if request is None or request.principal != actor.principal or not _unchanged(ask.approval, request):
+    if request is None or not requests.is_mine(request, actor) or not _unchanged(ask.approval, request):
         return _no(
             Reason.APPROVAL_UNVERIFIABLE, "No approval like the one shown was given to this asker.", "That approval is not known.", "none"
         )
@@ -263,7 +263,7 @@ def task(handle: str, *, actor: Actor) -> AccessRequest:
 
 def _denial(asked: Submission, actor: Actor) -> GuardCall:
     call = GuardCall.objects.filter(pk=key).first() if (key := _uuid(asked.denied)) else None
-    if call is None or call.principal != actor.principal:
+    if call is None or (call.principal, call.asker) != (actor.principal, actor.asker):
         raise InvalidBinding("`denial.evaluation_id` names no evaluation of yours.")
     speaking.must_be_its_own(actor, Identity.objects.filter(pk=call.identity).first())
     if call.question != questions.digest_of(asked.ask):

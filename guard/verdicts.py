@@ -119,6 +119,7 @@ def row_of(
         id=key,
         asked_at=now,
         principal=actor.principal,
+        asker=actor.asker,
         request=request_of(ask),
         question=question or digest_of(ask),
         identity=identity.pk,

@@ -19,12 +19,13 @@ class AccessRequest(models.Model):
     """One call, one asker, one ending. `question` is the digest of who wants what on what; `asks` is what people are shown of it, masked.
 
     `hold` is what people answer: the hold of a case (then `run_ref` names its run), or one opened for this call alone. `principal` is who
-    counts as the asker. The words of `never` count nothing here, whoever may answer the hold. `uses_max` empty: as often as it is asked
-    until `approved_until`.
+    counts as the asker, and `asker` which token of theirs (core/actor.py). The words of `never` count nothing here, whoever may answer the
+    hold. `uses_max` empty: as often as it is asked until `approved_until`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     principal = models.TextField()
+    asker = models.TextField(blank=True, default="", db_default="")
     asked_by = models.TextField()
     key = models.TextField(blank=True, default="")  # the client's Idempotency-Key
     body_digest = models.TextField()
@@ -61,8 +62,10 @@ class AccessRequest(models.Model):
             models.Index(fields=["identity_ref", "asked_at"], name="requests_of_an_identity"),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["principal", "key"], condition=~Q(key=""), name="one_request_per_key"),
-            models.UniqueConstraint(fields=["principal", "question"], condition=Q(state="pending"), name="one_request_waits_per_question"),
+            models.UniqueConstraint(fields=["principal", "asker", "key"], condition=~Q(key=""), name="one_request_per_key"),
+            models.UniqueConstraint(
+                fields=["principal", "asker", "question"], condition=Q(state="pending"), name="one_request_waits_per_question"
+            ),
             models.CheckConstraint(condition=Q(state__in=sorted(REQUEST.states)), name="a_request_is_in_a_state_we_know"),
             models.CheckConstraint(
                 condition=Q(state="pending", closed_at__isnull=True) | (~Q(state="pending") & Q(closed_at__isnull=False)),
