@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from holdfast_guard import AsyncGuard, Declared, Denied, Guard, Held, Refused, Unavailable
+from holdfast_guard import AsyncGuard, Declared, Denied, Guard, Held, Refused, Unavailable, wire
 
 from embedded.process import wait_until
 from tests.client import service as of
@@ -74,6 +74,47 @@ def test_what_is_no_answer_gets_the_declared_one_within_the_time(behaviour):
     assert (read.decision, write.decision, unknown.decision) == (True, False, False)
     assert {read.said_by, write.said_by, unknown.said_by} == {"declared"}
     assert took < LATE_S
+
+
+CONTRADICTIONS = {
+    "an obligation that stands alone": {"decision": True, "context": {"obligations": {"type": "step-up"}}},
+    "obligations in words": {"decision": True, "context": {"obligations": ["step-up"]}},
+    "obligations as a number": {"decision": True, "context": {"obligations": 1}},
+    "an obligation of no type": {"decision": True, "context": {"obligations": [{"id": "1"}]}},
+    "an empty word of obligations": {"decision": True, "context": {"obligations": ""}},
+    "another verdict": {"decision": True, "context": {"verdict": "deny"}},
+    "a verdict that is none": {"decision": True, "context": {"verdict": 1}},
+    "a decision twice": b'{"decision":false,"decision":true}',
+    "obligations twice": b'{"decision":true,"context":{"obligations":[{"type":"step-up"}],"obligations":[]}}',
+}
+
+
+@pytest.mark.parametrize("answer", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_a_yes_that_contradicts_itself_is_a_no_even_to_reads(answer):
+    with service(of.says(answer)) as broken, guard(broken.url) as asking:
+        verdict = asking.evaluate("files.read", writes=False)
+    assert (verdict.decision, verdict.reason) == (False, "guard_answer_contradictory")
+
+
+def test_an_answer_over_which_its_reader_falls_keeps_nobody_out_for_good(good, monkeypatch):
+    right, wrong = wire.verdict_of, ["once", "twice", "while it is tried again"]
+
+    def falls(*said):
+        return right(*said) if not wrong else wrong.pop().no_such_thing
+
+    monkeypatch.setattr("holdfast_guard.wire.verdict_of", falls)
+    monkeypatch.setattr("holdfast_guard.asking.FIRST_PAUSE_S", 60.0)
+    with guard(good.url) as asking:
+        for _ in range(2):
+            assert asking.evaluate("mail.send").said_by == "declared"
+        assert wait_until(lambda: asking.evaluate("mail.send").decision, seconds=20)
+    assert wrong == []
+
+
+def test_an_answer_of_characters_that_no_text_holds_can_be_worked_with():
+    broken = {"decision": False, "context": {"evaluation_id": "e\ud800", "verdict": "hold", "access_request": {"template": "\ud800"}}}
+    with service(of.says(broken)) as asked, guard(asked.url) as asking, pytest.raises(Held):
+        asking.allowed("mail.send")
 
 
 def test_nobody_listening_is_no_answer(good):

@@ -7,6 +7,7 @@ what was declared counts, and is kept to be told.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ from holdfast_guard.plain import encoded
 from holdfast_guard.transport import Transport
 from holdfast_guard.view import View
 from holdfast_guard.words import DECLARED, VIEW, Subject, Verdict, now_text
+
+log = logging.getLogger("holdfast_guard")
 
 FIRST_PAUSE_S = 0.05
 
@@ -65,7 +68,7 @@ class Asker:
         try:
             while (left := ends - time.monotonic()) > 0:
                 got = await self.transport.send(sent, seconds=left)
-                verdict = wire.verdict_of(got, body, request_id, self.supported)
+                verdict = self._read(got, body, request_id)
                 if verdict is not None:
                     self.breaker.answered()
                     return verdict, ""
@@ -75,11 +78,19 @@ class Asker:
                     break
                 await asyncio.sleep(wait)
                 pause *= 2
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or whatever else: the next one may try
             self.breaker.gave_up()
             raise
         self.breaker.failed(time.monotonic())
         return None, why
+
+    def _read(self, got: wire.Got, body: Mapping[str, Any], request_id: str) -> Verdict | None:
+        """An answer over which its reader falls is no answer."""
+        try:
+            return wire.verdict_of(got, body, request_id, self.supported)
+        except Exception as error:
+            log.warning("The guard's answer could not be read: %s", type(error).__name__)
+            return None
 
     def _unasked(self, body: Mapping[str, Any], request_id: str, *, decision: bool, mode: str, reason: str, why: str) -> Verdict:
         """Kept first, and done only if it could be kept: what nobody was asked about must not go untold."""

@@ -1,7 +1,7 @@
 """What is sent and how answers are read, without a socket: the one place that knows the formats.
 
 A question is an AuthZEN evaluation. Its request id goes with every try, so that the service gives the same verdict however often it is
-asked. An answer that cannot be understood is no answer.
+asked. An answer that cannot be understood is no answer; a yes that contradicts itself, or comes with conditions nobody can read, is a no.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ SESSIONS = "/api/v1/sessions"
 SMALL, LARGE = 1024 * 1024, 16 * 1024 * 1024
 BUSY = (408, 425, 429, 503)  # it says that it cannot answer now, which is no answer
 MOST_KEPT = 64 * 1024
+AROUND = 8  # levels around the arguments of a call
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,9 @@ def submitted(verdict: Verdict, context: Mapping[str, Any], key: str = "") -> Se
         "context": {**request.get("context", {}), **plain.plain(context)},
         "denial": {**denial, **evaluated, **lasts, **given},
     }
-    return Sent("POST", REQUESTS, plain.encoded(body), {"Idempotency-Key": key or verdict.evaluation_id or verdict.request_id})
+    return Sent(
+        "POST", REQUESTS, plain.encoded(plain.plain(body, -AROUND)), {"Idempotency-Key": key or verdict.evaluation_id or verdict.request_id}
+    )
 
 
 def task_asked(task: Task, path: str, wait_s: float) -> Sent:
@@ -135,17 +138,49 @@ def verdict_of(got: Got, request: Mapping[str, Any], request_id: str, supported:
         return None
     if got.status != 200:
         return _refused(got, request, request_id)
-    said = read(got.body)
+    try:
+        said = _read(got.body)
+    except _Twice:
+        return _contradictory(request, request_id, "a name came more than once")
+    except (ValueError, RecursionError):
+        return None
     if not isinstance(said, dict) or not isinstance(said.get("decision"), bool):
         return None
     context = said.get("context")
     if not isinstance(context, dict | None):
         return None
+    if said["decision"] and (why := _contradicts(context or {})):
+        return _contradictory(request, request_id, why)
     return _verdict(said["decision"], context or {}, request, request_id, supported)
 
 
+def _contradicts(context: Mapping[str, Any]) -> str:
+    """Why a yes with this is none."""
+    if context.get("verdict") not in (None, "allow"):
+        return "its verdict is another one"
+    duties = context.get("obligations")
+    if duties is None:
+        return ""
+    readable = isinstance(duties, list) and all(isinstance(duty, dict) and _word(duty.get("type")) for duty in duties)
+    return "" if readable else "its obligations cannot be read"
+
+
+def _contradictory(request: Mapping[str, Any], request_id: str, why: str) -> Verdict:
+    return Verdict(
+        decision=False,
+        reason="guard_answer_contradictory",
+        said_by=SERVICE,
+        request_id=request_id,
+        verdict="deny",
+        for_user="This cannot be done now: the check before it gave an answer that cannot be relied on. Nothing was done.",
+        for_admin=f"The guard's answer is not to be relied on: {why}.",
+        request=request,
+    )
+
+
 def _verdict(decision: bool, context: dict[str, Any], request: Mapping[str, Any], request_id: str, supported: Sequence[str]) -> Verdict:
-    duties = tuple(duty for duty in context.get("obligations") or () if isinstance(duty, dict))
+    said = context.get("obligations")
+    duties = tuple(duty for duty in said if isinstance(duty, dict)) if isinstance(said, list) else ()
     beyond_us = [str(duty.get("type")) for duty in duties if duty.get("type") not in supported]
     reason, for_user = _word(context.get("reason")), _in_english(context.get("reason_user"))
     if decision and beyond_us:  # the standard: who cannot carry out an obligation treats the answer as a no
@@ -231,16 +266,35 @@ def results_of(got: Got, count: int) -> list[dict[str, Any]] | None:
     return results
 
 
+class _Twice(ValueError):  # noqa: N818 - names what came
+    """Two readers could read it in two ways."""
+
+
 def read(body: bytes) -> Any:
-    """None where it is no JSON, however it is broken."""
+    """None where it is no JSON, however it is broken, and where a name comes twice."""
     try:
-        return json.loads(body)
+        return _read(body)
     except (ValueError, RecursionError):
         return None
 
 
+def _read(body: bytes) -> Any:
+    return json.loads(body, object_pairs_hook=_once, parse_constant=_no_number)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise _Twice
+    return made
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(name)
+
+
 def _word(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return plain.text(value) if isinstance(value, str) else ""
 
 
 def _number(value: Any) -> float | None:
