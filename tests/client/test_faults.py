@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import socket
 import time
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from holdfast_guard import AsyncGuard, Declared, Denied, Guard, Held, Refused, Unavailable, wire
+from holdfast_guard import AsyncGuard, Declared, Denied, Guard, Held, Refused, Subject, Unavailable, wire
 
 from embedded.process import wait_until
 from tests.client import service as of
@@ -115,6 +116,31 @@ def test_an_answer_of_characters_that_no_text_holds_can_be_worked_with():
     broken = {"decision": False, "context": {"evaluation_id": "e\ud800", "verdict": "hold", "access_request": {"template": "\ud800"}}}
     with service(of.says(broken)) as asked, guard(asked.url) as asking, pytest.raises(Held):
         asking.allowed("mail.send")
+
+
+UNSAYABLE: dict[str, dict[str, Any]] = {
+    "a large number": {"arguments": {"amount": 2**60}},
+    "keys that meet": {"arguments": {1: "a", "1": "b"}},
+    "a lone surrogate": {"arguments": {"to": "a\ud800"}},
+    "deep nesting": {"arguments": functools.reduce(lambda inner, _: {"a": inner}, range(30), {})},
+    "a tool's name": {"tool": "files.read\ud800"},
+    "a resource": {"resource": {"type": "file", "id": "a\0"}},
+    "a session": {"session": "\ud800"},
+    "a subject": {"subject": Subject("\ud800")},
+    "a request id": {"request_id": "grün"},
+}
+
+
+@pytest.mark.parametrize("said", UNSAYABLE.values(), ids=UNSAYABLE)
+def test_what_cannot_be_said_exactly_is_refused_and_told(good, said):
+    with guard(good.url) as asking:
+        with pytest.raises(Denied) as denied, asking.call(**{"tool": "files.read", "writes": False} | said):
+            pytest.fail("it was entered")
+        assert asking.flush()
+    assert (denied.value.reason, denied.value.verdict.said_by) == ("arguments_unsayable", "client")
+    assert good.to("/access/v1/evaluation") == []
+    ((told,),) = [one.body["reports"] for one in good.to("/access/v1/reports")]
+    assert (told["decision"], told["outcome"], told["request"]["action"]["properties"]["arguments"]) == (False, "not_done", {})
 
 
 def test_nobody_listening_is_no_answer(good):

@@ -104,12 +104,21 @@ class AsyncGuard:
         """May this be done now? There is always an answer. `approval`: what an approved task gave, for the same call again."""
         self._begin()
         who, where = subject or self.subject, self.session if session is None else session
-        number = request_id or str(uuid.uuid4())
+        said = {
+            "arguments": arguments or {},
+            "tool": tool,
+            "action": action,
+            "resource": resource,
+            "session": where,
+            "subject": who.to_json(),
+        }
+        why = wire.unsayable(request_id, said)
+        number = request_id if request_id and not why else str(uuid.uuid4())
         counts_as_write = self.declared.writes(tool, writes)
         body = wire.evaluation(
             who,
             tool,
-            arguments or {},
+            {} if why else arguments or {},
             action=action,
             resource=resource,
             writes=self.declared.said(tool, writes),
@@ -119,6 +128,8 @@ class AsyncGuard:
             request_id=number,
             supported=self._asker.supported,
         )
+        if why:
+            return self._asker.unsayable(body, number, why)
         verdict = await self._asker.verdict(body, request_id=number, subject=who, session=where, tool=tool, writes=counts_as_write)
         self._wake()
         return verdict

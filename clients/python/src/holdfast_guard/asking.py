@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from holdfast_guard import wire
@@ -20,7 +21,7 @@ from holdfast_guard.journal import Journal
 from holdfast_guard.plain import encoded
 from holdfast_guard.transport import Transport
 from holdfast_guard.view import View
-from holdfast_guard.words import DECLARED, VIEW, Subject, Verdict, now_text
+from holdfast_guard.words import CLIENT, DECLARED, VIEW, Subject, Verdict, now_text
 
 log = logging.getLogger("holdfast_guard")
 
@@ -28,6 +29,7 @@ FIRST_PAUSE_S = 0.05
 
 CONTAINED = "This was stopped: what the agent may do is being looked at. A person decides how it goes on."
 CLOSED = "This cannot be done now: the check before it does not answer. Nothing was done; try again in a moment."
+UNSAYABLE = "This cannot be done: what it would be done with cannot be said exactly, so it cannot be checked. Nothing was done."
 UNKEPT = "This cannot be done now: the check before it does not answer, and no note of it could be kept. Nothing was done."
 
 
@@ -58,6 +60,11 @@ class Asker:
             return self._unasked(body, request_id, decision=False, mode="contained", reason=known.reason, why=known.because)
         opened = self.declared.opens(tool, writes) and not self.view.restricts(subject, session)
         return self._unasked(body, request_id, decision=opened, mode="open" if opened else "closed", reason="guard_unavailable", why=why)
+
+    def unsayable(self, body: Mapping[str, Any], request_id: str, why: str) -> Verdict:
+        """What the guard would see is not what would be done: a no, which is told."""
+        refused = self._unasked(body, request_id, decision=False, mode="closed", reason="arguments_unsayable", why=why)
+        return replace(refused, said_by=CLIENT, for_user=UNSAYABLE)
 
     async def _ask(self, body: Mapping[str, Any], request_id: str) -> tuple[Verdict | None, str]:
         """The verdict, or None and why there is none. The same request id with every try, so that all of them get one verdict."""

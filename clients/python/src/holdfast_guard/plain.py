@@ -54,12 +54,12 @@ def _bytes(value: bytes) -> Any:
     return {"bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()} if _UNSTORABLE.search(said) else said
 
 
-def unsayable(arguments: Any) -> str:
+def unsayable(arguments: Any, called: str = "arguments") -> str:
     """Where and why these cannot be said exactly, in one sentence; empty when they can. Such a call is refused, not asked about."""
     try:
-        return _unsayable(arguments, "arguments", 0)
+        return _unsayable(arguments, called, 0)
     except Exception as error:  # whatever is in there is not ours: a value may fail to say what it is
-        return f"arguments cannot be read ({type(error).__name__})."
+        return f"{called} cannot be read ({type(error).__name__})."
 
 
 def _unsayable(value: Any, path: str, depth: int) -> str:

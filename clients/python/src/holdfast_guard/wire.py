@@ -24,6 +24,7 @@ SESSIONS = "/api/v1/sessions"
 SMALL, LARGE = 1024 * 1024, 16 * 1024 * 1024
 BUSY = (408, 425, 429, 503)  # it says that it cannot answer now, which is no answer
 MOST_KEPT = 64 * 1024
+LONGEST_ID = 200
 AROUND = 8  # levels around the arguments of a call
 
 
@@ -74,7 +75,7 @@ def evaluation(
     """The body of a question."""
     said: dict[str, Any] = {"request_id": request_id, **plain.plain(context)}
     if session:
-        said["session"] = session
+        said["session"] = plain.text(session)
     if approval:
         said["approval"] = plain.plain(approval)
     if supported:
@@ -88,6 +89,13 @@ def evaluation(
         "resource": plain.plain(resource) if resource else {"type": "tool", "id": plain.text(tool)},
         "context": said,
     }
+
+
+def unsayable(request_id: str, said: Mapping[str, Any]) -> str:
+    """Why this cannot be asked as it is; empty if it can."""
+    if request_id and not (request_id.isascii() and request_id.isprintable() and len(request_id) <= LONGEST_ID):
+        return f"A request id has at most {LONGEST_ID} characters of ASCII that can be printed."
+    return next((why for name, value in said.items() if (why := plain.unsayable(value, name))), "")
 
 
 def asked(body: Mapping[str, Any], request_id: str) -> Sent:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-SERVICE, VIEW, DECLARED = "service", "view", "declared"
+SERVICE, VIEW, DECLARED, CLIENT = "service", "view", "declared", "client"
 FINAL = ("approved", "denied", "expired", "cancelled", "failed", "partial")
 
 
@@ -35,7 +35,8 @@ class Subject:
 
 @dataclass(frozen=True)
 class Verdict:
-    """May it be done? `said_by`: the service; the view that we hold of what is contained; or what was declared for when nobody answers.
+    """May it be done? `said_by`: the service; the view that we hold of what is contained; what was declared for when nobody answers; or
+    this client itself, which asks about no call that it cannot say exactly.
 
     `for_user` may be shown to whoever the agent works for, `for_admin` is for whoever runs it. `context` is the service's whole answer.
     """
