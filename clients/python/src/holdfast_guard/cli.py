@@ -7,7 +7,10 @@ import asyncio
 import contextlib
 import json
 import os
+import queue
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return WRONG_USE
     except KeyboardInterrupt:
         return 130
+    finally:
+        _LINES.flush()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,10 +75,10 @@ def _proxy_options(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--environment", default=env("HOLDFAST_ENVIRONMENT", ""), metavar="NAME")
     who.add_argument("--system", default="", metavar="NAME", help="what this server is called in questions; otherwise the command's name")
     what = parser.add_argument_group("what is asked and shown")
-    what.add_argument("--tool", action="append", metavar="PATTERN", help="show these tools alone; otherwise those the session intends")
+    what.add_argument("--tool", action="append", metavar="PATTERN", help="offer these tools alone; otherwise those of the intent are shown")
     what.add_argument("--reads", action="append", default=[], metavar="PATTERN", help="tools that only read")
     what.add_argument("--writes", action="append", default=[], metavar="PATTERN", help="tools that write, whatever else is said")
-    what.add_argument("--allow-method", action="append", default=[], metavar="METHOD", help="let this method pass, which we do not know")
+    what.add_argument("--allow-method", action="append", default=[], metavar="METHOD", help="let this pass unasked, in either direction")
     what.add_argument("--wait-for-approval", type=float, default=0.0, metavar="SECONDS", help="wait for people inside the call")
     what.add_argument("--deny-as-result", action="store_true", help="say no to a tool call with a result that is an error")
     gone = parser.add_argument_group("when the guard does not answer")
@@ -233,8 +238,39 @@ def _print(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
+class _Lines:
+    """Written from a thread of its own: whoever does not read our log keeps nothing waiting. What it does not take in time is dropped."""
+
+    MOST, LAST_S = 1_000, 1.0
+
+    def __init__(self) -> None:
+        self._waiting: queue.Queue[str] = queue.Queue(self.MOST)
+        self._thread: threading.Thread | None = None
+
+    def put(self, line: str) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write, daemon=True, name="holdfast-guard log")
+            self._thread.start()
+        with contextlib.suppress(queue.Full):
+            self._waiting.put_nowait(line)
+
+    def flush(self) -> None:
+        ends = time.monotonic() + self.LAST_S
+        while self._waiting.unfinished_tasks and time.monotonic() < ends:
+            time.sleep(0.01)
+
+    def _write(self) -> None:
+        while True:
+            rest = f"holdfast-guard: {self._waiting.get()}\n".encode("utf-8", "backslashreplace")
+            with contextlib.suppress(OSError):
+                while rest:
+                    rest = rest[os.write(2, rest) :]  # past the buffers of sys, whose lock the end of the process would wait for
+            self._waiting.task_done()
+
+
+_LINES = _Lines()
+
+
 def _log(line: str) -> None:
     """To the client's own log: standard output belongs to the protocol."""
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"holdfast-guard: {line}\n")
-        sys.stderr.flush()
+    _LINES.put(line)

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -18,10 +19,12 @@ from holdfast_guard.errors import GuardError
 from holdfast_guard.mcp import messages
 from holdfast_guard.mcp.pins import Compared, Pins
 from holdfast_guard.mcp.waiting import Kept, Waiting
+from holdfast_guard.plain import unsayable
 from holdfast_guard.words import DECLARED, Task, Verdict
 
 POLL_S = 5.0  # between two signs of life to a client that waits inside its call
 RETRY_AFTER_S = 15
+MOST_BEGUN = 10_000
 KINDS = {"tools/call": "tool", "resources/read": "resource", "prompts/get": "prompt"}
 
 Tell = Callable[[str], Awaitable[None]]
@@ -43,6 +46,8 @@ class Call:
             raise Refusal(messages.INVALID_PARAMS, f"{method} needs {messages.GATED[method]}, in letters.")
         if arguments is not None and not isinstance(arguments, dict):
             raise Refusal(messages.INVALID_PARAMS, "arguments are an object.")
+        if because := unsayable(arguments) or unsayable(about):
+            raise Refusal(messages.INVALID_PARAMS, because)  # the guard would be asked about something else than what is done
         return cls(method, about, arguments or {}, writes(about) if method == "tools/call" else False)
 
     @property
@@ -54,6 +59,14 @@ class Call:
         """The same call asks the same people once."""
         words = json.dumps([self.method, self.about, self.arguments], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(words.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A task that a call began: what let the call pass, and how its server is told to cancel it."""
+
+    verdict: Verdict
+    cancel: Callable[[str], Awaitable[None]]
 
 
 class Refusal(Exception):  # noqa: N818 - a no is not an error of anybody
@@ -86,7 +99,7 @@ class Guarding(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What whoever runs the proxy decided. `tools`: patterns of those that are shown; None: every tool of the server.
+    """What whoever runs the proxy decided. `tools`: patterns of those that are shown and may be called; None: every tool of the server.
 
     `as_result`: say no to a tool call with a result that is an error, not with an error of the protocol.
     """
@@ -116,13 +129,22 @@ class Gate:
         self._submitting = asyncio.Lock()
         self._listed: set[str] = set()  # tools that may be called: listed, and what they were
         self._withheld: dict[str, str] = {}
-        self.stale = True  # the server's list is not known, or it said that the list changed
+        self._changes, self._began, self._known = 0, -1, -1  # how often the list changed; when we last began, and ended, to read it
+        self._begun: OrderedDict[str, Begun] = OrderedDict()
         self.intended: Sequence[str] | None = None  # the tools of the session's intent, where it names some
 
     # What may pass at all
 
     def passes(self, method: str) -> bool:
         return method in messages.PASSED or method in self.rules.allowed
+
+    def passes_told(self, method: str) -> bool:
+        """Of what a client says without awaiting an answer."""
+        return method in messages.TOLD or (method.startswith("notifications/") and method in self.rules.allowed)
+
+    def passes_back(self, method: str) -> bool:
+        """Of what a server asks its client."""
+        return method in messages.PASSED_BACK or method in self.rules.allowed
 
     def stopped(self, method: str) -> Refusal | None:
         """Nothing passes for one that is contained, but what opens and keeps a connection, and the empty list."""
@@ -147,6 +169,7 @@ class Gate:
         listed = tools if isinstance(tools, list) else []
         said = self.pins.compare(listed) if self.pins else Compared(kept=listed)
         if first:
+            self._began = self._changes
             self._listed.clear()
             self._withheld.clear()
         for change in said.changed:
@@ -156,15 +179,28 @@ class Gate:
                 self.guard.tool_changed(change.tool, before=change.was, after=change.now)
         for name in said.broken:
             self._withheld[name] = "tool_ambiguous"
+        kept = [tool for tool in said.kept if tool["name"] not in self._withheld]  # of an earlier page: one of the two is not what it was
+        self._listed.update(tool["name"] for tool in kept)
         self._listed.difference_update(self._withheld)
-        self._listed.update(tool["name"] for tool in said.kept)
-        shown = [] if self.guard.stopped() else [tool for tool in said.kept if self._shows(tool["name"])]
+        if not result.get("nextCursor"):
+            self._known = self._began
+        shown = [] if self.guard.stopped() else [tool for tool in kept if self._shows(tool["name"])]
         return {**result, "tools": shown}
+
+    @property
+    def stale(self) -> bool:
+        """The server's list is not known, or it changed since we began to read it."""
+        return self._known != self._changes
+
+    def list_changed(self) -> None:
+        self._changes += 1
 
     def knows(self, tool: str) -> bool:
         return not self.stale and (tool in self._listed or tool in self._withheld)
 
     def check_tool(self, tool: str) -> None:
+        if self.rules.tools is not None and not _fits(tool, self.rules.tools):
+            raise Refusal(messages.DENIED, "This tool is not offered here.", {"reason": "tool_not_offered", "tool": tool})
         if tool in self._listed:
             return
         reason = self._withheld.get(tool, "tool_not_listed")
@@ -177,6 +213,30 @@ class Gate:
     def _shows(self, tool: str) -> bool:
         patterns = self.rules.tools if self.rules.tools is not None else self.intended
         return patterns is None or _fits(tool, patterns)
+
+    # Calls that go on after their answer
+
+    def begin(self, task: str, verdict: Verdict, cancel: Callable[[str], Awaitable[None]]) -> None:
+        """A call began a task. It is followed until its end is known, and cancelled when its caller is stopped."""
+        self._begun[task] = Begun(verdict, cancel)
+        while len(self._begun) > MOST_BEGUN:
+            self.ended(next(iter(self._begun)), "cancelled")
+
+    def ended(self, task: str, outcome: str, *, returned: Sequence[str] = (), size: int | None = None) -> None:
+        if (begun := self._begun.pop(task, None)) is not None:
+            self.guard.report(begun.verdict, outcome, returned=returned, size=size)
+
+    async def stop_begun(self, seconds: float) -> None:
+        """The servers of all tasks are told to end them. One that does not read keeps nobody from being told."""
+        words = [asyncio.ensure_future(begun.cancel(task)) for task, begun in self._begun.items()]
+        self.left()
+        if words:
+            await asyncio.wait(words, timeout=seconds)
+
+    def left(self) -> None:
+        """Nobody will fetch what comes of the tasks."""
+        for task in list(self._begun):
+            self.ended(task, "cancelled")
 
     # One call
 

@@ -24,15 +24,18 @@ DEEPEST = 100  # what is nested deeper is nobody's message, and would overflow w
 GATED = {"tools/call": "name", "resources/read": "uri", "prompts/get": "name"}  # each with the member that names what it is about
 PASSED = frozenset(
     {
-        *("initialize", "ping", "server/discover", "logging/setLevel", "completion/complete"),
+        *("initialize", "ping", "server/discover", "logging/setLevel"),
         *("tools/list", "resources/list", "resources/templates/list", "prompts/list"),
-        *("resources/subscribe", "resources/unsubscribe", "subscriptions/listen"),
-        *("tasks/get", "tasks/list", "tasks/result", "tasks/cancel", "tasks/update"),
+        *("resources/unsubscribe", "subscriptions/listen"),
+        *("tasks/get", "tasks/list", "tasks/result", "tasks/cancel"),
     }
-)
+)  # not completion/complete, resources/subscribe and tasks/update: they carry words or ask for data, and nobody is asked about them
+PASSED_BACK = frozenset({"ping", "roots/list"})  # of what a server asks; not samples of the client's model, nor answers of its user
+TOLD = frozenset({"notifications/initialized", "notifications/cancelled", "notifications/progress", "notifications/roots/list_changed"})
 HARMLESS = frozenset(
-    {"initialize", "ping", "server/discover", "tools/list", "subscriptions/listen"}
+    {"initialize", "ping", "server/discover", "tools/list", "subscriptions/listen", "tasks/cancel"}
 )  # what one that is contained may still say
+HARMLESS_TOLD = frozenset({"notifications/initialized", "notifications/cancelled"})
 
 
 class Unreadable(ValueError):  # noqa: N818 - what it is about is not ours
@@ -64,7 +67,7 @@ def read(raw: bytes) -> Message | list[Any]:
 
 
 def meant(raw: bytes) -> list[Id] | None:
-    """Whom these bytes, which nobody can read, meant to answer. None: an answer, and nobody can tell to what. Nothing else in them counts."""
+    """Whom these bytes, which nobody can read, meant to answer. None: an answer, and nobody can tell to what."""
     text = raw.decode("utf-8", "replace").lstrip()
     if text[:1] not in ("{", "["):
         return []
@@ -154,6 +157,14 @@ def texts(result: Any, *, most: int = 50, longest: int = 2_000, deepest: int = 8
                 inside = value[:most]
             waiting.extend((each, depth + 1) for each in inside)
     return found
+
+
+def task_of(result: Any) -> str:
+    """The name of the task that this result says has begun, in the words of either revision; empty if it began none."""
+    said = result.get("task", result) if isinstance(result, dict) else None
+    begun = isinstance(said, dict) and (said is not result or result.get("resultType") == "task")
+    name = said.get("taskId") if begun and isinstance(said, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def plain(said: object, longest: int = 300) -> str:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
+import select
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +20,10 @@ from holdfast_guard.mcp import messages
 from holdfast_guard.mcp.gate import Gate
 from holdfast_guard.mcp.lines import lines
 from holdfast_guard.mcp.messages import Message
-from holdfast_guard.mcp.relay import Relay
+from holdfast_guard.mcp.relay import TELLING_S, Relay
 
 LONGEST_MESSAGE = 32 << 20
+LOOK_EVERY_S = 0.5  # while a message cannot be passed on: whether the client is still there
 LEAVES_S, ENDS_S = 2.0, 2.0  # how long the server may take to leave by itself, and then to end when told to
 LONGEST_LOG_LINE = 4_000
 NO_SUCH_COMMAND = 127
@@ -57,6 +61,7 @@ class StdioProxy:
         else:
             await self.relay.server_left("The server ended before it answered." if "server" in why else "The proxy is being stopped.")
             await self._flush()
+        self.gate.left()
         code = await self._end_child()
         for job in jobs:
             job.cancel()
@@ -69,11 +74,27 @@ class StdioProxy:
     # Both ways
 
     async def _from_client(self, reader: asyncio.StreamReader) -> None:
+        """Until its end; or until the client has left, where somebody who does not read keeps us from coming to that end."""
         async for line in lines(reader, longest=self.longest):
+            if line is not None and not line.strip():
+                continue
+            said = asyncio.create_task(self._client_said(line))
+            try:
+                while not said.done():
+                    await asyncio.wait({said}, timeout=LOOK_EVERY_S)
+                    if not said.done() and _hung_up():
+                        return
+            finally:
+                said.cancel()
+
+    async def _client_said(self, line: bytes | None) -> None:
+        try:
             if line is None:
                 await self._to_client(messages.error(None, messages.INVALID_REQUEST, f"A message is at most {self.longest} bytes long."))
-            elif line.strip():
+            else:
                 await self.relay.client_said(line)
+        except Exception as fault:  # one message ends nothing
+            self.gate.log(f"a message of the client was not passed on: {type(fault).__name__}: {messages.plain(fault)}")
 
     async def _from_server(self) -> None:
         async for line in lines(_piped(self._child, "stdout"), longest=self.longest):
@@ -81,7 +102,10 @@ class StdioProxy:
                 self.gate.log(f"the server sent a message of more than {self.longest} bytes")
                 await self.relay.server_left("The server's answer was too long to pass on.", "answer_too_long")
             elif line.strip():
-                await self.relay.server_said(line)
+                try:
+                    await self.relay.server_said(line)
+                except Exception as fault:  # one message ends nothing
+                    self.gate.log(f"a message of the server was not passed on: {type(fault).__name__}: {messages.plain(fault)}")
 
     async def _from_stderr(self) -> None:
         async for line in lines(_piped(self._child, "stderr"), longest=self.longest):
@@ -89,10 +113,19 @@ class StdioProxy:
                 self.gate.log(f"server: {messages.plain(line.decode('utf-8', 'replace').rstrip(), LONGEST_LOG_LINE)}")
 
     async def _to_client(self, message: Message | list[Message]) -> None:
-        if self._out is not None:
-            with contextlib.suppress(ConnectionError, RuntimeError):  # who is gone will not read it; reading notices that too
-                self._out.write(messages.write(message) + b"\n")
-                await self._out.drain()
+        """A client that does not read keeps its server from writing; but for one that is stopped: the server is to hear that it should end."""
+        if self._out is None or (self.gate.guard.stopped() and self._out.transport.get_write_buffer_size() > self.longest):
+            return
+        with contextlib.suppress(ConnectionError, RuntimeError):  # who is gone will not read it; reading notices that too
+            self._out.write(messages.write(message) + b"\n")
+            taken = asyncio.ensure_future(self._out.drain())
+            try:
+                while not taken.done() and not (self.gate.guard.stopped() and self._out.transport.get_write_buffer_size()):
+                    await asyncio.wait({taken}, timeout=LOOK_EVERY_S)
+                if taken.done():
+                    taken.result()
+            finally:
+                taken.cancel()
 
     async def _to_server(self, message: Message | list[Message]) -> None:
         if self._child is not None and self._child.stdin is not None:
@@ -127,9 +160,32 @@ class StdioProxy:
 async def start(command: Sequence[str]) -> asyncio.subprocess.Process:
     """In a process group of its own. What the guard is asked with is not the server's: it gets none of our variables."""
     pipe = asyncio.subprocess.PIPE
+    if sys.platform == "linux":
+        if shutil.which(command[0]) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        command = [sys.executable, "-I", "-S", "-c", _ENDS_WITH_US, str(os.getpid()), os.environ.get("LC_CTYPE", ""), *command]
     return await asyncio.create_subprocess_exec(
         *command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment(os.environ), start_new_session=True
     )
+
+
+# Becomes the server, and before that asks the kernel to kill it when we die in whatever way. In a process of its own, because nothing may
+# run between fork and exec in one that has threads. What the interpreter changed for itself is put back.
+_ENDS_WITH_US = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(1)
+for name in ("SIGPIPE", "SIGXFSZ"):
+    signal.signal(getattr(signal, name), signal.SIG_DFL)
+os.environ.pop("LC_CTYPE", None)
+if sys.argv[2]:
+    os.environ["LC_CTYPE"] = sys.argv[2]
+try:
+    os.execvp(sys.argv[3], sys.argv[3:])
+except OSError as fault:
+    sys.exit(f"{sys.argv[3]} cannot be started: {fault.strerror}")
+"""
 
 
 async def watch(gate: Gate, relays: Sequence[Relay] | Callable[[], Sequence[Relay]]) -> None:
@@ -138,12 +194,24 @@ async def watch(gate: Gate, relays: Sequence[Relay] | Callable[[], Sequence[Rela
     while True:
         await gate.guard.changed()
         stop = gate.guard.stopped()
+        if stop is not None:
+            await gate.stop_begun(TELLING_S)
         for relay in relays() if callable(relays) else relays:
             if stop is not None:
                 await relay.stop(stop, changed=not stopped)
             elif stopped:
-                await relay.tools_changed()
+                await relay.started()
         stopped = stop is not None
+
+
+def _hung_up() -> bool:
+    """The client closed our input, though there is more in it to be read."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdin.buffer.fileno(), getattr(select, "POLLRDHUP", 0))
+        return bool(poll.poll(0))
+    except (OSError, ValueError):  # it is closed
+        return True
 
 
 def _piped(child: asyncio.subprocess.Process | None, name: str) -> asyncio.StreamReader:

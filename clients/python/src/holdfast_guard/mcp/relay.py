@@ -7,9 +7,8 @@ one that is still awaited, or whose late answer has yet to be thrown away, may n
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +21,12 @@ MOST_AT_ONCE = 1_000
 MOST_DROPPED = 10_000
 MOST_PAGES = 50
 LISTING_S = 20.0
+TELLING_S = 2.0  # how long one side that does not read may keep us from whoever is to be told next
 META_OF_REQUESTS = "io.modelcontextprotocol/"  # the members of _meta that each request of the stateless revision carries
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 
 Send = Callable[[Message | list[Message]], Awaitable[None]]
-Reply = Callable[[Message], Awaitable[None]]
+Reply = Callable[[Message | None], Awaitable[None]]  # None: no answer will come, and none is awaited
 
 
 @dataclass(eq=False)
@@ -53,10 +53,11 @@ class Relay:
     def __init__(self, gate: Gate, *, to_client: Send, to_server: Send, asked: set[tuple[bool, Id]] | None = None) -> None:
         self.gate, self.to_client, self.to_server = gate, to_client, to_server
         self._flights: dict[tuple[bool, Id], Flight] = {}
-        self._dropped: dict[tuple[bool, Id], None] = {}  # a set that knows which came first
+        self._dropped: dict[tuple[bool, Id], bool] = {}  # in the order in which they came; whether it may have begun a task
         self._asked: set[tuple[bool, Id]] = set() if asked is None else asked
         self._own: dict[tuple[bool, Id], asyncio.Future[Message]] = {}
         self._listing = asyncio.Lock()
+        self._telling: set[asyncio.Task[None]] = set()
         self.greeted = False  # the client knows the server, and may be told that its list of tools changed
 
     @property
@@ -77,16 +78,24 @@ class Relay:
         if isinstance(said, list):
             await self._batch(said)
         else:
-            await self._one(said, self.to_client)
+            await self._one(said, self._alone)
+
+    async def _alone(self, message: Message | None) -> None:
+        if message is not None:
+            await self.to_client(message)
 
     async def _batch(self, said: list[Any]) -> None:
         """Taken apart on the way to the server, and answered together."""
         answers: list[Message] = []
         awaited = sum(messages.kind(each) in ("request", "") for each in said)
 
-        async def reply(message: Message) -> None:
-            answers.append(message)
-            if len(answers) == awaited:
+        async def reply(message: Message | None) -> None:
+            nonlocal awaited
+            if message is None:
+                awaited -= 1
+            else:
+                answers.append(message)
+            if answers and len(answers) == awaited:
                 await self.to_client(answers)
 
         for each in said:
@@ -137,6 +146,9 @@ class Relay:
             flight.verdict = await self.gate.ask(call, tell=self._teller(flight))
             if stop := self.gate.stopped(flight.method):
                 raise stop
+            if self._flights.get(messages.key(flight.ident)) is not flight:  # withdrawn, and the cancellation was lost on the way
+                self.gate.guard.report(flight.verdict, "not_done")
+                return
             await self._forward(flight, said)
         except Refusal as no:
             if self._land(flight):
@@ -150,7 +162,7 @@ class Relay:
 
     def _no(self, flight: Flight, no: Refusal) -> Message:
         if self.gate.rules.as_result and flight.method == "tools/call" and no.code in (messages.DENIED, messages.INTERNAL_ERROR):
-            stateless = any(name.startswith(META_OF_REQUESTS) for name in flight.params.get("_meta") or {})
+            stateless = any(name.startswith(META_OF_REQUESTS) for name in _meta(flight.params))
             return messages.answer(flight.ident, no.to_result() | ({"resultType": "complete"} if stateless else {}))
         return no.to_message(flight.ident)
 
@@ -169,7 +181,7 @@ class Relay:
 
     async def _told(self, said: Message) -> None:
         method = said["method"]
-        if not method.startswith("notifications/") or (self.gate.guard.stopped() and method not in _HARMLESS_TOLD):
+        if not self.gate.passes_told(method) or (self.gate.guard.stopped() and method not in messages.HARMLESS_TOLD):
             return
         if method == "notifications/cancelled":
             ident = messages.params(said).get("requestId")
@@ -187,6 +199,7 @@ class Relay:
             return False
         self._land(flight)
         self._abandon(flight)
+        await flight.reply(None)
         return True
 
     async def _cancel(self, flight: Flight, said: Message) -> None:
@@ -195,6 +208,7 @@ class Relay:
         self._abandon(flight)
         if flight.forwarded:
             await self.to_server(said)
+        await flight.reply(None)
 
     async def _answered(self, said: Message) -> None:
         """What the client gives back to a request of the server: a sample of its model, an answer of its user. From one that is contained
@@ -213,9 +227,26 @@ class Relay:
             said = messages.read(raw)
         except messages.Unreadable as fault:
             self.gate.log(f"the server sent what is not a message: {fault.because}")
+            await self._unread(raw)
             return
         for each in said if isinstance(said, list) else [said]:
             await self._from_server(each, len(raw))
+
+    async def _unread(self, raw: bytes) -> None:
+        """Whoever it was to answer waits for nothing else. The server did what it was asked, and nobody can say what came of it."""
+        meant = messages.meant(raw)
+        keys = [messages.key(ident) for ident in meant] if meant is not None else [*self._own, *self._flights]
+        for key in keys:
+            self._dropped.pop(key, None)
+            flight = self._flights.get(key)
+            if flight is None or not flight.forwarded:
+                if key in self._own:
+                    await self._unanswered(key, "", "")
+            elif self._land(flight):
+                if flight.verdict is not None:
+                    self.gate.guard.report(flight.verdict, "failed", size=len(raw))
+                no = messages.error(flight.ident, messages.INTERNAL_ERROR, "The server's answer could not be read.", _UNREADABLE)
+                await flight.reply(no)
 
     async def _from_server(self, said: Any, size: int) -> None:
         match messages.kind(said):
@@ -225,11 +256,15 @@ class Relay:
                 if stop := self.gate.guard.stopped():
                     await self.to_server(stop.to_message(said["id"]))
                     return
+                if not self.gate.passes_back(said["method"]):
+                    because = "This method does not pass the guard."
+                    await self.to_server(messages.error(said["id"], messages.METHOD_NOT_FOUND, because))
+                    return
                 self._asked.add(messages.key(said["id"]))
                 await self.to_client(said)
             case "notification":
                 if said["method"] == "notifications/tools/list_changed":
-                    self.gate.stale = True
+                    self.gate.list_changed()
                 if not self.gate.guard.stopped():
                     await self.to_client(said)
             case _:
@@ -246,7 +281,8 @@ class Relay:
                 self._own[key].set_result(said)
             return
         if key in self._dropped:
-            del self._dropped[key]
+            if self._dropped.pop(key) and (task := messages.task_of(said.get("result"))):
+                await self._cancel_task(task)  # nobody will ask what comes of it
             return
         flight = self._flights.get(key)
         if flight is None or not flight.forwarded:
@@ -263,8 +299,10 @@ class Relay:
     def _checked(self, flight: Flight, said: Message, size: int) -> Message:
         result = said.get("result")
         if flight.verdict is not None:
-            failed = "error" in said or (isinstance(result, dict) and result.get("isError") is True)
-            self.gate.guard.report(flight.verdict, "failed" if failed else "done", returned=messages.texts(result), size=size)
+            self._told_outcome(flight, said, flight.verdict, size)
+        self._follow(flight, said, size)
+        if isinstance(result, dict) and (closed := self._asks_back(result)):
+            return messages.error(flight.ident, messages.METHOD_NOT_FOUND, f"The server asks for {closed}, which does not pass the guard.")
         if flight.method in ("initialize", "server/discover") and "result" in said:
             self.greeted = True
         if flight.method == "tools/list" and isinstance(result, dict):
@@ -272,9 +310,39 @@ class Relay:
         return said
 
     def _page(self, result: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
-        shown = self.gate.listing(result, first="cursor" not in asked)
-        self.gate.stale = self.gate.stale and bool(result.get("nextCursor"))
-        return shown
+        return self.gate.listing(result, first="cursor" not in asked)
+
+    def _asks_back(self, result: Mapping[str, Any]) -> str:
+        """The stateless revision asks for samples and answers of users in a result. The same methods are closed there."""
+        asked = result.get("inputRequests")
+        methods = [each.get("method") for each in asked.values() if isinstance(each, dict)] if isinstance(asked, dict) else []
+        return next((messages.plain(each, 100) for each in methods if not isinstance(each, str) or not self.gate.passes_back(each)), "")
+
+    # Calls that go on after their answer
+
+    def _told_outcome(self, flight: Flight, said: Message, verdict: Verdict, size: int) -> None:
+        result = said.get("result")
+        if (task := messages.task_of(result)) and flight.method == "tools/call":
+            self.gate.begin(task, verdict, self._cancel_task)
+            return
+        failed = "error" in said or (isinstance(result, dict) and result.get("isError") is True)
+        self.gate.guard.report(verdict, "failed" if failed else "done", returned=messages.texts(result), size=size)
+
+    def _follow(self, flight: Flight, said: Message, size: int) -> None:
+        """What came of a call that began a task is known when the task's result is fetched, or when it is said to have ended without."""
+        result, task = said.get("result"), flight.params.get("taskId")
+        if not flight.method.startswith("tasks/") or not isinstance(task, str) or not isinstance(result, dict):
+            return
+        if flight.method == "tasks/result" or "result" in result:
+            failed = result.get("isError") is True
+            self.gate.ended(task, "failed" if failed else "done", returned=messages.texts(result), size=size)
+        elif result.get("status") in ("failed", "cancelled"):
+            self.gate.ended(task, str(result["status"]))
+
+    async def _cancel_task(self, task: str) -> None:
+        ident = f"holdfast-{secrets.token_hex(8)}"
+        self._dropped[messages.key(ident)] = False
+        await self.to_server(messages.request(ident, "tasks/cancel", {"taskId": task}))
 
     # The list of tools, where the client did not ask for it
 
@@ -285,7 +353,7 @@ class Relay:
         async with self._listing:
             if self.gate.knows(tool):
                 return
-            meta = {name: said for name, said in (asked.get("_meta") or {}).items() if name.startswith(META_OF_REQUESTS)}
+            meta = {name: said for name, said in _meta(asked).items() if name.startswith(META_OF_REQUESTS)}
             said: dict[str, Any] = {"_meta": meta} if meta else {}
             for _ in range(MOST_PAGES):
                 result = (await self._ask_server("tools/list", said)).get("result")
@@ -296,7 +364,8 @@ class Relay:
                 if not isinstance(cursor, str) or not cursor:
                     break
                 said = {**said, "cursor": cursor}
-            self.gate.stale = False
+            else:
+                raise Refusal(messages.INTERNAL_ERROR, "The server's list of tools has no end.", {"reason": "tools_unknown"})
 
     async def _ask_server(self, method: str, said: Message) -> Message:
         ident = f"holdfast-{secrets.token_hex(8)}"
@@ -313,18 +382,34 @@ class Relay:
     # Containment, and the end
 
     async def stop(self, stop: Refusal, *, changed: bool = True) -> None:
-        """Contained or paused: who waits is told at once, the server is told to stop, and what it still sends is thrown away."""
-        for flight in list(self._flights.values()):
-            if flight.method in messages.HARMLESS or not self._land(flight):
-                continue
+        """Contained or paused: the server is told to stop all of it, then who waits is told, and what still comes is thrown away. Whoever
+        does not read keeps nobody else waiting."""
+        stopped = [each for each in list(self._flights.values()) if each.method not in messages.HARMLESS and self._land(each)]
+        for flight in stopped:
             self._abandon(flight)
-            with contextlib.suppress(ConnectionError):
-                await flight.reply(self._no(flight, stop))
-                if flight.forwarded:
-                    said = {"requestId": flight.ident, "reason": "The session was stopped."}
-                    await self.to_server(messages.notification("notifications/cancelled", said))
-        if changed:
-            await self.tools_changed()
+        said = [{"requestId": flight.ident, "reason": "The session was stopped."} for flight in stopped if flight.forwarded]
+        await self._tell([self.to_server(messages.notification("notifications/cancelled", each)) for each in said])
+        words = [flight.reply(self._no(flight, stop)) for flight in stopped]
+        await self._tell([*words, *([self.tools_changed()] if changed else [])], waits=False)
+
+    async def _tell(self, words: Iterable[Awaitable[None]], *, waits: bool = True) -> None:
+        """All at once, in this order. What is not taken in time is left to whoever reads at last."""
+        tasks = [asyncio.ensure_future(self._say(each)) for each in words]
+        for task in tasks:
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
+        if tasks:
+            await asyncio.wait(tasks, timeout=TELLING_S if waits else 0)
+
+    async def _say(self, word: Awaitable[None]) -> None:
+        try:
+            await word
+        except Exception as fault:
+            self.gate.log(f"somebody could not be told: {type(fault).__name__}: {messages.plain(fault)}")
+
+    async def started(self) -> None:
+        """It may go on: its client lists the tools again."""
+        await self._tell([self.tools_changed()], waits=False)
 
     async def tools_changed(self) -> None:
         listening = [flight.ident for flight in self._flights.values() if flight.method == "subscriptions/listen"]
@@ -334,8 +419,7 @@ class Relay:
 
     async def server_left(self, because: str, reason: str = "server_gone") -> None:
         """No answer will come: whoever waits for one is told."""
-        for key in [*self._own, *self._flights]:
-            await self._unanswered(key, because, reason)
+        await self._tell([self._unanswered(key, because, reason) for key in [*self._own, *self._flights]])
 
     async def unanswered(self, ident: Id, because: str, reason: str = "server_gone") -> None:
         """The same for one request, where each has a way of its own to the server."""
@@ -364,7 +448,7 @@ class Relay:
                 flight.task.cancel()
             outcome = "not_done"
         else:
-            self._dropped[messages.key(flight.ident)] = None
+            self._dropped[messages.key(flight.ident)] = flight.method == "tools/call"
             if len(self._dropped) > MOST_DROPPED:
                 self._dropped.pop(next(iter(self._dropped)))
             outcome = "cancelled"
@@ -372,4 +456,9 @@ class Relay:
             self.gate.guard.report(flight.verdict, outcome)
 
 
-_HARMLESS_TOLD = frozenset({"notifications/initialized", "notifications/cancelled"})
+def _meta(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    said = params.get("_meta")
+    return said if isinstance(said, dict) else {}
+
+
+_UNREADABLE = {"reason": "answer_unreadable"}
