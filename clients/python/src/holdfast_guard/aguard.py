@@ -114,6 +114,7 @@ class AsyncGuard:
         }
         why = wire.unsayable(request_id, said)
         number = request_id if request_id and not why else str(uuid.uuid4())
+        about = tool or str((resource or {}).get("id") or "")  # what is declared never to open may be a resource, too
         counts_as_write = self.declared.writes(tool, writes)
         body = wire.evaluation(
             who,
@@ -130,7 +131,7 @@ class AsyncGuard:
         )
         if why:
             return self._asker.unsayable(body, number, why)
-        verdict = await self._asker.verdict(body, request_id=number, subject=who, session=where, tool=tool, writes=counts_as_write)
+        verdict = await self._asker.verdict(body, request_id=number, subject=who, session=where, tool=about, writes=counts_as_write)
         self._wake()
         return verdict
 
