@@ -93,6 +93,7 @@ def _proxy_options(parser: argparse.ArgumentParser) -> None:
     http.add_argument("--url", default="", help="the server's address")
     http.add_argument("--listen", default="127.0.0.1:8808", metavar="HOST:PORT")
     http.add_argument("--allow-origin", action="append", default=[], metavar="ORIGIN", help="a web page that may come here")
+    http.add_argument("--allow-host", action="append", default=[], metavar="HOST", help="as clients may call us; needed beyond 127.0.0.1")
     http.add_argument("--upstream-header", action="append", default=[], metavar="NAME: VALUE", help="sent to the server with every request")
 
 
@@ -121,7 +122,9 @@ async def _proxy(options: argparse.Namespace, command: list[str]) -> int:
                 return await StdioProxy(gate, command, longest=options.max_message).run()
             from holdfast_guard.mcp.http import Where, serve  # with its extra, which stdio does not need
 
-            where = Where(options.url, options.listen, tuple(options.allow_origin), _headers(options), options.max_message)
+            where = Where(
+                options.url, options.listen, tuple(options.allow_origin), _headers(options), options.max_message, options.allow_host
+            )
             return await serve(gate, where)
 
 

@@ -129,6 +129,7 @@ class Gate:
         self._submitting = asyncio.Lock()
         self._listed: set[str] = set()  # tools that may be called: listed, and what they were
         self._withheld: dict[str, str] = {}
+        self._headers: dict[str, Mapping[str, Sequence[str]]] = {}
         self._changes, self._began, self._known = 0, -1, -1  # how often the list changed; when we last began, and ended, to read it
         self._begun: OrderedDict[str, Begun] = OrderedDict()
         self.intended: Sequence[str] | None = None  # the tools of the session's intent, where it names some
@@ -170,6 +171,7 @@ class Gate:
         said = self.pins.compare(listed) if self.pins else Compared(kept=listed)
         if first:
             self._began = self._changes
+            self._headers.clear()
             self._listed.clear()
             self._withheld.clear()
         for change in said.changed:
@@ -182,6 +184,7 @@ class Gate:
         kept = [tool for tool in said.kept if tool["name"] not in self._withheld]  # of an earlier page: one of the two is not what it was
         self._listed.update(tool["name"] for tool in kept)
         self._listed.difference_update(self._withheld)
+        self._headers.update({tool["name"]: messages.headers_in(tool.get("inputSchema")) for tool in kept})
         if not result.get("nextCursor"):
             self._known = self._began
         shown = [] if self.guard.stopped() else [tool for tool in kept if self._shows(tool["name"])]
@@ -197,6 +200,10 @@ class Gate:
 
     def knows(self, tool: str) -> bool:
         return not self.stale and (tool in self._listed or tool in self._withheld)
+
+    def headers_of(self, tool: str) -> Mapping[str, Sequence[str]]:
+        """The arguments that the tool has repeated in headers: the header's name → where the argument is."""
+        return self._headers.get(tool, {})
 
     def check_tool(self, tool: str) -> None:
         if self.rules.tools is not None and not _fits(tool, self.rules.tools):

@@ -11,6 +11,7 @@ import base64
 import binascii
 import contextlib
 import ipaddress
+import json
 import re
 import signal
 import socket
@@ -48,13 +49,15 @@ STREAM = {"content-type": "text/event-stream", "cache-control": "no-cache, no-tr
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """`url`: the server. `origins`: pages that may come here; a browser says which page it is, and programs say nothing."""
+    """`url`: the server. `origins`: pages that may come here; a browser says which page it is, and programs say nothing. `hosts`: names
+    that this address has beyond this machine."""
 
     url: str
     listen: str
     origins: Sequence[str] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     longest: int = LONGEST_MESSAGE
+    hosts: Sequence[str] = ()
 
 
 class Unfit(Exception):  # noqa: N818 - a no is not an error of anybody
@@ -71,8 +74,9 @@ class Unfit(Exception):  # noqa: N818 - a no is not an error of anybody
 async def serve(gate: Gate, where: Where) -> int:
     host, _, port = where.listen.rpartition(":")
     host = host.strip("[]")
+    _hosts(host, 0, where.hosts)  # before anybody can come
     listener = socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    proxy = HttpProxy(gate, where, hosts=_hosts(host, listener.getsockname()[1]))
+    proxy = HttpProxy(gate, where, hosts=_hosts(host, listener.getsockname()[1], where.hosts))
     server = _Server(uvicorn.Config(proxy.app(), log_level="warning", lifespan="off", timeout_graceful_shutdown=2))
     gate.log(f"listening on http://{host}:{listener.getsockname()[1]}{PATH}")
     watcher = asyncio.create_task(watch(gate, proxy.relays))
@@ -97,9 +101,9 @@ class _Server(uvicorn.Server):
 
 
 class HttpProxy:
-    """`hosts`: what the Host header may say. Empty: anything, where it listens to more than this machine."""
+    """`hosts`: what the Host header may say."""
 
-    def __init__(self, gate: Gate, where: Where, *, hosts: frozenset[str] = frozenset()) -> None:
+    def __init__(self, gate: Gate, where: Where, *, hosts: frozenset[str]) -> None:
         self.gate, self.where, self.hosts = gate, where, hosts
         self.upstream = httpx.AsyncClient(
             timeout=httpx.Timeout(10.0, read=None), follow_redirects=False, trust_env=False, headers={"accept-encoding": "identity"}
@@ -143,7 +147,7 @@ class HttpProxy:
         """A page in a browser may come only if it is named, and only to the name that we listen to."""
         if (origin := request.headers.get("origin")) is not None and origin not in self.where.origins:
             raise Unfit(403, "Pages of this origin may not come here.")
-        if self.hosts and request.headers.get("host", "").lower() not in self.hosts:
+        if request.headers.get("host", "").lower() not in self.hosts:
             raise Unfit(421, "Nothing of this name is here.")
 
     # One message, or a batch
@@ -178,7 +182,10 @@ class HttpProxy:
             raise Unfit(400, fault.because, fault.code) from fault
 
     async def _withdraw(self, said: Message, mine: Exchange) -> None:
-        """A client that cancels does so with a POST of its own; what it cancels is in another exchange of its session."""
+        """A client that cancels does so with a POST of its own; what it cancels is in another exchange of its session. Without a session
+        nobody can tell whose call it is: there the stream of the call is closed to cancel it."""
+        if not mine.session:
+            return
         for exchange in list(self._exchanges):
             if exchange.session == mine.session and await exchange.relay.cancel(messages.params(said).get("requestId")):
                 exchange.end()
@@ -207,8 +214,8 @@ class HttpProxy:
 
     def headers(self, request: Request) -> dict[str, str]:
         """What the server is to see of the client's headers, and what whoever runs the proxy adds."""
-        passed = {name: said for name, said in request.headers.items() if name in PASSED_ON or name.startswith(PARAMETERS)}
-        return {**passed, **self.where.headers}
+        passed = {name: said for name, said in request.headers.items() if name in PASSED_ON}
+        return {**passed, **{name.lower(): said for name, said in self.where.headers.items()}}
 
     def _open(self, request: Request) -> Exchange:
         session = request.headers.get(SESSION, "")
@@ -343,9 +350,12 @@ class Exchange:
     def _own_headers(self, message: Message | list[Message]) -> dict[str, str]:
         """A request of our own is not what the client's headers speak of."""
         headers = {"accept": "application/json, text/event-stream", **self.headers}
-        if isinstance(message, dict) and METHOD in headers and "method" in message and headers[METHOD] != message["method"]:
-            kept = {name: said for name, said in headers.items() if name != NAME and not name.startswith(PARAMETERS)}
-            return {**kept, METHOD: message["method"]}
+        if not isinstance(message, dict) or "method" not in message:
+            return headers
+        if METHOD in headers and headers[METHOD] != message["method"]:
+            return {**{name: said for name, said in headers.items() if name != NAME}, METHOD: message["method"]}
+        if message["method"] == "tools/call" and self._stateless:
+            return {**headers, **_parameters(self.proxy.gate, messages.params(message))}
         return headers
 
     async def _take(self, answer: httpx.Response, asked: Message | list[Message]) -> None:
@@ -410,6 +420,23 @@ def _compare_headers(request: Request, said: Message | list[Any]) -> None:
             raise Unfit(400, f"The header {name} and the message do not say the same.", messages.HEADER_MISMATCH)
 
 
+def _parameters(gate: Gate, params: Mapping[str, Any]) -> dict[str, str]:
+    """The headers that repeat arguments, made anew from the message and the listed tool. What a client puts there goes no further."""
+    said = {}
+    for name, path in gate.headers_of(str(params.get("name"))).items():
+        value: Any = params.get("arguments")
+        for step in path:
+            value = value.get(step) if isinstance(value, dict) else None
+        if isinstance(value, str | int | float):
+            said[PARAMETERS + name] = _coded(value if isinstance(value, str) else json.dumps(value))
+    return said
+
+
+def _coded(said: str) -> str:
+    fits = said.isascii() and said.isprintable() and said == said.strip() and not IN_LETTERS.fullmatch(said)
+    return said if fits else f"=?base64?{base64.b64encode(said.encode('utf-8')).decode()}?="
+
+
 def _decoded(said: str | None) -> str | None:
     """A name that fits no header comes in letters that do. What cannot be read matches nothing."""
     coded = IN_LETTERS.fullmatch(said or "")
@@ -460,9 +487,15 @@ async def _events(answer: httpx.Response, longest: int) -> AsyncIterator[bytes]:
             return
 
 
-def _hosts(host: str, port: int) -> frozenset[str]:
+def _hosts(host: str, port: int, named: Sequence[str]) -> frozenset[str]:
+    """What Host may say. Beyond this machine somebody has to have named it."""
     try:
         near = ipaddress.ip_address(host).is_loopback
     except ValueError:
         near = host == "localhost"
-    return frozenset(f"{name}:{port}" for name in (host.lower(), "localhost", "127.0.0.1", "[::1]")) if near else frozenset()
+    if not near and not named:
+        raise ValueError(
+            "Whoever reaches this address could use the server. Say --allow-host NAME, by which clients come, or listen to 127.0.0.1."
+        )
+    names = [*named, *((host.lower(), "localhost", "127.0.0.1", "[::1]") if near else ())]
+    return frozenset(each for name in names for each in (name.lower(), f"{name.lower()}:{port}"))

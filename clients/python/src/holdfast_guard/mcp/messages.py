@@ -159,6 +159,22 @@ def texts(result: Any, *, most: int = 50, longest: int = 2_000, deepest: int = 8
     return found
 
 
+def headers_in(schema: Any) -> dict[str, tuple[str, ...]]:
+    """The properties of a tool's schema that are to be repeated in headers: the name after the prefix → the way to the argument."""
+    found: dict[str, tuple[str, ...]] = {}
+    waiting: list[tuple[Any, tuple[str, ...]]] = [(schema, ())]
+    while waiting:
+        said, path = waiting.pop()
+        if not isinstance(said, dict):
+            continue
+        name = said.get("x-mcp-header")
+        if path and isinstance(name, str) and _HEADER.fullmatch(name):
+            found[name.lower()] = path
+        inside = said.get("properties")
+        waiting.extend((each, (*path, step)) for step, each in (inside if isinstance(inside, dict) else {}).items())
+    return found
+
+
 def task_of(result: Any) -> str:
     """The name of the task that this result says has begun, in the words of either revision; empty if it began none."""
     said = result.get("task", result) if isinstance(result, dict) else None
@@ -176,6 +192,7 @@ def plain(said: object, longest: int = 300) -> str:
 
 _TOKENS = re.compile(r'"(?P<name>id|method|result|error)"\s*:|"(?:[^"\\]|\\.)*"|[\[\]{}]')
 _ID = re.compile(r'\s*(?P<said>-?\d{1,18}(?![\d.eE])|"[^"\\\x00-\x1f]{0,200}")')
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _NO_TEXT = frozenset({"_meta", "type", "mimeType", "data", "blob", "annotations", "resultType"})  # kinds, and bytes in letters
 
 

@@ -113,7 +113,7 @@ class StdioProxy:
                 self.gate.log(f"server: {messages.plain(line.decode('utf-8', 'replace').rstrip(), LONGEST_LOG_LINE)}")
 
     async def _to_client(self, message: Message | list[Message]) -> None:
-        """A client that does not read keeps its server from writing; but for one that is stopped: the server is to hear that it should end."""
+        """A client that does not read keeps its server from writing, until it is stopped: then the server has to hear that."""
         if self._out is None or (self.gate.guard.stopped() and self._out.transport.get_write_buffer_size() > self.longest):
             return
         with contextlib.suppress(ConnectionError, RuntimeError):  # who is gone will not read it; reading notices that too
