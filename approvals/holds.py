@@ -6,6 +6,7 @@ that a wait for the lock carries no answer past its deadline.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
@@ -116,8 +117,11 @@ def open(  # noqa: A001 - holds.open(...) reads as what it does
 
 
 @story
-def answer(hold_id: UUID, word: Word, *, actor: Actor, seen_digest: str, reason: str = "") -> Answered:
-    """Approve or reject, provided the plan is still the one the actor read. One rejection ends the hold; approval needs the quorum."""
+def answer(
+    hold_id: UUID, word: Word, *, actor: Actor, seen_digest: str, reason: str = "", seen_requests: Collection[UUID] = ()
+) -> Answered:
+    """Approve or reject, provided the plan is still the one the actor read. One rejection ends the hold; approval needs the quorum.
+    `seen_requests`: the calls that waited for it on the actor's screen."""
     hold = _locked(hold_id)
     now = clock.now()
     terms = hold.as_terms()
@@ -142,7 +146,7 @@ def answer(hold_id: UUID, word: Word, *, actor: Actor, seen_digest: str, reason:
     record("hold.answered", hold.ref, actor=actor, about=hold.about, word=word, reason=given.reason, plan_digest=seen_digest, at=now)
     settled = word == "reject" or 1 + _others_who_approved(hold, terms, given) >= terms.quorum
     if settled:
-        _end(hold, word, because=given.reason, actor=actor, now=now)
+        _end(hold, word, because=given.reason, actor=actor, now=now, read=seen_requests)
     return Answered(hold, given, first=True, settled=settled)
 
 
@@ -302,7 +306,7 @@ def _close(hold_id: UUID, move: str, *, because: str, actor: Actor) -> Hold:
     return _end(hold, move, because=because, actor=actor, now=clock.now())
 
 
-def _end(hold: Hold, move: str, *, because: str, actor: Actor, now: datetime, **facts: Any) -> Hold:
+def _end(hold: Hold, move: str, *, because: str, actor: Actor, now: datetime, read: Collection[UUID] = (), **facts: Any) -> Hold:
     was, hold.state = hold.state, HOLD.after(hold.state, move)
     hold.closed_at, hold.closed_because, hold.closed_by, hold.gathers = now, because, actor.name, False
     hold.save(update_fields=["state", "closed_at", "closed_because", "closed_by", "lapsed_to", "gathers"])
@@ -310,7 +314,7 @@ def _end(hold: Hold, move: str, *, because: str, actor: Actor, now: datetime, **
         GroupMember.objects.filter(hold=hold, state="waiting").update(next_at=now)
     verb = f"hold.{_OF_A_CALL.get(hold.state, hold.state) if hold.asks_about_a_call else hold.state}"
     record(verb, hold.ref, actor=actor, about=hold.about, was=was, because=because, plan_digest=hold.plan_digest, **facts)
-    requests.settle(hold, actor=actor, now=now)
+    requests.settle(hold, actor=actor, now=now, read=read)
     return hold
 
 

@@ -79,7 +79,9 @@ def _mine(actor: Actor) -> dict[str, str]:
 
 @story
 def ask(wish: Wish, hold: Hold, *, actor: Actor) -> AccessRequest:
-    """One more call waits for this hold, which is locked. Where people have answered it already, the request ends at once."""
+    """One more call waits for this hold, which is locked. AlreadyEnded where people have answered: nobody of them has read this call."""
+    if not hold.is_open:
+        raise AlreadyEnded("People are not asked about that any more.", state=hold.state)
     request = AccessRequest.objects.create(
         **_mine(actor),
         asked_by=actor.name,
@@ -113,15 +115,18 @@ def ask(wish: Wish, hold: Hold, *, actor: Actor) -> AccessRequest:
     return found(request.pk)
 
 
-def settle(hold: Hold, *, actor: Actor, now: datetime) -> None:
-    """The hold has ended (or moved on): so has, in the same story, whatever waited for it."""
+def settle(hold: Hold, *, actor: Actor, now: datetime, read: Collection[UUID] = ()) -> None:
+    """The hold has ended (or moved on): so has, in the same story, whatever waited for it. `read`: the calls that whoever answered had on
+    the screen. Of those that wait for a run, nobody's yes is about any other."""
     if hold.state in ("open", "superseded"):
         return
     for request in AccessRequest.objects.select_for_update(of=("self",)).filter(hold=hold, state="pending").order_by("id"):
         request.hold = hold
         until = calls.ends(request.wanted_until, now=now)
         move = calls.follows(hold.state, about_a_call=hold.asks_about_a_call, word_counts=_word_counts(request, hold), until=until, now=now)
-        if move is not None:
+        if move == "approve" and not hold.asks_about_a_call and request.pk not in read:
+            _end(request, "fail", because="Whoever answered had not read this call. Ask again.", actor=actor, now=now)
+        elif move is not None:
             _end(request, move, because=_because(hold, move), actor=actor, now=now, until=until if move == "approve" else None)
 
 

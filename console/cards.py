@@ -287,8 +287,8 @@ class HoldCard:
 
     @property
     def rejecting(self) -> dict[str, str]:
-        """What the form of “leave it running” carries beside the reason."""
-        return {"word": "reject", "plan_digest": self.plan_digest}
+        """What the form of “leave it running” carries beside the reason: also which calls were read that wait for it."""
+        return {"word": "reject", "plan_digest": self.plan_digest, "seen_requests": " ".join(str(one.id) for one in self.waiting)}
 
 
 @dataclass(frozen=True, slots=True)

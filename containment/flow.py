@@ -7,7 +7,7 @@ Case, Run, Step, Hold, audit head. This file alone sees judgement, playbooks and
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -374,25 +374,30 @@ def _patience(judgement: Judgement) -> timedelta:
 # -- people and time ---------------------------------------------------------------------------------------------------------------------
 
 
-def answer_hold(hold_id: UUID, word: Word, *, actor: Actor, seen_digest: str, reason: str = "") -> Answered:
+def answer_hold(
+    hold_id: UUID, word: Word, *, actor: Actor, seen_digest: str, reason: str = "", seen_requests: Collection[UUID] = ()
+) -> Answered:
     """A person says "contain now" (approve) or "leave it running" (reject), with the digest of the plan on their screen. What has become
-    protected since is not contained on the words that were asked for before: another hold asks two people.
+    protected since is not contained on the words that were asked for before: another hold asks two people. Of the calls that wait for it,
+    "leave it running" allows those that were on the screen as well.
     """
-    said = _answered(hold_id, word, actor=actor, seen_digest=seen_digest, reason=reason)
+    said = _answered(hold_id, word, actor=actor, seen_digest=seen_digest, reason=reason, seen_requests=seen_requests)
     if isinstance(said, Hold):
         raise PlanChanged("It has become protected since it was asked about. Another hold asks two people about it now.", hold=str(said.pk))
     return said
 
 
 @story
-def _answered(hold_id: UUID, word: Word, *, actor: Actor, seen_digest: str, reason: str) -> Answered | Hold:
+def _answered(
+    hold_id: UUID, word: Word, *, actor: Actor, seen_digest: str, reason: str, seen_requests: Collection[UUID]
+) -> Answered | Hold:
     identity = _lock_identity_of(hold_id)
     run = _lock_run_of(hold_id)
     if run is None:
         grouped.close_list(hold_id, seen_digest)  # of a hold that is not about many, it closes none
     elif word == "approve" and _is_protected(identity, run) and (hold := holds.asks_too_few(hold_id, actor=actor)) is not None:
         return outcomes.ask_two(hold, run)
-    answered = holds.answer(hold_id, word, actor=actor, seen_digest=seen_digest, reason=reason)
+    answered = holds.answer(hold_id, word, actor=actor, seen_digest=seen_digest, reason=reason, seen_requests=seen_requests)
     if answered.settled and answered.hold.grouped:
         grouped.ended(answered.hold)
     elif answered.settled and run is not None:

@@ -93,7 +93,8 @@ class Submission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What an approval that was shown is worth. `approval`: the members that the answer repeats."""
+    """What an approval that was shown is worth. `approval`: the members that the answer repeats. `run`: the one about which people said
+    "leave it running"; empty where a scope rule wanted their word. It covers what they were asked because of, and nothing later."""
 
     good: bool
     reason: Reason
@@ -103,6 +104,7 @@ class Shown:
     retry_after: int | None = None
     approval: Mapping[str, Any] = field(default_factory=dict)
     request: UUID | None = None
+    run: str = ""
 
 
 # -- the handle --------------------------------------------------------------------------------------------------------------------------
@@ -155,6 +157,7 @@ def check(ask: Ask, question_digest: str, actor: Actor, now: datetime, *, sessio
         told="People allowed this.",
         approval={"id": request.approval_handle, "approved_until": moment(request.approved_until)},
         request=request.pk,
+        run=request.run_ref,
     )
 
 
@@ -292,8 +295,8 @@ def _still_requestable(asked: Submission, call: GuardCall, hold: Hold | None, no
         until = max(until, hold.deadline)
     if now > until or now > asked.expires_at + SKEW:
         raise ExpiredDenial("That denial is too old to ask about. Ask the guard again.")
-    if hold is not None and hold.state not in ("open", "approved", "rejected"):
-        raise ExpiredDenial("People are not asked about that any more. Ask the guard again.")
+    if hold is not None and not hold.is_open:
+        raise ExpiredDenial("People are not asked about that any more, and nobody has read this call. Ask the guard again.")
     if asked.wanted_until is not None and asked.wanted_until <= now:
         raise NotRequestable("`requested_access.requested_until` has passed already.")
 

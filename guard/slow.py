@@ -23,7 +23,7 @@ from audit.record import attempt, story
 from containment import baselines, flow, gather, intake, inventory, limits, policies, session_use, speaking
 from containment.domain.decide import Verdict as Judged
 from containment.domain.facts import Facts, Kind
-from containment.domain.judge import Judgement, judge
+from containment.domain.judge import Judgement, judge, question_of
 from containment.domain.policy import Mode, RiskPolicy
 from containment.domain.scope_rules import Answer as Permitted
 from containment.domain.scope_rules import Permit
@@ -32,6 +32,7 @@ from containment.session_use import Told
 from core.actor import Actor
 from core.digest import plain
 from core.ids import uuid7
+from core.refs import Ref
 from core.refusals import Refusal
 from guard import asked, made, pausing, requestable, rules, standing, verdicts
 from guard.answers import Answer, Reason
@@ -191,7 +192,7 @@ def _with_call(scene: Scene) -> Scene:
 def _weighed(scene: Scene) -> Verdict:
     permit = rules.permit(scene.ask, scene.identity, scene.acting, scene.policy.scope)
     shown = _shown(scene)
-    leans = shown is not None and shown.good and permit.answer is Permitted.NEEDS_APPROVAL
+    leans = shown is not None and shown.good and not shown.run and permit.answer is Permitted.NEEDS_APPROVAL
     permit = replace(permit, answer=Permitted.ALLOWED) if leans else permit
     scene = replace(scene, permit=permit, shown=shown, leans=leans)
     ruled = _by_rule(scene, permit)
@@ -200,7 +201,7 @@ def _weighed(scene: Scene) -> Verdict:
     detection = _as_detection(scene)
     facts = gather.facts_of(detection, scene.policy, now=scene.now)
     judgement = judge(facts, scene.policy)
-    found = _by_intent(scene, facts, judgement) or _by_judgement(scene, judgement) or _by_session(scene)
+    found = _by_intent(scene, facts, judgement) or _by_judgement(scene, facts, judgement) or _by_session(scene)
     if found is None or found.verdict == "allow":
         found = ruled or found or _allowed(scene, judgement)
     if found.verdict != "allow" and scene.observed:
@@ -289,11 +290,11 @@ def _paused(scene: Scene, found: Verdict, decision: Decision | None) -> Verdict:
     return replace(found, paused=pausing.pause(session, call=scene.key, because=found.because), case=case)
 
 
-def _by_judgement(scene: Scene, judgement: Judgement) -> Verdict | None:
+def _by_judgement(scene: Scene, facts: Facts, judgement: Judgement) -> Verdict | None:
     """None: nothing speaks against it, or too little to be kept."""
     if _is_quiet(judgement):
         return None
-    if scene.shown is not None and scene.shown.good and _would_hold(judgement):
+    if scene.shown is not None and scene.shown.good and _would_hold(judgement) and _was_asked(scene.shown, facts, scene.policy):
         return _found(scene, "allow", Reason.APPROVED, scene.shown.because, judgement=judgement)
     decision = _decided(scene)
     if decision is None:
@@ -312,6 +313,14 @@ def _is_quiet(judgement: Judgement) -> bool:
 def _would_hold(judgement: Judgement) -> bool:
     choice = judgement.choice
     return Judged.HOLD in (choice.verdict, choice.would_have if choice.verdict is Judged.COVERED else None)
+
+
+def _was_asked(shown: Shown, facts: Facts, policy: RiskPolicy) -> bool:
+    """Whether people said "leave it running" about just this: to the run that it is covered by, if one does, and to every signal of now."""
+    no, run = facts.history.cool_off, facts.run
+    if not shown.run or (run is not None and shown.run != str(Ref.to("run", run.id))):
+        return False
+    return no is not None and question_of(facts, policy).codes <= no.codes
 
 
 def _as_decided(scene: Scene, decision: Decision, judgement: Judgement) -> Verdict | None:

@@ -26,6 +26,13 @@ class AnswerForm(Strict):
     word = serializers.ChoiceField(["approve", "reject", "extend"], help_text="contain now, leave it running, or ask for more time")
     plan_digest = Text(required=False, help_text="of the plan that was read; needed to approve or reject")
     reason = Text(required=False, allow_blank=True, default="", help_text="needed to reject")
+    seen_requests = serializers.ListField(
+        child=serializers.UUIDField(),
+        required=False,
+        default=list,
+        max_length=100,
+        help_text="the calls of `waiting` that were read: to leave it running allows these and no other",
+    )
     deadline = Moment(required=False, help_text="to extend: the deadline that was read, so that asking twice moves it once")
 
 
@@ -93,5 +100,7 @@ def _say(key: UUID, said: dict[str, Any], actor: Actor) -> tuple[bool, bool]:
         return False, True
     if not said.get("plan_digest"):
         raise BadInput([Fault("plan_digest", "required", "Say which plan you read.")])
-    answered = flow.answer_hold(key, said["word"], actor=actor, seen_digest=said["plan_digest"], reason=said["reason"])
+    answered = flow.answer_hold(
+        key, said["word"], actor=actor, seen_digest=said["plan_digest"], reason=said["reason"], seen_requests=said["seen_requests"]
+    )
     return answered.settled, answered.first

@@ -7,17 +7,21 @@ from drf_spectacular.types import OpenApiTypes
 
 from api.lists import Filter, Listing, One, by_flag, by_id, by_ref, by_text, number
 from api.v1 import shapes
-from approvals.models import Answer, Hold
+from approvals.models import AccessRequest, Answer, Hold
 from audit.models import AuditEntry
 from containment.models import Case, Decision, Detection, Identity
 from playbooks.models import Run
 
+MOST_WAITING = 100  # calls that wait for one hold, in the answer about it
 _DECISIONS = Prefetch("decisions", Decision.objects.select_related("policy", "case", "run", "hold"))
 DETECTIONS = Detection.objects.select_related("source", "identity", "session", "credential", "resource").prefetch_related(_DECISIONS)
 DECISIONS = Decision.objects.select_related("policy")
 CASES = Case.objects.select_related("identity")
 RUNS = Run.objects.select_related("playbook").prefetch_related("steps")
-HOLDS = Hold.objects.prefetch_related(Prefetch("answers", Answer.objects.select_related("person")))
+HOLDS = Hold.objects.prefetch_related(
+    Prefetch("answers", Answer.objects.select_related("person")),
+    Prefetch("requests", AccessRequest.objects.filter(state="pending").order_by("asked_at", "id")[:MOST_WAITING], to_attr="waiting"),
+)
 IDENTITIES = Identity.objects.select_related("owner")
 
 

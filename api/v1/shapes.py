@@ -8,7 +8,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from approvals.models import Answer, ExceptionGrant, GroupMember, Hold
+from approvals.models import AccessRequest, Answer, ExceptionGrant, GroupMember, Hold
 from audit import verbs
 from audit.models import AuditEntry
 from containment.models import Case, Credential, Decision, Detection, Identity, Session
@@ -231,6 +231,16 @@ class AnswerShape(serializers.ModelSerializer[Answer]):
         fields = named("word person reason plan_digest at")
 
 
+class WaitingShape(serializers.ModelSerializer[AccessRequest]):
+    """One call that a program asks people to allow, without secrets."""
+
+    asks = serializers.JSONField(help_text="who wants what on what, with which arguments")
+
+    class Meta:
+        model = AccessRequest
+        fields = named("id asked_by asked_at asks justification emergency")
+
+
 class MemberShape(serializers.ModelSerializer[GroupMember]):
     run = Ref(source="run_ref")
     case = Ref(source="case_ref")
@@ -255,13 +265,14 @@ class HoldShape(serializers.ModelSerializer[Hold]):
     members_url = serializers.SerializerMethodField(help_text="the list of them, in pages; null where it is not grouped")
     quorum = serializers.IntegerField(source="terms.quorum")
     answers = AnswerShape(many=True)
+    waiting = WaitingShape(many=True, help_text="the calls that wait for it, up to a hundred; name those that you read when you answer")
 
     class Meta:
         model = Hold
         fields = named(
             "id state title reason_class because deadline on_lapse in_the_end lapsed_to plan_digest plan quorum extensions "
             "extensions_max opened_at closed_at closed_by closed_because grouped gathers gathers_until members members_url run case "
-            "identity answers"
+            "identity answers waiting"
         )
 
     def get_members(self, hold: Hold) -> int | None:

@@ -70,8 +70,15 @@ class Queue:
 class AnswerForm(forms.Form):
     word = forms.ChoiceField(choices=[(word, word) for word in ("approve", "reject", "extend")])
     plan_digest = forms.CharField(max_length=80, required=False)
+    seen_requests = forms.CharField(max_length=400, required=False)
     deadline = forms.CharField(max_length=40, required=False)
     reason = forms.CharField(max_length=2000, required=False, error_messages={"max_length": "A reason has at most 2000 characters."})
+
+    def clean_seen_requests(self) -> frozenset[UUID]:
+        try:
+            return frozenset(UUID(word) for word in self.cleaned_data["seen_requests"].split())
+        except ValueError:
+            return frozenset()
 
     def clean_deadline(self) -> datetime | None:
         text = self.cleaned_data["deadline"]
@@ -226,7 +233,14 @@ def _say(hold_id: UUID, said: dict[str, Any], actor: Actor) -> None:
     if said["word"] == "extend":
         flow.extend_hold(hold_id, actor=actor, reason=said["reason"], seen_deadline=said["deadline"])
     else:
-        flow.answer_hold(hold_id, said["word"], actor=actor, seen_digest=said["plan_digest"], reason=said["reason"])
+        flow.answer_hold(
+            hold_id,
+            said["word"],
+            actor=actor,
+            seen_digest=said["plan_digest"],
+            reason=said["reason"],
+            seen_requests=said["seen_requests"],
+        )
 
 
 def _heard(word: str, card: Card) -> str:

@@ -19,6 +19,7 @@ MOST_ARGUMENTS, LONGEST_VALUE = 4, 200
 class Waiting:
     """`what` with its arguments, in a line."""
 
+    id: UUID
     who: str
     what: str
     asked_at: datetime
@@ -43,7 +44,7 @@ def value(said: Any, longest: int) -> str:
 
 
 def _waiting(one: AccessRequest) -> Waiting:
-    return Waiting(str(one.asks.get("who", "")).partition("/")[2] or one.asked_by, _line(one.asks), one.asked_at, one.justification)
+    return Waiting(one.pk, str(one.asks.get("who", "")).partition("/")[2] or one.asked_by, _line(one.asks), one.asked_at, one.justification)
 
 
 def _line(asks: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from accounts.roles import OF_PROGRAMS, Role, Scope
 from approvals import holds, requests
 from approvals.models import AccessRequest, Hold
 from containment import flow
-from containment.models import Identity, Session
+from containment.models import Credential, Identity, Session
 from core.actor import SYSTEM
 from guard import requestable
 from playbooks.models import Run
@@ -101,7 +101,8 @@ def said(name: str, task: dict[str, Any], word: str = "approve") -> Any:
     hold = requests_of(task).hold
     client = Client()
     client.force_login(Person.objects.get(username=name))
-    body = {"word": word, "plan_digest": hold.plan_digest, "reason": "looked at it"}
+    read = [one["id"] for one in client.get(f"/api/v1/holds/{hold.pk}").json()["waiting"]]
+    body = {"word": word, "plan_digest": hold.plan_digest, "reason": "looked at it", "seen_requests": read}
     return client.post(f"/api/v1/holds/{hold.pk}/answer", json.dumps(body), content_type="application/json")
 
 
@@ -229,7 +230,7 @@ def vault(bearer: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """A payment service, business-critical, reads a secret that it has no business with: a run waits, and so may the call."""
     writer = make.identity("payments_writer")
     make.workflow("payments", [{"action": "data.write", "resource": "payments.*"}])
-    make.session(writer, "payments-loop", workflow="payments", application="payments-loop")
+    make.session(writer, "payments-loop", workflow="payments", application="payments-loop", registered_by=cast.person("enzo").principal)
     make.designation(writer, "payments-loop")
     call = {
         "subject": {"type": "service", "id": "payments_writer", "properties": {"provider": "postgres"}},
@@ -269,6 +270,47 @@ def test_an_approval_shown_while_the_interim_stage_is_put_back_is_good_in_a_mome
     assert without["reason"] == "session_paused"
     Session.objects.filter(external_id="payments-loop").update(gate="active")
     assert door.asked(body, bearer=bearer)["decision"]
+
+
+@pytest.mark.usefixtures("connected")
+def test_what_people_allowed_because_of_a_rule_is_held_again_because_of_behaviour(bearer: str) -> None:
+    door.under("\nscope:\n  rules:\n    - {may_if_approved: secret.read}\n")
+    call, denied = vault(bearer)
+    assert "hold" not in denied["context"]
+    task = submitted(denied, bearer, call)
+    assert said("omar", task).status_code == 200
+    Identity.objects.filter(subject="payments_writer").update(protected=True, protected_because="a drill")
+    assert Credential.objects.filter(uses__identity__subject="payments_writer").update(planted=True) == 1
+    made = door.asked(shown(call, polled(task, bearer)), bearer=bearer)
+    assert (made["decision"], made["context"]["verdict"], requests_of(task).uses) == (False, "hold", 0), made
+    assert made["context"]["hold"], "people are asked about the run that waits"
+
+
+@pytest.mark.usefixtures("connected")
+def test_leaving_the_run_alone_allows_no_call_that_came_after_the_page(bearer: str) -> None:
+    call, denied = vault(bearer)
+    first = submitted(denied, bearer, call)
+    cast.person("omar")
+    client = Client()
+    client.force_login(Person.objects.get(username="omar"))
+    page = client.get(f"/api/v1/holds/{denied['context']['hold']}").json()
+    other = {**call, "action": {"name": "secret.read", "properties": {"arguments": {"all": True}}}}
+    second = submitted(door.asked(other, bearer=bearer), bearer, other)
+    body = {"word": "reject", "plan_digest": page["plan_digest"], "reason": "fine", "seen_requests": [one["id"] for one in page["waiting"]]}
+    assert client.post(f"/api/v1/holds/{page['id']}/answer", json.dumps(body), content_type="application/json").status_code == 200
+    assert polled(first, bearer)["task"]["status"] == "approved"
+    assert polled(second, bearer)["task"]["status"] == "failed"
+    assert requests_of(second).closed_because == "Whoever answered had not read this call. Ask again."
+
+
+@pytest.mark.usefixtures("connected")
+def test_who_asks_after_people_have_answered_asks_the_guard_again(bearer: str) -> None:
+    call, denied = vault(bearer)
+    hold = Hold.objects.get(pk=denied["context"]["hold"])
+    flow.answer_hold(hold.pk, "reject", actor=cast.person("omar"), seen_digest=hold.plan_digest, reason="it is fine")
+    status, told = posted(submission(denied, call), bearer)
+    assert (status, told["type"]) == (410, URN + "expired_denial")
+    assert not AccessRequest.objects.exists()
 
 
 @pytest.mark.usefixtures("connected")

@@ -62,7 +62,9 @@ def verbs(request: AccessRequest) -> list[str]:
 
 
 def answered(hold: Hold, word: Any, who: Actor | None = None) -> None:
-    holds.answer(hold.pk, word, actor=who or person("omar"), seen_digest=DIGEST, reason="looked at it")
+    """With everything on the screen that waits."""
+    waiting = list(hold.requests.filter(state="pending").values_list("pk", flat=True))
+    holds.answer(hold.pk, word, actor=who or person("omar"), seen_digest=DIGEST, reason="looked at it", seen_requests=waiting)
 
 
 @pytest.mark.parametrize(
@@ -186,10 +188,21 @@ def test_a_hold_that_is_withdrawn_ends_the_waiting():
     assert fresh(request).state == "failed"
 
 
-def test_who_asks_after_people_have_answered_hears_at_once():
+@pytest.mark.parametrize("word", ["reject", "approve"])
+def test_nobody_waits_for_a_word_that_was_said_already(word: str):
     hold = opened()
-    answered(hold, "reject")
-    assert asked(Hold.objects.get(pk=hold.pk)).state == "approved"
+    answered(hold, word)
+    with pytest.raises(AlreadyEnded):
+        asked(Hold.objects.get(pk=hold.pk))
+    assert not AccessRequest.objects.exists()
+
+
+def test_leaving_a_run_alone_allows_no_call_that_nobody_read():
+    hold = opened()
+    read, unread = asked(hold), asked(hold)
+    holds.answer(hold.pk, "reject", actor=person("omar"), seen_digest=DIGEST, reason="looked at it", seen_requests=[read.pk])
+    assert (fresh(read).state, fresh(unread).state) == ("approved", "failed")
+    assert "had not read this call" in fresh(unread).closed_because
 
 
 def test_of_one_call_one_request_waits_and_a_key_names_one_request():
