@@ -74,7 +74,7 @@ class Weighed:
 
 def quick(ask: Ask, actor: Actor) -> Answer | None:
     """The answer where it is a plain yes; None where somebody has to look closer, or where the database did not answer."""
-    if ask.approval or ask.action in ("", COUNTED_BY_THE_HOUR):
+    if ask.approval or ask.minted_id or ask.action in ("", COUNTED_BY_THE_HOUR):
         return None
     try:
         return _answered(ask, actor)

@@ -17,7 +17,7 @@ from django.db import IntegrityError
 
 from audit import clock, nudges
 from audit.record import attempt, record, story
-from containment import flow, intake, inventory, limits, policies, session_use, speaking
+from containment import flow, intake, inventory, limits, minted, policies, session_use, speaking
 from containment.domain.event import Event
 from containment.models import Identity, Session, Source
 from core import masking
@@ -25,15 +25,16 @@ from core.actor import Actor
 from core.digest import digest
 from core.ids import uuid7
 from core.refs import Ref
-from core.refusals import Missing, Refusal
+from core.refusals import BadInput, Fault, Missing, Refusal
 from guard import ask as guard
-from guard import asked, chain, made, standing
+from guard import asked, chain, live, made, standing
 from guard.answers import LASTS, Answer
 from guard.models import GuardCall
 from guard.question import digest_of, request_of
 from sources.asking import Ask
+from sources.authzen import MINTS
 from sources.base import Reading
-from sources.reports import Outcome, Report, ToolChanged, Unasked
+from sources.reports import Minted, Outcome, Report, ToolChanged, Unasked
 
 AT_ONCE = 25  # in one transaction: what it locks is locked as long as all of them take
 TOLD_LATE = timedelta(days=30)  # a call is not dated further back than this
@@ -76,7 +77,15 @@ def take(reports: Sequence[Report], actor: Actor) -> list[Taken | Refusal]:
     for start in range(0, len(reports), AT_ONCE):
         with limits.discovering(speaking.source_name(actor)):
             taken += _take(reports[start : start + AT_ONCE], actor)
+        _show(reports[start : start + AT_ONCE], taken[start:])
     return taken
+
+
+def _show(reports: Sequence[Report], taken: Sequence[Taken | Refusal]) -> None:
+    """Open pages show what was made without asking, as they show what was asked."""
+    for report, one in zip(reports, taken, strict=True):
+        if isinstance(report, Unasked) and isinstance(one, Taken) and one.call is not None and not one.duplicate:
+            live.heard(one.call)
 
 
 @story
@@ -119,11 +128,14 @@ def _outcome(report: Outcome, actor: Actor) -> Taken:
     if call is None:
         raise NoSuchCall("No such evaluation was answered to you.")
     speaking.must_be_its_own(actor, Identity.objects.filter(pk=call.identity).first())
+    _must_mint(call.action, report.minted)
     news, detection = _settle(call, report.outcome), None
     if _in_spite(call, report.outcome):
         detection = _defied(call, report.ask, report.outcome, actor)
     if not news:
         return Taken(call=call.pk, detection=detection, duplicate=True)
+    if report.outcome in CARRIED_OUT:
+        _noted(call, report.minted, actor)
     return Taken(call=call.pk, detection=detection, taught=_taught(call, report, actor))
 
 
@@ -147,6 +159,21 @@ def _taught(call: GuardCall, report: Outcome, actor: Actor) -> bool:
     if (more := report.bytes - (ask.bytes if ask else 0)) > 0:
         session_use.charge_bytes(session, more, now=now)
     return bool(report.returned)
+
+
+def _must_mint(action: str, made: Minted | None) -> None:
+    if made is not None and action != MINTS:
+        raise BadInput([Fault("minted", "wrong_action", f"Only a call with the action {MINTS} makes a credential.")])
+
+
+def _noted(call: GuardCall, made: Minted | None, actor: Actor) -> None:
+    """What its session made is looked at when that is contained. Whose word it is counts as everywhere (containment/minted.py)."""
+    session = Session.objects.select_related("identity").filter(pk=call.session).first() if call.session else None
+    if made is None or session is None:
+        return
+    source, now = asked.own_source(actor), clock.now()
+    told = replace(asked.reading(_ask_of(call, session.identity), call.pk, now=now), minted_kind=made.kind, minted_id=made.id)
+    minted.note(session, told, source=source, actor=asked.speaking_for(actor, source), now=now)
 
 
 def _session_of(call: GuardCall) -> Session | None:
@@ -245,6 +272,7 @@ def _name_of(call: GuardCall) -> str:
 
 def _unasked(report: Unasked, actor: Actor) -> Taken:
     ask = report.ask
+    _must_mint(ask.action, report.minted)
     reading = asked.reading(ask, key := uuid7(), now=clock.now())
     source = asked.source_of(reading, actor)
     speaking.must_be_its_own(actor, intake.find_identity(ask.provider, ask.subject), f"{ask.provider}/{ask.subject}")
@@ -263,6 +291,8 @@ def _unasked(report: Unasked, actor: Actor) -> Taken:
         detection: UUID | None = _defied(call, ask, report.outcome, actor)
     else:
         detection = _judged_afterwards(report, call, reading, source, actor) if _happened(report) else None
+    if _happened(report) or report.outcome in CARRIED_OUT:
+        _noted(call, report.minted, actor)
     record(
         "guard.unasked",
         call.ref,

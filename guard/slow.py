@@ -20,7 +20,7 @@ from django.db import IntegrityError, OperationalError, connection
 from approvals.models import Hold
 from audit import clock
 from audit.record import attempt, story
-from containment import baselines, flow, gather, intake, inventory, limits, policies, session_use, speaking
+from containment import baselines, flow, gather, intake, inventory, limits, minted, policies, session_use, speaking
 from containment.domain.decide import Verdict as Judged
 from containment.domain.facts import Facts, Kind
 from containment.domain.judge import Judgement, judge, question_of
@@ -416,6 +416,9 @@ def _happens(scene: Scene, detection: Detection, found: Verdict) -> None:
     session = scene.acting.session
     if session is not None and scene.told is not None:
         session_use.charge(session, intake.event_of(scene.reading, session), scene.told.call, now=scene.now)
+    if scene.ask.minted_id:
+        mints = replace(scene.reading, minted_kind=scene.ask.minted_kind, minted_id=scene.ask.minted_id)
+        minted.note(session, mints, source=scene.source, actor=asked.speaking_for(scene.actor, scene.source), now=scene.now)
     if found.detection is None or found.would_have or found.reason is Reason.EXEMPT:
         baselines.take(gather.doing_of(detection, scene.acting.live), scene.policy, learn=False, now=scene.now)
 

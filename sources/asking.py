@@ -36,6 +36,8 @@ class Ask:
     writes: bool | None = None
     bytes: int = 0
     money: float = 0.0
+    minted_kind: str = ""
+    minted_id: str = ""
     session: str = ""
     environment: str = ""
     tenant: str = ""

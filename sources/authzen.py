@@ -23,6 +23,7 @@ MOST_AT_ONCE = 100
 LONGEST = 500
 LONGEST_CLAIM = 200
 MOST_OBLIGATIONS = 50
+MINTS = "token.mint"
 DEFAULTS = ("subject", "action", "resource", "context")
 
 _KINDS: Mapping[str, str] = {kind: kind for kind in KINDS} | {
@@ -162,6 +163,7 @@ class _Reader:
             "writes": self.flag(how, "writes"),
             "bytes": int(self.amount(how, "bytes", int)),
             "money": float(self.amount(how, "money", int | float)),
+            **self.minted(how.get("minted"), verb_of(action_name)),
             "session": self.text(context, "session", "context.session") or self.text(whose, "session", "subject.properties.session"),
             "environment": _claim(context, "environment"),
             "tenant": _claim(context, "tenant"),
@@ -247,6 +249,15 @@ class _Reader:
             return {}
         return value
 
+    def minted(self, value: Any, verb: str) -> dict[str, str]:
+        """The credential that a token.mint is to make. Its id may be the secret itself: no more than a keyed fingerprint of it is kept."""
+        if value is None:
+            return {}
+        if verb != MINTS or not is_minted(value):
+            self.fault("action.properties.minted", "wrong_type", "With the action token.mint: an object of kind and id of the credential.")
+            return {}
+        return {"minted_kind": value["kind"], "minted_id": value["id"]}
+
     def obligations(self, context: Mapping[str, Any]) -> tuple[str, ...]:
         value = context.get("supported_obligations")
         if value is None:
@@ -255,6 +266,14 @@ class _Reader:
             self.fault("context.supported_obligations", "wrong_type", f"A list of at most {MOST_OBLIGATIONS} names is needed here.")
             return ()
         return tuple(value)
+
+
+def is_minted(value: Any) -> bool:
+    """An object of just a kind and an id, both of them texts."""
+    if not isinstance(value, dict) or set(value) != {"kind", "id"}:
+        return False
+    longest = {"kind": 50, "id": LONGEST}
+    return all(isinstance(said, str) and 0 < len(said) <= longest[name] and not _ASTRAY.search(said) for name, said in value.items())
 
 
 def _claim(holder: Mapping[str, Any], member: str) -> str:

@@ -18,9 +18,17 @@ OUTCOMES = ("done", "failed", "cancelled", "not_done")
 MODES = ("closed", "open", "contained")
 MOST_RETURNED, LONGEST_RETURNED, LONGEST_NAME = 20, 8_000, 300
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_OF_CALL = {"evaluation_id", "outcome", "returned", "bytes", "request"}
-_OF_UNASKED = {"unasked", "request", "decision", "mode", "at", "outcome", "returned", "bytes"}
+_OF_CALL = {"evaluation_id", "outcome", "returned", "bytes", "minted", "request"}
+_OF_UNASKED = {"unasked", "request", "decision", "mode", "at", "outcome", "returned", "bytes", "minted"}
 _OF_CHANGE = {"server", "tool", "before", "after", "subject", "session"}
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """The credential that a token.mint made. Its id may be the secret itself."""
+
+    kind: str
+    id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +39,7 @@ class Outcome:
     outcome: str
     returned: tuple[str, ...] = ()
     bytes: int = 0
+    minted: Minted | None = None
     ask: Ask | None = None
 
 
@@ -45,6 +54,7 @@ class Unasked:
     outcome: str = ""
     returned: tuple[str, ...] = ()
     bytes: int = 0
+    minted: Minted | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +115,7 @@ class _Reader:
             outcome=self.choice(item, "outcome", OUTCOMES),
             returned=self.returned(item),
             bytes=self.bytes(item),
+            minted=self.minted(item),
             ask=self.ask(item["request"]) if "request" in item else None,
         )
 
@@ -120,11 +131,12 @@ class _Reader:
         mode = self.choice(item, "mode", MODES)
         if item.get("decision") is (mode != "open") and not self.faults:
             self.fault("decision", "contradiction", f"What is {mode} is {'not ' if mode != 'open' else ''}done.")
-        at, returned, moved = self.moment(item), self.returned(item), self.bytes(item)
+        at, returned, moved, minted = self.moment(item), self.returned(item), self.bytes(item), self.minted(item)
         outcome = self.choice(item, "outcome", OUTCOMES) if item.get("outcome") is not None else ""
         if ask is None:
             return None
-        return Unasked(ask=ask, decision=item.get("decision") is True, mode=mode, at=at, outcome=outcome, returned=returned, bytes=moved)
+        decision = item.get("decision") is True
+        return Unasked(ask=ask, decision=decision, mode=mode, at=at, outcome=outcome, returned=returned, bytes=moved, minted=minted)
 
     def changed(self, said: Any) -> ToolChanged | None:
         if not isinstance(said, dict):
@@ -198,6 +210,15 @@ class _Reader:
             self.fault("bytes", "out_of_range", "A whole number that is not under zero.")
             return 0
         return value
+
+    def minted(self, said: Mapping[str, Any]) -> Minted | None:
+        value = said.get("minted")
+        if value is None:
+            return None
+        if not authzen.is_minted(value):
+            self.fault("minted", "wrong_type", "An object of kind and id of the credential that the call made.")
+            return None
+        return Minted(value["kind"], value["id"])
 
     def moment(self, said: Mapping[str, Any]) -> datetime | None:
         value = said.get("at")

@@ -14,7 +14,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 REPORTS = "/access/v1/reports"
 PROFILE: dict[str, Any] = {
-    "tools": [{"name": "ledger.read", "writes": False, "trusted": True}, {"name": "mail.send", "writes": True}],
+    "tools": [
+        {"name": "ledger.read", "writes": False, "trusted": True},
+        {"name": "mail.send", "writes": True},
+        {"name": "token.mint", "writes": True},
+    ],
     "budgets": {"bytes_per_session": 10_000},
     "environments": ["prod"],
 }
@@ -137,6 +141,73 @@ def test_what_strangers_tell_teaches_a_session_nothing(bearer):
     assert result["status"] == 201
     assert "learned" not in result
     assert not seen("inv-1", "dora@example.org")
+
+
+# -- credentials that calls make ----------------------------------------------------------------------------------------------------------
+
+
+def minting(request: str = "r-1", **more: Any) -> dict[str, Any]:
+    return {
+        "subject": {"type": "agent", "id": "invoice-agent"},
+        "action": {"name": "token.mint", **({"properties": more} if more else {})},
+        "resource": {"type": "api", "id": "keys"},
+        "context": {"session": "inv-1", "request_id": request},
+    }
+
+
+MINTED = {"kind": "api_key", "id": "key-of-invoices-77"}
+
+
+def mints() -> list[tuple[str, bool]]:
+    from containment.models import MintedCredential
+
+    return [(line.session.external_id, line.vouched) for line in MintedCredential.objects.select_related("session")]
+
+
+def test_a_credential_that_a_call_made_is_its_sessions(bearer):
+    answer = door.asked(minting(), bearer=bearer)
+    assert answer["decision"] is True, answer
+    assert mints() == []
+    told({"evaluation_id": answer["context"]["evaluation_id"], "outcome": "done", "minted": MINTED}, bearer=bearer)
+    assert mints() == [("inv-1", True)]
+
+
+def test_a_credential_that_an_unasked_call_made_is_its_sessions(bearer):
+    told(unasked(minting(), "closed", outcome="not_done", minted=MINTED), bearer=bearer)
+    assert mints() == []
+    told(unasked(minting("r-2"), "open", outcome="done", minted=MINTED), bearer=bearer)
+    assert mints() == [("inv-1", True)]
+
+
+def test_a_credential_that_a_question_names_is_its_sessions_once_it_is_allowed(bearer):
+    assert door.asked(minting(minted=MINTED), bearer=bearer)["decision"] is True
+    assert mints() == [("inv-1", True)]
+
+
+def test_a_credential_that_was_refused_is_nobodys(bearer):
+    assert door.asked(minting(minted=MINTED, tool="payments.book"), bearer=bearer)["decision"] is False
+    assert mints() == []
+
+
+def test_only_what_mints_names_what_it_made(bearer):
+    call = door.asked(question(), bearer=bearer)["context"]["evaluation_id"]
+    result = told({"evaluation_id": call, "outcome": "done", "minted": MINTED}, bearer=bearer)[0]
+    assert (result["status"], result["errors"][0]["path"]) == (422, "reports[0].minted")
+    assert rows(pk=call).get().outcome == ""
+    wrong = door.posted(minting(minted={"kind": "api_key"}), bearer=bearer)
+    assert wrong.status_code == 400
+
+
+def test_open_pages_hear_of_calls_that_nobody_was_asked_about(bearer, monkeypatch):
+    from guard import live
+
+    monkeypatch.setattr(live, "_last", never := float("-inf"))
+    item = unasked(question("mail.send", writes=True), outcome="not_done")
+    told(item, bearer=bearer)
+    assert live._last != never
+    monkeypatch.setattr(live, "_last", never)
+    told(item, bearer=bearer)
+    assert live._last == never, "what was told before is no news"
 
 
 # -- calls that were made in spite of the answer ------------------------------------------------------------------------------------------
