@@ -267,6 +267,17 @@ def list_everything(*, author: Person, approver: Person, estate_dsn: str, agent_
     return True
 
 
+@story
+def entry_of_the_agent() -> Identity:
+    """Found before everything is listed, because its token is bound to it."""
+    now = clock.now()
+    found = {"kind": KIND, "discovered_at": now, "created_at": now}
+    identity, made = Identity.objects.get_or_create(provider=PROVIDER, subject=SUBJECT, defaults=found)
+    if made:
+        record("identity.discovered", identity.ref, actor=SYSTEM, identity=str(identity), kind=identity.kind)
+    return identity
+
+
 def approve(work: Work, *, author: Person, approver: Person, now: datetime) -> None:
     document = WorkDocument.objects.create(
         kind=work.kind,

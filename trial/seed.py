@@ -134,16 +134,18 @@ def describe_teams() -> None:
         Team.objects.filter(name=name, purpose="").update(purpose=purpose)
 
 
-def good_token(kept: str | None, name: str, scopes: tuple[Scope, ...], source: str, *, owner: Person) -> str:
-    """The kept token if it still opens the door, else a new one."""
+def good_token(kept: str | None, name: str, scopes: tuple[Scope, ...], source: str, *, owner: Person, speaks_for: str = "") -> str:
+    """The kept token if it still opens the door, and for the same one, else a new one."""
     if kept is not None:
         try:
-            tokens.find(kept)
+            bound = tokens.find(kept).speaks_for
         except tokens.TokenRefused:
-            pass
-        else:
+            bound = None
+        if bound == speaks_for:
             return kept
-    _, text = tokens.issue(name=name, owner=owner, scopes=scopes, actor=SYSTEM, source=source, life=LONGEST_TOKEN_LIFE)
+    _, text = tokens.issue(
+        name=name, owner=owner, scopes=scopes, actor=SYSTEM, source=source, speaks_for=speaks_for, life=LONGEST_TOKEN_LIFE
+    )
     return text
 
 
@@ -151,7 +153,8 @@ def token_of_the_agent(home: Path, *, owner: Person) -> str:
     """What the agent's process shows Holdfast. A file of its own: the agent needs no more than this."""
     path = home / TOKEN
     kept: Mapping[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    text = good_token(kept.get("token"), "invoice-agent", *AGENT, owner=owner)
+    agent = inventory.entry_of_the_agent()
+    text = good_token(kept.get("token"), "invoice-agent", *AGENT, owner=owner, speaks_for=str(agent.ref))
     if text != kept.get("token"):
         keep_private(path, {"token": text})
     return text

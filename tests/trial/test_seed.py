@@ -56,6 +56,18 @@ def test_access_json_opens_every_door_that_it_names(fresh_home: Path, built: Est
     assert access["estate"]["dsn"] == built.dsn
 
 
+def test_the_agents_token_speaks_for_the_agent_and_stays_the_same(fresh_home: Path, built: Estate) -> None:
+    seed(fresh_home, url=URL, estate=built)
+    text = json.loads((fresh_home / TOKEN).read_text())["token"]
+    agent = Identity.objects.get(subject="invoice-agent")
+    assert (tokens.find(text).speaks_for, agent.discovered_at) == (str(agent.ref), None)
+    seed(fresh_home, url=URL, estate=built)
+    assert json.loads((fresh_home / TOKEN).read_text())["token"] == text
+    ServiceToken.objects.filter(name="invoice-agent").update(speaks_for="")
+    seed(fresh_home, url=URL, estate=built)
+    assert tokens.find(json.loads((fresh_home / TOKEN).read_text())["token"]).speaks_for == str(agent.ref)
+
+
 def test_nobody_who_may_answer_a_hold_owns_the_token_that_asked_for_it(fresh_home: Path, built: Estate) -> None:
     seed(fresh_home, url=URL, estate=built)
     owners = {token.owner for token in ServiceToken.objects.select_related("owner")}
