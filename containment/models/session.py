@@ -63,6 +63,10 @@ class Session(models.Model):
         indexes = [
             models.Index(fields=["external_id"], name="session_by_name"),
             models.Index(fields=["expires_at"], condition=Q(ended_at__isnull=True, expires_at__isnull=False), name="session_by_its_end"),
+            models.Index(fields=["identity"], condition=Q(ended_at__isnull=True), name="live_session_by_identity"),
+            models.Index(
+                fields=["credential"], condition=Q(ended_at__isnull=True, credential__isnull=False), name="live_session_by_credential"
+            ),
         ]
 
     def __str__(self) -> str:
