@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn
 from uuid import UUID
 
-from django.db import IntegrityError
+from django.db import DataError, IntegrityError
 
 from audit import clock, nudges
 from audit.record import attempt, record, story
@@ -118,6 +118,8 @@ def _one(report: Report, actor: Actor) -> Taken | Refusal:
         if refusal.kind == "busy":
             raise
         return refusal
+    except DataError:
+        return BadInput([Fault("", "unstorable", "Something in it cannot be kept. Nothing was taken of it.")])
 
 
 # -- what came of a call ------------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
+from core.names import trouble_with
 from core.refusals import BadInput, Fault
 from sources.asking import Ask
 from sources.native import KINDS, MOST_ARGUMENTS, MOST_MOVED
@@ -200,8 +201,8 @@ class _Reader:
             self.fault(path, "blank", "It may not be empty.")
         elif len(value) > (LONGEST if member == "id" else LONGEST_CLAIM):
             self.fault(path, "too_long", f"At most {LONGEST if member == 'id' else LONGEST_CLAIM} characters.")
-        elif _ASTRAY.search(value):
-            self.fault(path, "wrong_form", "It may not hold control characters.")
+        elif trouble := trouble_with(value):
+            self.fault(path, *trouble)
         else:
             return value
         return ""
