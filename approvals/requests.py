@@ -111,7 +111,6 @@ def ask(wish: Wish, hold: Hold, *, actor: Actor) -> AccessRequest:
         question=request.question,
         emergency=request.emergency,
     )
-    settle(hold, actor=SYSTEM, now=request.asked_at)
     return found(request.pk)
 
 
