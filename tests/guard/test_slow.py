@@ -16,7 +16,7 @@ from guard import asked, slow, verdicts
 from guard.answers import Reason
 from guard.models import GuardCall
 from sources import authzen
-from tests import make
+from tests import cast, make
 from tests.access import door
 from tests.guard import stage
 from tests.guard.stage import asks
@@ -313,7 +313,7 @@ def about(question: dict[str, Any], kind: str, key: str) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", ["prompt", "task"])
 def test_a_prompt_that_the_inventory_knows_is_judged_as_what_it_is(kind: str) -> None:
     identity = make.identity("reader", provider="holdfast", kind="ai_agent")
-    make.session(identity, "run-9")
+    make.session(identity, "run-9", registered_by=cast.person("enzo").principal)
     question = {
         "subject": {"type": "agent", "id": "reader"},
         "action": {"name": "prompts/get"},
