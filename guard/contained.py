@@ -1,7 +1,8 @@
 """What is contained and which sessions are stopped, as agents' runtimes keep it: one small snapshot, the same in every process.
 
 However many ask, a process looks once every half second, with one query, and only while somebody waits. `view` is the digest of what a
-caller sees, so that it changes exactly when that does, whichever process is asked. A run that only stops sessions leaves the others of its
+caller sees, so that it changes exactly when that does, whichever process is asked. `as_of` is the moment before the look, so that nobody
+whom another process told something is told something older by this one. A run that only stops sessions leaves the others of its
 identity alone (standing.spares); the sessions that it is about to stop count as paused from the moment that it may act. An identity without
 any registered session has no others: it is contained as a whole, as the guard answers it.
 """
@@ -43,20 +44,20 @@ _LOOK = f"""
         (SELECT * FROM session WHERE gate = 'ended' AND gate_key <> '' AND gated_at > clock_timestamp() - interval '1 day'
             ORDER BY gated_at DESC LIMIT %(most)s + 1)
     )
-    SELECT 'identity', w.id, w.stage, w.state, n.provider, n.subject, w.kind, NULL, NULL, NULL, w.registered, clock_timestamp()
+    SELECT 'identity', w.id, w.stage, w.state, n.provider, n.subject, w.kind, NULL, NULL, NULL, w.registered, statement_timestamp()
     FROM whole w JOIN LATERAL (
         SELECT provider, subject FROM identity WHERE id = w.identity OR merged_into_id = w.identity
         UNION SELECT provider, subject FROM identity_alias WHERE identity_id = w.identity
     ) n ON true
     UNION ALL
-    SELECT 'session', NULL, NULL, s.gate, i.provider, i.subject, i.kind, s.id, s.external_id, s.gate_because, NULL, clock_timestamp()
+    SELECT 'session', NULL, NULL, s.gate, i.provider, i.subject, i.kind, s.id, s.external_id, s.gate_because, NULL, statement_timestamp()
     FROM stopped s JOIN identity i ON i.id = s.identity_id
     UNION ALL
     SELECT 'now', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, greatest(
         (SELECT count(*) FROM acting),
         (SELECT count(*) FROM stopped WHERE gate <> 'ended'),
         (SELECT count(*) FROM stopped WHERE gate = 'ended')
-    ) > %(most)s, clock_timestamp()
+    ) > %(most)s, statement_timestamp()
 """  # noqa: S608 - our own constants
 _BECAUSE = {
     "pending": "It is being contained.",
@@ -129,14 +130,15 @@ class Feed:
         self._looking: asyncio.Task[Snapshot] | None = None
         self._runs: dict[tuple[UUID, str], frozenset[str] | None] = {}
 
-    async def wait(self, after: str, seconds: float, sight: Sight) -> dict[str, Any]:
-        """What `sight` sees, as soon as it is not `after` any more, or when the time is over."""
+    async def wait(self, after: str, seconds: float, sight: Sight, since: datetime | None = None) -> dict[str, Any]:
+        """What `sight` sees, as soon as it is not `after` any more and no older than `since`, or when the time is over."""
         loop = asyncio.get_running_loop()
         over = loop.time() + min(max(seconds, 0.0), LONGEST_S)
         while True:
-            said = (await self._newest(loop)).for_sight(sight)
+            newest = await self._newest(loop)
+            said = newest.for_sight(sight)
             left = over - loop.time()
-            if said["view"] != after or left <= 0:
+            if left <= 0 or (said["view"] != after and (since is None or newest.as_of >= since)):
                 return said
             await asyncio.sleep(min(EVERY_S / 2, left))
 

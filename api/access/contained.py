@@ -5,6 +5,7 @@ It holds no thread either: waits.py runs this view in the event loop itself.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -28,12 +29,12 @@ LONGEST_VIEW = 200
 async def contained(request: HttpRequest) -> HttpResponse:
     if request.method != "GET":
         return not_possible(request, "GET")
-    longest = _seconds(request.GET.get("wait", "0"))
+    longest, since = _seconds(request.GET.get("wait", "0")), _moment(request.GET.get("as_of", ""))
     whose = await until(lambda: _whose(request), seconds=0)  # with a connection that is given back before the wait
     assert whose is not None  # noqa: S101 - it is somebody's, or was refused
     sight, provider = whose
     after = request.GET.get("after", "")[:LONGEST_VIEW]
-    said = await feed().wait(after, longest, sight)
+    said = await feed().wait(after, longest, sight, since)
     if longest:  # the token is looked at once more: one that was revoked meanwhile is told nothing
         now = await until(lambda: _whose(request), seconds=0)
         assert now is not None  # noqa: S101 - as above
@@ -65,3 +66,16 @@ def _seconds(said: str) -> float:
     if not 0 <= seconds <= LONGEST_S:
         raise gate.Malformed([Fault("wait", "out_of_range", f"A number of seconds from 0 to {LONGEST_S:.0f}.")])
     return seconds
+
+
+def _moment(said: str) -> datetime | None:
+    """That of what the caller has already, which another process may have told it."""
+    if not said:
+        return None
+    try:
+        moment: datetime | None = datetime.fromisoformat(said)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise gate.Malformed([Fault("as_of", "not_a_moment", "A moment as the last answer had it in as_of.")])
+    return moment

@@ -170,6 +170,27 @@ def test_without_a_change_the_wait_ends_with_the_same_view(bearer):
     assert polled(bearer, after=view, wait="0.6")["view"] == view
 
 
+def test_one_process_tells_nothing_older_than_another_one_told(bearer):
+    """Two processes look at different moments: here each has its own feed."""
+    from datetime import datetime
+
+    from guard import contained
+
+    session = make.session(agent(), "inv-1")
+
+    async def both() -> tuple[dict[str, Any], dict[str, Any]]:
+        slow, quick = contained.Feed(), contained.Feed()
+        await slow.wait("", 0, contained.Sight())
+        await sync_to_async(paused)(session)
+        told = await quick.wait("", 0, contained.Sight())
+        slow._looked_at = asyncio.get_running_loop().time()  # what it saw still counts as new
+        return told, await slow.wait(told["view"], 1.5, contained.Sight(), datetime.fromisoformat(told["as_of"]))
+
+    told, then = async_to_sync(both)()
+    assert then["as_of"] > told["as_of"]
+    assert [one["state"] for one in then["sessions"]] == ["paused"]
+
+
 def test_many_who_wait_cost_no_more_than_one(bearer):
     from guard import contained
 
@@ -275,6 +296,11 @@ def test_a_token_sees_only_what_its_source_may_speak_about(bearer):
 @pytest.mark.parametrize("wait", ["-1", "56", "soon", "nan", "inf", "9" * 20])
 def test_a_wait_that_is_none_is_400(bearer, wait):
     assert status(bearer, wait=wait) == 400
+
+
+@pytest.mark.parametrize("moment", ["soon", "2026-11-23", "2026-11-23T12:00:00"])
+def test_a_moment_that_is_none_is_400(bearer, moment):
+    assert status(bearer, as_of=moment) == 400
 
 
 def test_only_a_token_that_may_ask_may_look(bearer):
