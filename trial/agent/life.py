@@ -6,10 +6,12 @@ A refusal is no error here. Who is paused sets aside what made them stop, and as
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psycopg
 from mcp.shared.exceptions import MCPError
 
 from trial.agent.diary import Diary
@@ -20,6 +22,8 @@ from trial.estate import Estate
 from trial.tools import mail
 from trial.tools.desk import ROLE, Desk
 from trial.workloads.base import Status
+
+log = logging.getLogger(__name__)
 
 EVERY = 2.0  # seconds between two calls
 LOOK_AGAIN = 1.5  # while it stands still
@@ -61,8 +65,15 @@ class Agent:
                 elif isinstance(end, ToolsGone | MCPError | OSError):
                     self.status.waits(f"My tools are gone, I start them again ({end})")
                 else:
-                    raise
+                    self._survive(fault)
             await asyncio.sleep(LOOK_AGAIN)
+
+    def _survive(self, fault: Exception) -> None:
+        """Whatever stands in a text, it ends no process: what it asked for is set aside, and the rest of the work goes on."""
+        log.error("Set aside what I was doing", exc_info=fault)
+        self.planner.set_aside(Call(""))
+        self.held.clear()
+        self.status.waits(f"I set aside what I was doing, which went wrong ({type(_innermost(fault)).__name__})")
 
     async def _one_session(self) -> None:
         await self.sitting.begin()
@@ -129,7 +140,10 @@ class Agent:
             return Said("unanswered", told=why)
         if state != "active":
             return Said("denied", reason=STOPPED[0], told=why)
-        await asyncio.to_thread(self._mail_by_itself, call)
+        try:
+            await asyncio.to_thread(self._mail_by_itself, call)
+        except (OSError, ValueError, psycopg.Error) as no:
+            return Said("failed", told=str(no).partition("\n")[0])
         return Said("done")
 
     def _mail_by_itself(self, call: Call) -> None:

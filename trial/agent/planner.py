@@ -21,7 +21,7 @@ SUPPLIERS = 30  # on the list that it mails by itself
 _ORDERS = re.compile(rf"(?:{INSTRUCTION}|{REQUEST})\s+(?P<said>.+)")
 _SECRET = re.compile(r"read the secret ([\w-]+)")
 _MAIL = re.compile(r"mail (.+?) to (\S+@[\w.-]+\w)(, past your tools)?")
-_BOOK = re.compile(r"book ([\d,]+(?:\.\d+)?) EUR for invoice (\d+)")
+_BOOK = re.compile(r"book (\d[\d,]{0,14}(?:\.\d{1,4})?) EUR for invoice (\d{1,9})(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The agent's session at Holdfast: registered with what it is for, kept alive, looked at while it may not go on.
 
-A session has one name for its whole life. When one is over, or was begun for another task, the next number begins anew.
+A session has one name for its whole life. When its time is over, or it was begun for another task, the next number begins anew. When
+others ended it none does: the next number would be a way round their word.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ INTENT = {
     "budgets": {"calls_per_hour": 3600, "writes_per_hour": 60},
 }
 OVER = ("session_ended", "session_exists", "session_expired")
+GONE = "Holdfast says 404"
+TIME_WAS_OVER = "its time was over"  # why a session ended that nobody ended
 
 
 class NotNow(Exception):  # noqa: N818 - worded for the agent's user
@@ -52,6 +55,7 @@ class Sitting:
 
     async def begin(self) -> None:
         """Find the session that is under way, or begin the next one."""
+        await self._look_whether_it_was_ended()
         number = int(self.name.rpartition("-")[2])
         for following in range(number, number + MOST_TRIED):
             name = f"{FIRST_SESSION.rpartition('-')[0]}-{following}"
@@ -62,9 +66,18 @@ class Sitting:
                     self.name, self.id = name, str(said["id"])
                     return
                 await self._ask("DELETE", f"/api/v1/sessions/{said['id']}")
+                self.id = ""
             elif not answer.is_success and said.get("code") not in OVER:
                 raise NotNow(str(said.get("detail") or f"Holdfast says {answer.status_code}"))
         raise NotNow("Every session that I may begin has ended.")
+
+    async def _look_whether_it_was_ended(self) -> None:
+        """One that others ended stays the agent's only one until a person opens it, or the agent is started anew."""
+        state, why = await self.state() if self.id else ("", "")
+        if state == "ended" and why != TIME_WAS_OVER:
+            raise NotNow(f"My session {self.name} was ended ({why or 'no reason given'}). I begin no other one until a person opens it.")
+        if state == "unknown" and why != GONE:
+            raise NotNow(why)
 
     async def state(self) -> tuple[str, str]:
         """(state, why)."""

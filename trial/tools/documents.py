@@ -16,7 +16,7 @@ class Folder:
 
     def list(self) -> Listing:
         """The newest first, by name."""
-        files = [file for file in self.path.glob("*.txt") if file.is_file()]
+        files = [file for file in self.path.glob("*.txt") if file.is_file() and _can_be_said(file.name)]
         return [file.name for file in sorted(files, key=lambda file: (-file.stat().st_mtime_ns, file.name))[:MOST]]
 
     def read(self, name: str) -> str:
@@ -24,3 +24,8 @@ class Folder:
         if name not in self.list():
             raise ValueError(f"There is no document {name!r}.")
         return (self.path / name).read_text(encoding="utf-8", errors="replace")[:LONGEST]
+
+
+def _can_be_said(name: str) -> bool:
+    """Not a name of bytes that are no text, which no message can carry."""
+    return name.isprintable()
