@@ -143,6 +143,18 @@ def test_what_cannot_be_said_exactly_is_refused_and_told(good, said):
     assert (told["decision"], told["outcome"], told["request"]["action"]["properties"]["arguments"]) == (False, "not_done", {})
 
 
+@pytest.mark.parametrize("view", ["", "v"])
+def test_a_service_that_does_not_wait_is_not_polled_without_a_pause(view):
+    def at_once(guest, asked):
+        of.answer(guest, {"view": view, "contained": [], "sessions": []} if "contained" in asked.path else of.SAID_YES)
+
+    with service(at_once) as eager, guard(eager.url, watches=True) as asking:
+        asking.evaluate("files.read")
+        time.sleep(1)
+        polls = [one for one in eager.asked if "contained" in one.path]
+    assert 1 <= len(polls) < 10
+
+
 def test_nobody_listening_is_no_answer(good):
     good.refuses()
     with guard(good.url) as asking:

@@ -131,6 +131,36 @@ def test_where_nobody_says_whose_subjects_they_are_any_of_that_name_is_refused()
     assert view([{"provider": "okta", "subject": "agent", "because": ""}], provider="").refuses(Subject("agent"), "")
 
 
+def told(as_of: str, contained: Any = (), **more: Any) -> Got:
+    said = {"view": f"v {as_of}", "as_of": as_of, "contained": list(contained), "sessions": [], "provider": "holdfast"} | more
+    return Got(200, json.dumps(said).encode())
+
+
+@pytest.mark.parametrize(
+    ("then", "taken"),
+    [
+        ("2026-11-23T11:59:59.999Z", False),
+        ("2026-11-23T12:00:00.000Z", True),
+        ("2026-11-23T12:00:01.000Z", True),
+        ("2026-11-23T11:00:00.000Z", True),  # its clock was set back
+        ("nonsense", True),
+    ],
+)
+def test_a_snapshot_that_is_older_than_what_is_known_changes_nothing(then, taken):
+    known = View()
+    assert known.take(told("2026-11-23T12:00:00.000Z", [{"provider": "holdfast", "subject": "agent", "because": ""}]))
+    assert known.take(told(then)) is taken
+    assert bool(known.refuses(Subject("agent"), "")) is not taken
+
+
+def test_that_more_is_contained_than_is_told_is_said_once(caplog):
+    known = View()
+    for second in range(3):
+        assert known.take(told(f"2026-11-23T12:00:0{second}.000Z", cut=True))
+    assert len(caplog.records) == 1
+    assert known.refuses(Subject("agent"), "") is None
+
+
 @pytest.mark.parametrize(
     "answer", [Got(500, b"{}"), Got(200, b""), Got(200, b'{"view":"w"}'), Got(200, b'{"view":"w","contained":[1],"sessions":[]}'), Got()]
 )

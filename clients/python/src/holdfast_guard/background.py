@@ -18,14 +18,16 @@ from holdfast_guard.view import View
 log = logging.getLogger("holdfast_guard")
 
 POLL_S, POLL_SLACK_S = 25.0, 5.0
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0
+SHORTEST_PAUSE_S, FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 0.25, 2.0
 TELL_S, TELL_EVERY_S, TELL_LONGEST_PAUSE_S = 20.0, 0.25, 15.0
 FALLEN_S = 1.0
 FIRST_ITEMS, FEWEST_ITEMS, MOST_ITEMS, MOST_BYTES = 40, 5, 400, 2 * 1024 * 1024
 
 
 class Watcher:
-    """Polls without end; `seen` after each snapshot. An answer shows that the service is back, too."""
+    """Polls without end; `seen` after each snapshot. An answer shows that the service is back, too.
+
+    However quickly it answers, it is not asked at once again; and ever more slowly where it does not wait for a change."""
 
     def __init__(self, transport: Transport, view: View, breaker: Breaker, seen: Callable[[], None]) -> None:
         self._transport, self._view, self._breaker, self._seen = transport, view, breaker, seen
@@ -36,14 +38,16 @@ class Watcher:
     async def _run(self) -> None:
         pause = FIRST_PAUSE_S
         while True:
-            if await self.look(POLL_S if self._view.name else 0.0):
+            asked_at, had = time.monotonic(), self._view.name
+            if await self.look(POLL_S if had else 0.0) and (self._view.name != had or time.monotonic() - asked_at > 1.0):
                 pause = FIRST_PAUSE_S
+                await asyncio.sleep(SHORTEST_PAUSE_S)
                 continue
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
     async def look(self, wait_s: float) -> bool:
-        got = await self._transport.send(wire.contained_asked(self._view.name, wait_s), seconds=wait_s + POLL_SLACK_S)
+        got = await self._transport.send(wire.contained_asked(self._view.name, wait_s, self._view.as_of), seconds=wait_s + POLL_SLACK_S)
         if not self._view.take(got):
             return False
         self._breaker.answered()

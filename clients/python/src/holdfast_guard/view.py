@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from holdfast_guard import wire
 from holdfast_guard.words import Subject
 
+log = logging.getLogger("holdfast_guard")
+
+SET_BACK = timedelta(minutes=1)  # no process of the service lags as much: then it is the clock
 REFUSED = {"paused": "session_paused", "ended": "session_ended"}
 
 
@@ -24,13 +29,14 @@ class View:
     """The last whole snapshot. Empty until the first one has come."""
 
     def __init__(self) -> None:
-        self.name = ""
+        self.name = self.as_of = ""
+        self._cut = False
         self.provider = ""  # of subjects that name none
         self._identities: dict[tuple[str, str], str] = {}
         self._sessions: dict[str, list[Mapping[str, Any]]] = {}
 
     def take(self, got: wire.Got) -> bool:
-        """Says whether it was one. A broken one changes nothing."""
+        """Says whether it was one. A broken one changes nothing, and neither does one that is older than what we have."""
         said = wire.read(got.body) if got.status == 200 else None
         if not isinstance(said, dict) or not isinstance(said.get("view"), str):
             return False
@@ -39,6 +45,8 @@ class View:
             return False
         if not all(isinstance(one, dict) for one in (*contained, *sessions)):
             return False
+        if _older(said.get("as_of"), self.as_of):
+            return False
         self._identities = {(str(one.get("provider")), str(one.get("subject"))): str(one.get("because") or "") for one in contained}
         by_name: dict[str, list[Mapping[str, Any]]] = {}
         for one in sessions:
@@ -46,6 +54,10 @@ class View:
                 by_name.setdefault(name, []).append(one)
         self._sessions = by_name
         self.name, self.provider = said["view"], str(said.get("provider") or "")
+        self.as_of = said["as_of"] if _moment(said.get("as_of")) else ""
+        if said.get("cut") is True and not self._cut:
+            log.warning("More is contained than the guard tells at once. Whoever is not in it may be contained too: only asking tells.")
+        self._cut = said.get("cut") is True
         return True
 
     def refuses(self, subject: Subject, session: str) -> Known | None:
@@ -75,3 +87,17 @@ class View:
             for one in (self._sessions.get(session, ()) if session else ())
             if one.get("id") == session or (one.get("subject") == subject.id and (not provider or one.get("provider") == provider))
         ]
+
+
+def _older(said: object, had: str) -> bool:
+    """Two processes of the service look at different moments."""
+    new, old = _moment(said), _moment(had)
+    return new is not None and old is not None and old - SET_BACK < new < old
+
+
+def _moment(said: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(said.replace("Z", "+00:00")) if isinstance(said, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None

@@ -128,8 +128,10 @@ def reported(items: Sequence[bytes]) -> Sent:
     return Sent("POST", REPORTS, b'{"reports":[' + b",".join(items) + b"]}", most=LARGE)
 
 
-def contained_asked(view: str, wait_s: float) -> Sent:
-    return Sent("GET", CONTAINED, query={"after": view, "wait": f"{wait_s:g}"}, most=LARGE)
+def contained_asked(view: str, wait_s: float, as_of: str = "") -> Sent:
+    """`view` and its `as_of`: what we have. Another process of the service may have told it, and know more than the one that is asked."""
+    seen = {"as_of": as_of} if as_of else {}
+    return Sent("GET", CONTAINED, query={"after": view, "wait": f"{wait_s:g}", **seen}, most=LARGE)
 
 
 def session_sent(method: str, handle: str = "", body: Mapping[str, Any] | None = None) -> Sent:
