@@ -110,7 +110,7 @@ def test_the_description_knows_every_route_of_the_guard_with_examples_that_are_g
             assert method["summary"], path
             assert {"200", "202"} & set(method["responses"]), path
     names = {parameter["name"] for parameter in paths["/access/v1/contained"]["get"]["parameters"]}
-    assert names == {"after", "wait"}
+    assert names == {"after", "as_of", "wait"}
     body = paths["/access/v1/reports"]["post"]["requestBody"]["content"]["application/json"]
     for item in body["example"]["reports"]:
         reports.read(item, provider="holdfast")
