@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from holdfast_guard.words import DECLARED
+
 from audit.models import AuditEntry
 from containment.models import Identity, Session
 from guard.models import GuardBatch, GuardCall
@@ -57,18 +59,30 @@ def check(play: Play, settle: Callable[[], object] = lambda: None) -> list[Findi
         "audit_has_entry": lambda said: _on_record(play, said, settle),
         "audit_field_present": lambda said: _fields(play, said),
     }
-    return [Finding(kind, said, checks[kind](said)) for kind, said in play.scenario.expected]
+    found = [Finding(kind, said, checks[kind](said)) for kind, said in play.scenario.expected]
+    untold = [Finding("reports", {}, f"{play.untold} of what was done was never told to the gateway, which worked")] if play.untold else []
+    return found + untold
 
 
 def _decided(play: Play, said: Mapping[str, Any], *, allowed: bool) -> str:
     """All calls that fit were answered so; with a `count`, exactly that many were."""
     fitting = [one for one in play.made if one.fits(said)]
-    so = [one for one in fitting if one.verdict.decision is allowed and (allowed or one.verdict.reason)]
+    so = [one for one in fitting if one.verdict.decision is allowed and (allowed or _is_a_decision(one))]
     if "count" in said:
         return "" if len(so) == said["count"] else f"{len(so)} of {len(fitting)}"
     if fitting and len(so) == len(fitting) and said.get("reason", so[0].verdict.reason) == so[0].verdict.reason:
         return ""
     return f"{len(so)} of {len(fitting)}: {[(one.verdict.decision, one.verdict.reason, one.verdict.for_admin) for one in fitting]}"
+
+
+def _is_a_decision(made: Made) -> bool:
+    """A no that the gateway decided on, with its reason on record; or that was declared for a gateway which fails. No other no counts: a
+    client that reaches nobody, or is turned away at the door, would be denied everything."""
+    said = made.verdict
+    if made.failing:
+        return said.said_by == DECLARED and said.reason == "guard_unavailable"
+    call = _row(made) if said.asked else None
+    return call is not None and call.verdict in ("deny", "hold") and bool(call.reason) and call.reason == said.reason
 
 
 def _chain(play: Play, said: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ While the gateway fails, the client talks to a door of our own that fails in tha
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import threading
 import time
@@ -35,6 +36,7 @@ class Made:
     tool: str
     agent: str
     verdict: Verdict
+    failing: str = ""  # how the gateway failed then
 
     def fits(self, params: Mapping[str, Any]) -> bool:
         wanted = (("tool", self.tool), ("as_user", self.user.uid), ("agent_name", self.agent), ("tenant", self.user.tenant))
@@ -64,15 +66,15 @@ class Play:
 
     def direct_tool_call(self, said: Mapping[str, Any]) -> None:
         user, agent = self._user(said), str(said.get("agent_name", ""))
-        with self._guard(user, agent) as guard:
-            self._call(guard, user, agent, said)
+        with self._guard(user, agent) as (guard, failing):
+            self._call(guard, user, agent, said, failing)
 
     def parallel_fan_out(self, said: Mapping[str, Any]) -> None:
         """`count` calls of the same kind at once, or those under `calls`."""
         user, agent = self._user(said), str(said.get("agent_name", ""))
         calls = said.get("calls") or [said] * int(said.get("count", 2))
-        with self._guard(user, agent) as guard, ThreadPoolExecutor(max_workers=8) as pool:
-            list(pool.map(lambda one: self._call(guard, user, agent, one), calls))
+        with self._guard(user, agent) as (guard, failing), ThreadPoolExecutor(max_workers=8) as pool:
+            list(pool.map(lambda one: self._call(guard, user, agent, one, failing), calls))
 
     def delegation(self, said: Mapping[str, Any]) -> None:
         """A session of `to_agent`, below that of `from_agent`, for the task and the scopes that it was given and no more."""
@@ -95,23 +97,24 @@ class Play:
 
     # -- calls and sessions
 
-    def _call(self, guard: Guard, user: User, agent: str, said: Mapping[str, Any]) -> None:
+    def _call(self, guard: Guard, user: User, agent: str, said: Mapping[str, Any], failing: str) -> None:
         tool = str(said["tool"])
         context = {"agent": {"name": agent, "tier": str(said.get("agent_tier", "interactive"))}, "tenant": user.tenant}
         verdict = guard.evaluate(tool, said.get("input", {}), writes=self._writes(tool), context=context)
-        self.made.append(Made(user, tool, agent, verdict))
+        self.made.append(Made(user, tool, agent, verdict, failing))
         guard.report(verdict, "done" if verdict.decision else "not_done")
 
     @contextmanager
-    def _guard(self, user: User, agent: str) -> Iterator[Guard]:
-        session = self._session(user, agent)
-        with _failing_door(self._mode) as door:
+    def _guard(self, user: User, agent: str) -> Iterator[tuple[Guard, str]]:
+        """A client, and how the gateway that it reaches fails."""
+        session, failing = self._session(user, agent), self._mode
+        with _failing_door(failing) as door:
             guard = self._client(user, door or self.url, session, SHORT_S if door else BUDGET_S)
             try:
-                yield guard
+                yield guard, failing
             finally:
-                guard.flush()
-                self.untold += guard.untold
+                arrived = guard.flush(SHORT_S if door else BUDGET_S)
+                self.untold += 0 if door else max(guard.untold, int(not arrived))  # a gateway that fails takes in nothing
                 guard.close()
 
     @property
@@ -183,6 +186,19 @@ def _failing_door(mode: str) -> Iterator[str]:
         raise ValueError(f"nobody here knows how a gateway fails by {mode}")
 
 
+MALFORMED = itertools.cycle(  # the first is cut off, the others can be read and are no answer; one after the other, whoever asks
+    (
+        b'{"decision": "yes", ',
+        b'{"decision": "yes"}',
+        b'{"decision": 1}',
+        b'[{"decision": true}]',
+        b'{"evaluations": [{"decision": true}]}',
+        b'{"decision": true, "context": "allow"}',
+        b"true",
+    )
+)
+
+
 def _broken(mode: str) -> type[BaseHTTPRequestHandler]:
     class Broken(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -193,7 +209,7 @@ def _broken(mode: str) -> type[BaseHTTPRequestHandler]:
             self._say()
 
         def _say(self) -> None:
-            body = b'{"decision": true}' if mode == "error_5xx" else b'{"decision": "yes", '
+            body = b'{"decision": true}' if mode == "error_5xx" else next(MALFORMED)
             self.send_response(503 if mode == "error_5xx" else 200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

@@ -17,8 +17,7 @@ from tests.govbench.house import House
 from tests.govbench.playing import Play
 from tests.govbench.reading import Scenario, read
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.servers]
-
+FAILING = ("fail_mode_discipline.closed_on_malformed",)  # the one of its category that is played in the ordinary run
 CATEGORIES = {
     "identity_containment",
     "fail_mode_discipline",
@@ -33,7 +32,7 @@ CATEGORIES = {
 
 
 @pytest.fixture
-def house() -> House:
+def house(transactional_db: None) -> House:
     make.house()
     return House("test", cast.person("enzo"), [cast.person("mara"), cast.person("mia")])
 
@@ -54,14 +53,46 @@ def test_every_category_has_a_scenario_of_our_own() -> None:
     assert {scenario.category for scenario in read(OWN)} == CATEGORIES
 
 
+def test_every_no_of_our_own_scenarios_stands_beside_a_yes() -> None:
+    """A gateway that denies everything meets none of them."""
+    for scenario in read(OWN):
+        kinds = {kind for kind, _ in scenario.expected}
+        assert "tool_denied" not in kinds or "tool_allowed" in kinds, scenario.id
+
+
+@pytest.mark.servers
+def test_one_of_our_own_scenarios_of_each_category_is_met(house: House, server: str) -> None:
+    of_each = {scenario.category: scenario for scenario in reversed(read(OWN))}
+    of_each |= {scenario.category: scenario for scenario in read(OWN) if scenario.id in FAILING}
+    assert played(list(of_each.values()), house, server) == []
+
+
+@pytest.mark.big
+@pytest.mark.servers
 def test_our_own_scenarios_are_met(house: House, server: str) -> None:
     assert played(read(OWN), house, server) == []
 
 
+@pytest.mark.servers
 def test_those_that_others_published_are_met(house: House, server: str) -> None:
     assert played(read(others.file("agentgovbench/scenarios.sample.json")), house, server) == []
 
 
+@pytest.mark.servers
+def test_a_no_that_nobody_decided_on_meets_nothing(house: House, server: str) -> None:
+    """Whoever is turned away at the door is denied everything, and shows nothing."""
+    scenario = next(one for one in read(OWN) if one.id == "per_user_policy_enforcement.each_by_their_own_scopes")
+    house.prepare([scenario])
+    play = Play(scenario, house, server, door.token("guard.ask", "sessions.write"))
+    for user in scenario.users:
+        play._session(user, "")
+    play.token = "hf_nobody"
+    play.act()
+    assert not any(one.verdict.decision for one in play.made)
+    assert [one.kind for one in check(play) if one.met] == []
+
+
+@pytest.mark.servers
 def test_an_expectation_that_is_not_met_is_found(house: House, server: str, tmp_path: Path) -> None:
     """Each of them, turned round: a check that is always content would show here."""
     said = next(one for one in json.loads(OWN.read_text()) if one["id"] == "per_user_policy_enforcement.each_by_their_own_scopes")
