@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import logging
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -153,6 +157,69 @@ def test_a_service_that_does_not_wait_is_not_polled_without_a_pause(view):
         time.sleep(1)
         polls = [one for one in eager.asked if "contained" in one.path]
     assert 1 <= len(polls) < 10
+
+
+@pytest.mark.parametrize("ends", ["main()", "guard = main()", "main().close()"])
+def test_what_a_program_did_last_is_told_when_it_ends(good, ends):
+    program = f"""
+import sys
+from holdfast_guard import Guard
+def main():
+    guard = Guard(sys.argv[1], "{TOKEN}", subject="agent", budget_s=20)
+    with guard.call("mail.send", writes=True):
+        pass
+    return guard
+{ends}
+"""
+    url = good.url.replace("127.0.0.1", "localhost")
+    subprocess.run(
+        [sys.executable, "-c", program, url], check=True, timeout=60, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    told = [item["outcome"] for one in good.to("/access/v1/reports") for item in one.body["reports"]]
+    assert told == ["done"]
+
+
+def test_a_guard_that_is_dropped_ends_its_thread_and_its_polls(good):
+    asking = guard(good.url, watches=True)
+    asking.evaluate("mail.send")
+    thread = asking._own.begun()._thread
+    del asking
+    gc.collect()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+async def _later() -> None:
+    pass
+
+
+def _one_by_one() -> Iterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize("function", [_later, _one_by_one, functools.partial(_later)])
+def test_what_is_done_after_it_returns_is_refused_when_it_is_decorated(good, function):
+    with guard(good.url) as asking, pytest.raises(TypeError):
+        asking.tool("mail.send")(function)
+
+
+def test_an_answer_for_which_nobody_waits_any_more_is_told_as_not_done(good):
+    from holdfast_guard.guard import _Late
+
+    async def both(over: bool) -> list[Any]:
+        good.refuses()
+        async with AsyncGuard(good.url, TOKEN, subject="agent", watches=False, declared=OPEN_READS, budget_s=BUDGET_S) as asking:
+            late = _Late()
+            if over:
+                assert late.just_in_time() is None
+            assert (await late.unless(asking.evaluate("files.read", writes=False), asking)).decision
+            assert over or late.just_in_time() is not None
+            kept = asking._journal.batch(10, 10**6)
+            asking._journal.taken(kept)
+            return [entry.item.get("outcome") for entry in kept]
+
+    assert asyncio.run(both(True)) == ["not_done"]
+    assert asyncio.run(both(False)) == [None]
 
 
 def test_nobody_listening_is_no_answer(good):

@@ -152,6 +152,7 @@ class AsyncGuard:
         """`@guard.tool("mail.send", writes=True)`: every call of the function is asked about first, and told afterwards."""
 
         def guarded(function: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
+            calls.must_be_awaited(function)
             named = name or function.__name__
 
             @functools.wraps(function)

@@ -54,6 +54,23 @@ def outcome_item(outcome: str, returned: Any = None, size: int | None = None) ->
     return item
 
 
+NOT_AT_ONCE = (
+    "This function does its work later than it returns, and would be told as done before. Use AsyncGuard, or `with guard.call(…)`."
+)
+
+
+def must_do_it_at_once(function: Callable[..., Any]) -> None:
+    """Of an asynchronous function or a generator, nothing is done yet when it returns."""
+    kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+    if any(kind(one) for kind in kinds for one in (function, getattr(function, "__call__", None))):  # noqa: B004 - not whether: which
+        raise TypeError(NOT_AT_ONCE)
+
+
+def must_be_awaited(function: Callable[..., Any]) -> None:
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise TypeError("Of a generator nothing is done yet when it returns. Use `async with guard.call(…)`.")
+
+
 def arguments_of(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """By the names that the function gives them, defaults too, so that the guard judges what really will be done."""
     bound = inspect.signature(function).bind(*args, **kwargs)

@@ -10,9 +10,12 @@ import atexit
 import concurrent.futures
 import contextlib
 import functools
+import inspect
 import logging
 import os
+import socket
 import threading
+import time
 import weakref
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,13 +35,39 @@ log = logging.getLogger("holdfast_guard")
 SLACK_S = 1.0  # for the thread to come round, where this process is busy
 
 
+class _OwnLoop(asyncio.SelectorEventLoop):
+    """Looks names up in threads that hold nobody up: the process ends, however long a look-up takes, and may look up while it ends."""
+
+    async def getaddrinfo(self, host: Any, port: Any, **more: Any) -> Any:
+        found: asyncio.Future[Any] = self.create_future()
+
+        def settle(error: Exception | None, result: Any) -> None:
+            if not found.done():
+                found.set_result(result) if error is None else found.set_exception(error)
+
+        def look_up() -> None:
+            try:
+                said: tuple[Exception | None, Any] = (None, socket.getaddrinfo(host, port, **more))
+            except Exception as error:
+                said = (error, None)
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self.call_soon_threadsafe(settle, *said)
+
+        threading.Thread(target=look_up, name="holdfast-guard-names", daemon=True).start()
+        return await found
+
+
 class _Loop:
     """An event loop in a thread that ends with the process."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="holdfast-guard", daemon=True)
+        self._loop = _OwnLoop()
+        self._thread = threading.Thread(target=self._runs, name="holdfast-guard", daemon=True)
         self._thread.start()
+
+    def _runs(self) -> None:
+        self._loop.run_forever()
+        self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -58,12 +87,88 @@ class _Loop:
             return True
         return False
 
-    def stop(self) -> None:
-        if self._loop.is_running():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(2)
-        if not self._loop.is_running():
-            self._loop.close()
+    def stop_after(self, last: Coroutine[Any, Any, None]) -> None:
+        """Does this, and ends. Waits for nothing."""
+
+        async def ends() -> None:
+            try:
+                await last
+            finally:
+                self._loop.call_soon(self._loop.stop)
+
+        asyncio.run_coroutine_threadsafe(ends(), self._loop)
+
+    def ended(self, seconds: float) -> bool:
+        if self._thread is not threading.current_thread():
+            self._thread.join(max(0.0, seconds))
+        return not self._thread.is_alive()
+
+
+class _Own:
+    """What a guard must not leave as it is: apart from it, so that nothing keeps it alive, and so that it can end without it."""
+
+    def __init__(self, inner: AsyncGuard) -> None:
+        self.inner, self.process, self.lock = inner, os.getpid(), threading.Lock()
+        self.loop: _Loop | None = None
+        self.closed = False
+        _open.add(self)
+
+    def begun(self) -> _Loop:
+        with self.lock:
+            if self.loop is None:
+                self.loop = _Loop()
+            return self.loop
+
+    def leave(self) -> None:
+        """Also when the guard was dropped, wherever that may be: so it waits for nothing."""
+        if self.closed:
+            return
+        self.closed = True
+        if self.process != os.getpid():
+            _open.discard(self)
+        else:
+            with contextlib.suppress(RuntimeError):
+                self.begun().stop_after(self.inner.close())
+
+    def left(self, seconds: float) -> None:
+        if self.process == os.getpid() and self.loop is not None:
+            self.loop.ended(seconds)
+        _open.discard(self)
+
+
+_open: set[_Own] = set()
+
+
+@atexit.register
+def _leave_all() -> None:
+    """A program that ends without closing its guards tells what can be told all the same, and leaves nothing half done behind."""
+    ends = time.monotonic() + aguard.CLOSES_WITHIN_S + SLACK_S
+    owns = [own for own in list(_open) if own.process == os.getpid()]
+    for own in owns:
+        own.leave()
+    for own in owns:
+        own.left(ends - time.monotonic())
+
+
+class _Late:
+    """An answer that comes when nobody waits for it any more is told as not done."""
+
+    def __init__(self) -> None:
+        self._lock, self._over = threading.Lock(), False
+        self._verdict: Verdict | None = None
+
+    async def unless(self, asked: Coroutine[Any, Any, Verdict], inner: AsyncGuard) -> Verdict:
+        verdict = await asked
+        with self._lock:
+            self._verdict, over = verdict, self._over
+        if over:
+            inner.report(verdict, calls.NOT_DONE)
+        return verdict
+
+    def just_in_time(self) -> Verdict | None:
+        with self._lock:
+            self._over = True
+            return self._verdict
 
 
 class Guard:
@@ -71,13 +176,8 @@ class Guard:
 
     def __init__(self, url: str, token: str, *, subject: Subject | str | Mapping[str, Any], **settings: Any) -> None:
         self._make: Callable[..., AsyncGuard] = functools.partial(AsyncGuard, url, token, subject=subject, **settings)
-        self._inner = self._make()
-        self._loop: _Loop | None = None
-        self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._closed = False
         self._budget_s = float(settings.get("budget_s", aguard.BUDGET_S))
-        atexit.register(_leave, weakref.ref(self))
+        self._have(self._make())
 
     def __repr__(self) -> str:
         return f"<Guard {self._inner.url} for {self._inner.subject.type} {self._inner.subject.id}>"
@@ -86,18 +186,24 @@ class Guard:
 
     def evaluate(self, tool: str, arguments: Mapping[str, Any] | None = None, **more: Any) -> Verdict:
         """May this be done now? There is always an answer. The words are those of AsyncGuard.evaluate."""
+        late = _Late()
         try:
-            return self._run(self._guard().evaluate(tool, arguments, **more), self._budget_s)
-        except Unavailable as late:
-            why = str(late)
+            return self._run(late.unless(self._guard().evaluate(tool, arguments, **more), self._inner), self._budget_s)
+        except Unavailable as slow:
+            why = str(slow)
+        if (verdict := late.just_in_time()) is not None:
+            return verdict
         return Verdict(False, "guard_unavailable", DECLARED, verdict="deny", for_user=CLOSED, for_admin=why)
 
     def allowed(self, tool: str, arguments: Mapping[str, Any] | None = None, **more: Any) -> Verdict:
         """The verdict, if it is yes; otherwise Held or Denied."""
+        late = _Late()
         try:
-            return self._run(self._guard().allowed(tool, arguments, **more), 2 * self._budget_s)
-        except Unavailable as late:
-            why = str(late)
+            return self._run(late.unless(self._guard().allowed(tool, arguments, **more), self._inner), 2 * self._budget_s)
+        except Unavailable as slow:
+            why = str(slow)
+        if (verdict := late.just_in_time()) is not None:
+            return verdict
         raise Denied(Verdict(False, "guard_unavailable", DECLARED, verdict="deny", for_user=CLOSED, for_admin=why))
 
     @contextmanager
@@ -115,12 +221,17 @@ class Guard:
         """`@guard.tool("mail.send", writes=True)`: every call of the function is asked about first, and told afterwards."""
 
         def guarded(function: Callable[..., T]) -> Callable[..., T]:
+            calls.must_do_it_at_once(function)
             named = name or function.__name__
 
             @functools.wraps(function)
             def asked(*args: Any, **kwargs: Any) -> T:
                 with self.call(named, calls.arguments_of(function, args, kwargs), writes=writes, **more) as call:
                     result = function(*args, **kwargs)
+                    if inspect.iscoroutine(result):
+                        result.close()
+                        call.not_done()
+                        raise TypeError(calls.NOT_AT_ONCE)
                     call.returned(result)
                     return result
 
@@ -188,15 +299,8 @@ class Guard:
 
     def close(self) -> None:
         """Tell what can be told in two seconds, and stop. What could not be told stays in the journal's file."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._process == os.getpid():
-            with contextlib.suppress(Unavailable):
-                self._run(self._inner.close(), aguard.CLOSES_WITHIN_S + 2)
-            if self._loop is not None:
-                self._loop.stop()
-                self._loop = None
+        self._own.leave()
+        self._own.left(aguard.CLOSES_WITHIN_S + 2)
 
     def __enter__(self) -> Guard:
         return self
@@ -206,36 +310,35 @@ class Guard:
 
     # -- inside
 
+    def _have(self, inner: AsyncGuard) -> None:
+        self._own = _Own(inner)
+        weakref.finalize(self, self._own.leave).atexit = False  # at exit, _leave_all waits for it too
+
+    @property
+    def _inner(self) -> AsyncGuard:
+        return self._own.inner
+
+    @property
+    def _loop(self) -> _Loop | None:
+        return self._own.loop
+
     def _guard(self) -> AsyncGuard:
-        if self._closed:
+        if self._own.closed:
             raise RuntimeError("This guard is closed.")
-        if self._process != os.getpid():
+        if self._own.process != os.getpid():
             self._after_fork()
         return self._inner
 
     def _run(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
-        with self._lock:
-            if self._loop is None:
-                self._loop = _Loop()
-            loop = self._loop
-        return loop.run(work, seconds + SLACK_S)
+        return self._own.begun().run(work, seconds + SLACK_S)
 
     def _soon(self, what: Callable[[], None]) -> None:
         """In the order in which it was said, and before whatever is asked next."""
-        with self._lock:
-            loop = self._loop
+        loop = self._own.loop
         if loop is None or not loop.soon(what):
             what()
 
     def _after_fork(self) -> None:
         """The thread and its connections stayed with the parent, and so does the journal's file."""
         log.warning("A guard was used after a fork. It begins anew, and keeps in memory what is to be told.")
-        self._lock, self._process, self._loop = threading.Lock(), os.getpid(), None
-        self._inner = self._make(journal=None)
-
-
-def _leave(guard: weakref.ref[Guard]) -> None:
-    """A program that ends without closing its guard tells what can be told all the same, and leaves nothing half done behind."""
-    if (found := guard()) is not None:
-        with contextlib.suppress(Exception):
-            found.close()
+        self._have(self._make(journal=None))
