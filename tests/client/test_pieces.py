@@ -239,6 +239,85 @@ def test_the_file_is_for_its_owner_alone(path):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("half", [0, 10])
+def test_an_entry_that_could_not_be_written_leaves_nothing_behind(path, half, monkeypatch):
+    """As when the disk is full: at first half of it fits, and then nothing does."""
+    import os
+
+    journal, right, tries = Journal(path), os.write, iter([half, 0])
+    journal.keep({"n": 1})
+
+    def full(file: int, data: bytes) -> int:
+        if not (fits := next(tries)):
+            raise OSError(28, "No space left on device")
+        return right(file, data[:fits])
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "write", full)
+        assert not journal.keep({"n": 2})
+    assert journal.keep({"n": 3})
+    killed(journal)
+    assert items(Journal(path)) == [1, 3]
+
+
+def test_what_nobody_was_asked_about_outlives_a_power_cut(path, monkeypatch):
+    import os
+
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    journal = Journal(path)
+    journal.keep({"n": 1, "mode": "closed"})
+    assert synced == []
+    journal.keep({"n": 2, "mode": "open"})
+    assert len(synced) == 1
+
+
+def test_a_child_that_was_forked_holds_no_file_and_tells_nothing_twice(path):
+    import os
+    import subprocess
+    import sys
+
+    program = """
+import os, sys, time
+from holdfast_guard.journal import Journal
+journal = Journal(sys.argv[1])
+journal.keep({"n": 1})
+if os.fork():
+    os._exit(0)
+journal.keep({"n": 2})
+print(len(journal), flush=True)
+sys.stdin.read()
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"1\n"  # the child lives, and has only its own
+        assert items(Journal(path)) == [1]
+
+
+def test_a_file_that_another_one_took_the_place_of_is_not_written_to(path, monkeypatch):
+    import fcntl
+    import os
+
+    path.write_bytes(b"")
+    right, raced = fcntl.flock, []
+
+    def first_replaced(file: int, how: int) -> None:
+        right(file, how)
+        if not raced:
+            raced.append(1)
+            path.with_name("other").write_bytes(b'{"n":1,"item":{"n":1}}\n')
+            os.replace(path.with_name("other"), path)
+
+    monkeypatch.setattr(fcntl, "flock", first_replaced)
+    journal = Journal(path)
+    journal.keep({"n": 2})
+    killed(journal)
+    assert items(Journal(path)) == [1, 2]
+
+
 def test_a_full_journal_takes_nothing_and_counts_what_it_lost():
     journal = Journal(most=2)
     assert [journal.keep({"n": n}) for n in range(3)] == [True, True, False]

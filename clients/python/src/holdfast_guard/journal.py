@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import weakref
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class Journal:
         self._path = Path(path) if path is not None else None
         if self._path is not None:
             self._open(self._path)
+            _files.add(self)
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -66,7 +68,7 @@ class Journal:
             self.lost += 1
             return False
         entry = Entry(self._number + 1, dict(item))
-        if not self._write(_line(entry)):
+        if not self._write(_line(entry), surely=entry.item.get("mode") == "open"):
             self.lost += 1
             return False
         self._number = entry.number
@@ -120,9 +122,24 @@ class Journal:
             os.close(self._file)
             self._file = None
 
+    def forked(self) -> None:
+        """In the child: the file, its lock and what is in it stay with the parent."""
+        if self._file is not None:
+            os.close(self._file)
+        self._file = self._path = None
+        self._pending.clear()
+        self._by_request.clear()
+        self._written = 0
+
     # -- the file
 
     def _open(self, path: Path) -> None:
+        """Another process may have put a new file in its place just before we held the lock of the old one."""
+        while not self._opened(path):
+            pass
+        self._load(path)
+
+    def _opened(self, path: Path) -> bool:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
         file = os.open(path, flags, 0o600)
         if fcntl is not None:
@@ -135,8 +152,14 @@ class Journal:
                 busy = False
             if busy:
                 raise JournalInUse(f"{path} is in use by another process. Give each process a file of its own.")
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.fstat(file), path.stat()):
+                    self._file = file
+                    return True
+            os.close(file)
+            return False
         self._file = file
-        self._load(path)
+        return True
 
     def _load(self, path: Path) -> None:
         found: dict[int, dict[str, Any]] = {}
@@ -158,14 +181,19 @@ class Journal:
         self._pending = deque(Entry(number, found[number]) for number in sorted(found) if number > taken)
         self._number = max([taken, *found])
 
-    def _write(self, data: bytes) -> bool:
+    def _write(self, data: bytes, *, surely: bool = False) -> bool:
+        """`surely`: it has to outlive a power cut too, since something is done that nobody was asked about."""
         if self._file is None:
             return True
         try:
-            if os.write(self._file, data) != len(data):
-                os.write(self._file, b"\n")  # the disk is full: what is half there must not spoil the next line
-                return False
+            whole = os.write(self._file, data) == len(data)
+            if whole and surely:
+                os.fsync(self._file)
         except OSError:
+            whole = False
+        if not whole:  # the disk is full: what is half there must not spoil the next line, nor be told though it was not kept
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._written)
             return False
         self._written += len(data)
         return True
@@ -195,3 +223,15 @@ def _line(entry: Entry) -> bytes:
 
 def _taken(last: int) -> bytes:
     return b'{"taken":%d}\n' % last
+
+
+_files: weakref.WeakSet[Journal] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for journal in list(_files):
+        journal.forked()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forked)
