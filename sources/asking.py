@@ -12,8 +12,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """`subject_type`, `action_name` and `resource_type` are the caller's own words, which scope rules compare. `kind`, `provider`, `subject`,
-    `action`, `resource_kind` and `resource` are ours, which judgement compares: a name that we have a verb for became that verb.
+    """`subject_type`, `action_name` and `resource_type` are the caller's own words, which scope rules compare. `kind`, `provider`,
+    `subject`, `action`, `resource_kind` and `resource` are ours, which judgement compares: a name that we have a verb for became that verb.
     `session` is the id of a registered session, or the client's own name for it. `writes` None: the caller did not say. `approval` is what
     it was given when people allowed this before.
     """

@@ -588,8 +588,8 @@ class Facts:
     if it is among them. `workflows` and `roles`: what is in force, for every name that identity, sessions and credential users mention.
     `observed`: findings that were made elsewhere. `call`, `intent`: the tool call, and what its session declared. `baseline`: what the
     identity usually does; `trail`: what its session did just before. `ruling`: the word of the policy's scope rules, where the guard asked
-    them in the caller's own words; None, and judgement asks them in ours. `budget_left`: how many automatic containments the policy's budget
-    still allows, the smallest of its limits. `generation`: above 0 for a decision taken anew with a named cause. No detection: an
+    them in the caller's own words; None, and judgement asks them in ours. `budget_left`: how many automatic containments the policy's
+    budget still allows, the smallest of its limits. `generation`: above 0 for a decision taken anew with a named cause. No detection: an
     observed activity, or a call that the guard is asked about. No action: nothing was done yet (a credential reported leaked).
     `scoped`: the plan cuts sessions of a shared credential and leaves the credential alone. `credential_alone`: the plan has a measure
     that cuts the credential and nothing else.
