@@ -9,7 +9,22 @@ import sys
 import time
 from typing import Any
 
-TOOLS = ("echo", "garbage", "half", "wrong_id", "twice", "big", "die", "environment", "ask_client", "cancel_me", "grandchild", "escape")
+TOOLS = (
+    "echo",
+    "garbage",
+    "half",
+    "wrong_id",
+    "twice",
+    "big",
+    "die",
+    "environment",
+    "ask_client",
+    "cancel_me",
+    "grandchild",
+    "escape",
+    "deaf",
+    "loud",
+)
 
 
 def say(message: Any) -> None:
@@ -53,7 +68,15 @@ def do(ident: Any, tool: str, arguments: dict[str, Any]) -> None:
                 if said.get("id") == "server-1":
                     break
             answer["result"] = text(json.dumps(said))
+        case "deaf":
+            time.sleep(600)
+        case "loud":
+            for _ in range(5_000):
+                sys.stderr.write("x" * 200 + "\n")
+            sys.stderr.flush()
         case "cancel_me":
+            if arguments:
+                say({"jsonrpc": "2.0", "method": "notifications/message", "params": arguments})
             while json.loads(sys.stdin.readline()).get("method") != "notifications/cancelled":
                 pass
             answer["result"] = text("an answer that comes too late")

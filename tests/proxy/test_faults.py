@@ -99,9 +99,8 @@ def test_an_id_that_is_in_use_is_refused_without_answering_the_first(proxy: Line
 
 
 def test_the_late_answer_to_a_cancelled_call_is_nobodys(proxy: Lines, service: Service) -> None:
-    proxy.send({"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": "cancel_me", "arguments": {}}})
-    until(lambda: service.asked)
-    time.sleep(0.3)
+    proxy.send({"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": "cancel_me", "arguments": {"say": "here"}}})
+    assert proxy.next()["params"] == {"say": "here"}  # the server has it
     proxy.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 5}})
     assert text(proxy.call(6, "echo")) == "{}"
     assert text(proxy.call(5, "echo", again=True)) == '{"again": true}'  # the id is free again, and the answer is its own
@@ -191,7 +190,12 @@ def test_a_batch_is_taken_apart_asked_about_one_by_one_and_answered_together(pro
     assert len(service.asked) == 2
 
 
-def test_what_the_client_gives_back_reaches_the_server_unless_it_is_contained(proxy: Lines, service: Service) -> None:
+def test_what_the_client_gives_back_reaches_the_server_unless_it_is_contained(env: dict[str, str], service: Service) -> None:
+    with Lines(env, RAW, "--allow-method", "sampling/createMessage") as proxy:
+        gives_back(proxy, service)
+
+
+def gives_back(proxy: Lines, service: Service) -> None:
     for ident, contained in ((1, False), (2, True)):
         proxy.send({"jsonrpc": "2.0", "id": ident, "method": "tools/call", "params": {"name": "ask_client", "arguments": {}}})
         while proxy.next().get("method") != "sampling/createMessage":
@@ -203,6 +207,43 @@ def test_what_the_client_gives_back_reaches_the_server_unless_it_is_contained(pr
             proxy.send({"jsonrpc": "2.0", "id": "nobody-1", "result": {"content": "an answer to nothing"}})
             proxy.send({"jsonrpc": "2.0", "id": "server-1", "result": {"content": "a sample"}})
             assert json.loads(text(proxy.answer_to(1)))["result"] == {"content": "a sample"}
+
+
+def test_a_client_that_leaves_a_server_that_does_not_read_is_not_waited_for(env: dict[str, str], tmp_path: Path) -> None:
+    with Lines(env, RAW) as proxy:
+        proxy.send({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "deaf", "arguments": {}}})
+        assert proxy.process.stdin is not None
+        pipe = proxy.process.stdin.fileno()
+        os.set_blocking(pipe, False)
+        told = json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"x": "y" * 60_000}}).encode() + b"\n"
+        refused = 0
+        while refused < 20:  # until all pipes are full
+            try:
+                os.write(pipe, told)
+                refused = 0
+            except BlockingIOError:
+                refused += 1
+                time.sleep(0.05)
+        assert proxy.leave() == 0
+
+
+def test_a_log_that_nobody_reads_holds_up_nothing(env: dict[str, str]) -> None:
+    class Silent(Lines):
+        def _read_errors(self) -> None: ...
+
+    with Silent(env, RAW) as proxy:
+        assert text(proxy.call(1, "loud")) == "{}"
+        assert text(proxy.call(2, "echo", still="here")) == '{"still": "here"}'
+
+
+def test_a_server_that_does_not_read_ends_even_when_the_proxy_is_killed(proxy: Lines, service: Service) -> None:
+    proxy.call(1, "echo")
+    server = int(Path(f"/proc/{proxy.process.pid}/task/{proxy.process.pid}/children").read_text().split()[0])
+    proxy.send({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "deaf", "arguments": {}}})
+    service.until(lambda: len(service.asked) == 2)
+    proxy.process.kill()
+    proxy.process.wait()
+    until(lambda: gone(server))
 
 
 def test_a_service_that_refuses_the_token_lets_nothing_pass(env: dict[str, str], proxy: Lines, service: Service) -> None:

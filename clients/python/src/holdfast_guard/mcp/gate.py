@@ -130,7 +130,7 @@ class Gate:
         self._listed: set[str] = set()  # tools that may be called: listed, and what they were
         self._withheld: dict[str, str] = {}
         self._headers: dict[str, Mapping[str, Sequence[str]]] = {}
-        self._changes, self._began, self._known = 0, -1, -1  # how often the list changed; when we last began, and ended, to read it
+        self.changes, self._began, self._known = 0, -1, -1  # how often the list changed; how often when what we know was asked for
         self._begun: OrderedDict[str, Begun] = OrderedDict()
         self.intended: Sequence[str] | None = None  # the tools of the session's intent, where it names some
 
@@ -164,13 +164,13 @@ class Gate:
 
     # The list of tools
 
-    def listing(self, result: Mapping[str, Any], *, first: bool) -> dict[str, Any]:
-        """One page of tools/list, with the tools that may be shown. `first`: it begins a new list."""
+    def listing(self, result: Mapping[str, Any], *, first: bool, since: int | None = None) -> dict[str, Any]:
+        """One page of tools/list with what may be shown. `first`: it begins a new list. `since`: `changes` when it was asked for."""
         tools = result.get("tools")
         listed = tools if isinstance(tools, list) else []
         said = self.pins.compare(listed) if self.pins else Compared(kept=listed)
         if first:
-            self._began = self._changes
+            self._began = self.changes if since is None else since
             self._headers.clear()
             self._listed.clear()
             self._withheld.clear()
@@ -193,10 +193,10 @@ class Gate:
     @property
     def stale(self) -> bool:
         """The server's list is not known, or it changed since we began to read it."""
-        return self._known != self._changes
+        return self._known != self.changes
 
     def list_changed(self) -> None:
-        self._changes += 1
+        self.changes += 1
 
     def knows(self, tool: str) -> bool:
         return not self.stale and (tool in self._listed or tool in self._withheld)

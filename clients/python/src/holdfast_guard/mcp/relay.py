@@ -41,6 +41,7 @@ class Flight:
     verdict: Verdict | None = None
     task: asyncio.Task[None] | None = None
     told: int = 0
+    since: int = 0  # how often the list of tools had changed when it was asked for
 
     @property
     def token(self) -> Id | None:
@@ -134,7 +135,7 @@ class Relay:
             await self._forward(flight, said)
 
     async def _forward(self, flight: Flight, said: Message) -> None:
-        flight.forwarded = True
+        flight.forwarded, flight.since = True, self.gate.changes
         await self.to_server(said)
 
     async def _gated(self, flight: Flight, said: Message) -> None:
@@ -306,11 +307,11 @@ class Relay:
         if flight.method in ("initialize", "server/discover") and "result" in said:
             self.greeted = True
         if flight.method == "tools/list" and isinstance(result, dict):
-            return {**said, "result": self._page(result, flight.params)}
+            return {**said, "result": self._page(result, flight.params, flight.since)}
         return said
 
-    def _page(self, result: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
-        return self.gate.listing(result, first="cursor" not in asked)
+    def _page(self, result: Mapping[str, Any], asked: Mapping[str, Any], since: int) -> dict[str, Any]:
+        return self.gate.listing(result, first="cursor" not in asked, since=since)
 
     def _asks_back(self, result: Mapping[str, Any]) -> str:
         """The stateless revision asks for samples and answers of users in a result. The same methods are closed there."""
@@ -355,11 +356,12 @@ class Relay:
                 return
             meta = {name: said for name, said in _meta(asked).items() if name.startswith(META_OF_REQUESTS)}
             said: dict[str, Any] = {"_meta": meta} if meta else {}
+            since = self.gate.changes
             for _ in range(MOST_PAGES):
                 result = (await self._ask_server("tools/list", said)).get("result")
                 if not isinstance(result, dict):
                     raise Refusal(messages.INTERNAL_ERROR, "The server does not say which tools it has.", {"reason": "tools_unknown"})
-                self._page(result, said)
+                self._page(result, said, since)
                 cursor = result.get("nextCursor")
                 if not isinstance(cursor, str) or not cursor:
                     break
