@@ -222,6 +222,35 @@ def test_an_answer_for_which_nobody_waits_any_more_is_told_as_not_done(good):
     assert asyncio.run(both(False)) == [None]
 
 
+def test_on_a_second_loop_it_begins_anew(good):
+    asking = AsyncGuard(good.url, TOKEN, subject="agent", budget_s=10)
+
+    async def once() -> None:
+        async with asking.call("mail.send"):
+            pass
+
+    async def last() -> None:
+        await once()
+        assert await asking.flush(10)
+        await asking.close()
+
+    asyncio.run(once())
+    asyncio.run(last())
+    told = [item["outcome"] for one in good.to("/access/v1/reports") for item in one.body["reports"]]
+    assert told == ["done", "done"]
+    assert len(good.to("/access/v1/evaluation")) == 2
+
+
+def test_on_two_loops_at_once_it_says_so(good):
+    async def both() -> None:
+        async with AsyncGuard(good.url, TOKEN, subject="agent", watches=False) as asking:
+            await asking.evaluate("mail.send")
+            with pytest.raises(RuntimeError, match="another event loop"):
+                await asyncio.to_thread(asyncio.run, asking.evaluate("mail.send"))
+
+    asyncio.run(both())
+
+
 def test_nobody_listening_is_no_answer(good):
     good.refuses()
     with guard(good.url) as asking:
@@ -460,7 +489,7 @@ def test_a_task_in_the_background_that_ended_is_begun_again(good):
     async def both() -> None:
         async with AsyncGuard(good.url, TOKEN, subject="agent", watches=False) as asking:
             await asking.evaluate("files.read")
-            (ended,) = asking._tasks.values()
+            ended = asking._tasks["tells"]
             ended.cancel()
             await asyncio.wait({ended})
             async with asking.call("files.read"):

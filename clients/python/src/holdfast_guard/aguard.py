@@ -80,6 +80,7 @@ class AsyncGuard:
         self._teller: background.Teller | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._seen: asyncio.Event | None = None
+        self._at: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -278,6 +279,7 @@ class AsyncGuard:
         """Tell what can be told in two seconds, and stop. What could not be told stays in the journal's file."""
         if self._closed:
             return
+        self._on_this_loop()
         self._closed = True
         tasks, self._tasks = list(self._tasks.values()), {}
         for task in tasks:
@@ -300,11 +302,12 @@ class AsyncGuard:
         """With the first call, on the loop that it runs on; and again, should one of the two tasks have ended."""
         if self._closed:
             raise RuntimeError("This guard is closed.")
+        self._on_this_loop()
         if self._tasks and not any(task.done() for task in self._tasks.values()):
             return
         if self._seen is None:
             self._seen = asyncio.Event()
-        work = {"tells": self._telling().run}
+        work = {"tells": self._telling().run, "leaves": self._leaves}
         if self._watches:
             work["watches"] = background.Watcher(self._transport, self._view, self._breaker, self._seen.set).run
         for name, run in work.items():
@@ -312,13 +315,34 @@ class AsyncGuard:
                 self._tasks[name] = asyncio.ensure_future(run())
         self._wake()
 
+    async def _leaves(self) -> None:
+        """asyncio.run cancels what is left when it ends: then the connections are closed on the loop to which they belong."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self._transport.close()
+
+    def _on_this_loop(self) -> None:
+        """Connections and tasks belong to one loop. Where that one has ended, as between two asyncio.run, all of it begins anew."""
+        here = asyncio.get_running_loop()
+        if self._at is here:
+            return
+        if self._at is not None:
+            if self._at.is_running():
+                raise RuntimeError("This guard is in use on another event loop. Make one for each loop.")
+            self._transport.begin_anew()
+            self._breaker.gave_up()
+            self._journal.back_all()
+            self._teller, self._seen, self._tasks = None, None, {}
+        self._at = here
+
     def _telling(self) -> background.Teller:
         if self._teller is None:
             self._teller = background.Teller(self._transport, self._journal)
         return self._teller
 
     def _wake(self) -> None:
-        if self._teller is not None and len(self._journal):
+        if self._teller is not None and len(self._journal) and self._at is not None and not self._at.is_closed():
             self._teller.woken.set()
 
     async def _task_for(self, verdict: Verdict) -> Task | None:
@@ -331,6 +355,7 @@ class AsyncGuard:
 
     async def _said(self, sent: wire.Sent, *, seconds: float | None = None) -> wire.Got:
         """An answer with which something can be done; Unavailable or Refused otherwise."""
+        self._on_this_loop()
         got = await self._transport.send(sent, seconds=seconds or self._budget_s)
         if not got.answered:
             raise Unavailable(got.failure or f"The guard answered {got.status}.")

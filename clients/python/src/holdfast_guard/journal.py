@@ -115,6 +115,9 @@ class Journal:
         for entry in entries:
             entry.sending = False
 
+    def back_all(self) -> None:
+        self.back(list(self._pending))
+
     def close(self) -> None:
         if self._file is not None:
             if not self._pending:

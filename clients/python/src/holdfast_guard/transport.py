@@ -62,6 +62,10 @@ class Transport:
         task.cancel()  # and nobody waits for how it ends
         return Got(failure=f"no answer within {seconds:.1f} s")
 
+    def begin_anew(self) -> None:
+        """On another loop: what belongs to the one that ended is left behind."""
+        self._client, self._under_way = None, set()
+
     async def close(self) -> None:
         for task in list(self._under_way):
             task.cancel()
