@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +70,8 @@ def lonely(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Serv
 
 
 @contextlib.contextmanager
-def proxied(env: dict[str, str], upstream: str) -> Iterator[str]:
-    options = ["--url", upstream, "--listen", "127.0.0.1:0", "--allow-origin", "https://app.example"]
+def proxied(env: dict[str, str], upstream: str, *more: str) -> Iterator[str]:
+    options = ["--url", upstream, "--listen", "127.0.0.1:0", "--allow-origin", "https://app.example", *more]
     with process([sys.executable, "-m", "holdfast_guard", "mcp-proxy", *options], env) as started:
         assert started.stderr is not None
         for line in started.stderr:
@@ -176,3 +180,91 @@ def test_a_server_that_is_not_there_is_said_not_to_answer(lonely: tuple[str, Ser
     said = httpx.post(lonely[0], headers=JSON, json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
     assert said.json()["error"]["data"] == {"reason": "server_gone"}
     assert httpx.get(lonely[0], headers={"accept": "text/event-stream"}).status_code == 502
+
+
+class Upstream:
+    """A server without sessions that remembers the headers it got. `slow` answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[dict[str, str], Any]] = []
+        self.go_on = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/mcp"
+
+    def __enter__(self) -> Upstream:
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.go_on.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def result(self, said: Any) -> dict[str, Any]:
+        if said["method"] == "tools/list":
+            path = {"type": "object", "properties": {"path": {"type": "string", "x-mcp-header": "Path"}}}
+            return {"tools": [{"name": name, "inputSchema": path} for name in ("slow", "read")]}
+        if said["params"].get("name") == "slow":
+            self.go_on.wait(30)
+        return {"content": []}
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        upstream = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                upstream.got.append(({name.lower(): value for name, value in self.headers.items()}, said))
+                body = json.dumps({"jsonrpc": "2.0", "id": said["id"], "result": upstream.result(said)}).encode() if "id" in said else b""
+                self.send_response(200 if body else 202)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+                pass
+
+        return Handler
+
+
+def test_without_a_session_nobody_cancels_the_call_of_another(env: dict[str, str]) -> None:
+    with Upstream() as upstream, proxied(env, upstream.url) as proxy, ThreadPoolExecutor() as pool:
+        slow = {**CALL, "params": {"name": "slow", "arguments": {}}}
+        call = pool.submit(httpx.post, proxy, headers=JSON, json=slow, timeout=30)
+        ends = time.monotonic() + 20
+        while not any(said.get("params", {}).get("name") == "slow" for _, said in upstream.got):
+            assert time.monotonic() < ends
+            time.sleep(0.02)
+        other = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
+        assert httpx.post(proxy, headers=JSON, json=other).status_code == 202
+        upstream.go_on.set()
+        assert call.result(30).json()["result"] == {"content": []}
+        assert "notifications/cancelled" not in [said["method"] for _, said in upstream.got]
+
+
+def test_headers_say_what_the_guard_was_asked_about_and_what_the_operator_said(env: dict[str, str]) -> None:
+    with Upstream() as upstream, proxied(env, upstream.url, "--upstream-header", "AUTHORIZATION: Bearer operator") as proxy:
+        call = {**CALL, "params": {"name": "read", "arguments": {"path": "ä"}}}
+        modern = {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": "read"}
+        lies = {"mcp-param-path": "/etc/shadow", "mcp-param-other": "x", "authorization": "Bearer client"}
+        assert "result" in httpx.post(proxy, headers={**JSON, **modern, **lies}, json=call).json()
+        headers = upstream.got[-1][0]
+        assert {name: said for name, said in headers.items() if name.startswith(("mcp-param", "auth"))} == {
+            "mcp-param-path": "=?base64?w6Q=?=",
+            "authorization": "Bearer operator",
+        }
+
+
+def test_beyond_this_machine_nobody_is_listened_to_without_a_name(env: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "holdfast_guard", "mcp-proxy", "--url", "http://127.0.0.1:9/mcp", "--listen", "0.0.0.0:0"]
+    with process(command, env) as refused:
+        assert refused.wait(20) == 2
+    with proxied(env, "http://127.0.0.1:9/mcp", "--listen", "0.0.0.0:0", "--allow-host", "guard.example") as proxy:
+        at = f"http://127.0.0.1:{proxy.rpartition(':')[2]}"
+        ping = {"jsonrpc": "2.0", "id": 1, "method": "files/wipe"}
+        assert [httpx.post(at, headers={**JSON, "host": host}, json=ping).status_code for host in ("evil.example", "guard.example")] == [
+            421,
+            200,
+        ]

@@ -344,6 +344,8 @@ class Exchange:
                 await self._take(answer, message)
         except httpx.HTTPError as fault:
             self.proxy.gate.log(f"the server could not be asked: {type(fault).__name__}")
+        except Exception as fault:  # whoever waits is told all the same
+            self.proxy.gate.log(f"a message was not passed on: {type(fault).__name__}: {messages.plain(fault)}")
         if isinstance(message, dict) and messages.kind(message) == "request":
             await self.relay.unanswered(message["id"], "The server ended before it answered.")
 
