@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import json
 import logging
 import os
 import socket
@@ -105,7 +106,7 @@ def test_an_answer_over_which_its_reader_falls_keeps_nobody_out_for_good(good, m
     right, wrong = wire.verdict_of, ["once", "twice", "while it is tried again"]
 
     def falls(*said):
-        return right(*said) if not wrong else wrong.pop().no_such_thing
+        return right(*said) if not wrong else 1 / len(wrong.pop()[:0])
 
     monkeypatch.setattr("holdfast_guard.wire.verdict_of", falls)
     monkeypatch.setattr("holdfast_guard.asking.FIRST_PAUSE_S", 60.0)
@@ -122,11 +123,12 @@ def test_an_answer_of_characters_that_no_text_holds_can_be_worked_with():
         asking.allowed("mail.send")
 
 
+NESTED = json.loads('{"a":' * 30 + "1" + "}" * 30)
 UNSAYABLE: dict[str, dict[str, Any]] = {
     "a large number": {"arguments": {"amount": 2**60}},
     "keys that meet": {"arguments": {1: "a", "1": "b"}},
     "a lone surrogate": {"arguments": {"to": "a\ud800"}},
-    "deep nesting": {"arguments": functools.reduce(lambda inner, _: {"a": inner}, range(30), {})},
+    "deep nesting": {"arguments": NESTED},
     "a tool's name": {"tool": "files.read\ud800"},
     "a resource": {"resource": {"type": "file", "id": "a\0"}},
     "a session": {"session": "\ud800"},
@@ -477,7 +479,7 @@ def test_a_task_in_the_background_that_fell_over_goes_on(good, monkeypatch):
 
     right, wrong = Teller._settle, ["once"]
     monkeypatch.setattr("holdfast_guard.background.FALLEN_S", 0.05)
-    monkeypatch.setattr(Teller, "_settle", lambda *said: right(*said) if not wrong else wrong.pop().no_such_thing)
+    monkeypatch.setattr(Teller, "_settle", lambda *said: right(*said) if not wrong else 1 / len(wrong.pop()[:0]))
     with guard(good.url) as asking:
         with asking.call("files.read"):
             pass

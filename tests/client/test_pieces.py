@@ -302,7 +302,8 @@ def test_a_file_that_another_one_took_the_place_of_is_not_written_to(path, monke
     import os
 
     path.write_bytes(b"")
-    right, raced = fcntl.flock, []
+    right = fcntl.flock
+    raced: list[int] = []
 
     def first_replaced(file: int, how: int) -> None:
         right(file, how)

@@ -67,6 +67,11 @@ class _Loop:
 
     def _runs(self) -> None:
         self._loop.run_forever()
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        if left:  # so that each closes what it has open
+            self._loop.run_until_complete(asyncio.wait(left, timeout=0.5))
         self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, T], seconds: float) -> T:

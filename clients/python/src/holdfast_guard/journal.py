@@ -155,10 +155,7 @@ class Journal:
                 busy = False
             if busy:
                 raise JournalInUse(f"{path} is in use by another process. Give each process a file of its own.")
-            with contextlib.suppress(OSError):
-                if os.path.samestat(os.fstat(file), path.stat()):
-                    self._file = file
-                    return True
+        if not _is_at(file, path):
             os.close(file)
             return False
         self._file = file
@@ -218,6 +215,13 @@ class Journal:
             os.replace(beside, self._path)
             os.close(self._file)
             self._file, self._written = new, len(data)
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except OSError:
+        return False
 
 
 def _line(entry: Entry) -> bytes:
