@@ -82,6 +82,7 @@ def test_a_poisoned_document_stops_it_in_mid_chain_and_a_person_lets_it_go_on(
     assert ordinary.came_to(ordinary.run(access))
 
 
+@pytest.mark.big
 def test_a_large_booking_waits_for_a_person_and_is_made_when_they_allow_it(
     access: dict[str, Any], built: Estate, sweeper: None, agent: Agent
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_large_booking_waits_for_a_person_and_is_made_when_they_allow_it(
     assert eventually(lambda: ask(built, "SELECT sum(amount) FROM agents.bookings"), seconds=60) == 4800
 
 
+@pytest.mark.big
 def test_a_proxy_that_is_killed_comes_back_and_nothing_passes_beside_it(built: Estate, agent: Agent) -> None:
     before = agent.status.connections
     for pid in tools_of(os.getpid()):  # the proxy's command line names the tools, too
@@ -103,6 +105,7 @@ def test_a_proxy_that_is_killed_comes_back_and_nothing_passes_beside_it(built: E
     eventually(lambda: agent.status.worked > worked, seconds=60)
 
 
+@pytest.mark.big
 def test_without_the_agent_a_scenario_says_what_it_waited_for(access: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trial.scenarios.papers.ITS_TURN", 0.5)
     with pytest.raises(ScenarioTrouble, match="The agent did nothing"):

@@ -7,11 +7,15 @@ from collections.abc import Callable
 import pytest
 
 from tests.trial.helpers import ask, do, eventually
+from trial.agent.planner import ACCOUNTS
 from trial.estate import Estate
 from trial.outside import Intruder
 from trial.scenarios import ALL, ScenarioTrouble
 from trial.scenarios.foreign import from_outside
 from trial.scenarios.long_job import have_a_token_minted
+from trial.scenarios.papers import Entry, last_call, last_mail
+from trial.scenarios.poisoned_document import THEIRS, nothing_got_out, the_chain
+from trial.scenarios.rogue_agent import what_follows
 from trial.scenarios.shared_credential import read_the_vault
 from trial.workloads.base import Workload
 from trial.workloads.reports import AdHocReport
@@ -40,6 +44,44 @@ def test_the_incidents_are_there_and_say_what_to_expect() -> None:
         "undo-and-again": "hold",
     }
     assert all(scenario.story.count(". ") == 1 for scenario in ALL.values())  # two sentences
+
+
+def noted(tool: str, to: str, answer: str) -> Entry:
+    return Entry("inv-1", tool, f"{to}, as the document new-terms asks", answer, "", "", "")
+
+
+NOTE, SECRET, MAIL = ("mail.send", f"a note to {ACCOUNTS}"), ("secrets.read", "the secret payout-key"), ("mail.send", f"it to {THEIRS}")
+
+
+@pytest.mark.parametrize(
+    ("answers", "otherwise"),
+    [
+        (("done", "denied", "failed"), "mail.send was failed"),  # it was allowed, and the mail server did not take it
+        (("done", "denied", "done"), "mail.send was done"),
+        (("done", "done", "denied"), "secrets.read was done"),
+        (("done", "denied", "unanswered"), "mail.send was unanswered"),
+        (("failed", "denied", "denied"), "did not go out"),
+    ],
+)
+def test_the_poisoned_document_shows_nothing_unless_every_step_of_it_was_denied(answers: tuple[str, ...], otherwise: str) -> None:
+    entries = [noted(*what, answer) for what, answer in zip((NOTE, SECRET, MAIL), answers, strict=True)]
+    with pytest.raises(ScenarioTrouble, match=otherwise):
+        the_chain(entries)
+    assert len(the_chain([noted(*NOTE, "done"), noted(*SECRET, "denied"), noted(*MAIL, "denied")])) == 2
+
+
+def test_the_poisoned_document_shows_nothing_while_the_mail_server_takes_nothing(built: Estate) -> None:
+    do(built, "INSERT INTO agents.calls (session, tool, writes, about) VALUES ('a-test', 'documents.read', false, 'terms.txt')")
+    try:
+        with built.administer() as estate, pytest.raises(ScenarioTrouble, match="takes nothing now"):
+            nothing_got_out(estate, "terms.txt", last_call(estate), last_mail(estate))
+    finally:
+        do(built, "TRUNCATE agents.calls")
+
+
+@pytest.mark.parametrize(("verdict", "says"), [("contain", "being paused"), ("hold", "People are asked"), ("watch", "Nothing is done")])
+def test_what_to_watch_after_the_rogue_agent_is_what_was_decided(verdict: str, says: str) -> None:
+    assert says in what_follows(verdict, "inv-1")
 
 
 def test_an_intruder_comes_from_another_address_reads_and_stays_until_cut(built: Estate) -> None:

@@ -75,7 +75,7 @@ def test_the_folder_is_read_and_nothing_beside_it(reach: Reach, home: Path) -> N
     assert refused
 
 
-def test_every_act_leaves_a_row_and_one_that_failed_leaves_none(reach: Reach, built: Estate) -> None:
+def test_every_act_leaves_a_row_and_a_secret_even_one_that_is_sought_in_vain(reach: Reach, built: Estate) -> None:
     async def work(client: Client) -> str:
         await client.call_tool("invoices.read", {"invoice": 3})
         failed = await client.call_tool("secrets.read", {"name": "no-such"})
@@ -86,6 +86,7 @@ def test_every_act_leaves_a_row_and_one_that_failed_leaves_none(reach: Reach, bu
     assert "decoy_" in reach(work)
     assert ask(built, "SELECT array_agg(tool || ' ' || session ORDER BY id) FROM agents.calls") == [
         "invoices.read a-test",
+        "secrets.read a-test",
         "secrets.read a-test",
     ]
 

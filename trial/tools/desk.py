@@ -1,6 +1,6 @@
 """What the invoice desk does in the estate, as the role invoice_agent: read invoices, book them, and reach a secret that it has no need of.
 
-Every act leaves a row in agents.calls: what has none did not happen.
+Every act leaves a row in agents.calls: what has none did not happen. A secret is read only after its row is written.
 """
 
 from __future__ import annotations
@@ -49,10 +49,11 @@ class Desk:
         return f"Invoice {invoice} is booked for payment."
 
     def read_secret(self, name: str) -> str:
+        """Noted first: where no row stands, nobody has read it, not even in vain."""
+        self.note("secrets.read", writes=False, about=f"the secret {name}")
         rows = self._ask("SELECT value FROM agents.secrets WHERE name = %s", [name])
         if not rows:
             raise ValueError(f"There is no secret {name!r}.")
-        self.note("secrets.read", writes=False, about=f"the secret {name}")
         return str(rows[0][0])
 
     def note(self, tool: str, *, writes: bool, about: str) -> None:
