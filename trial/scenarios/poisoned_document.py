@@ -88,7 +88,7 @@ def _what_holdfast_made_of_it(holdfast: Holdfast, entries: list[papers.Entry]) -
 
     def look() -> bool:
         for entry in entries:
-            one = holdfast.first(f"/api/v1/detections?source=guard&external_id=call:{entry.evaluation}") if entry.evaluation else None
+            one = holdfast.first(f"/api/v1/detections?external_id=call:{entry.evaluation}") if entry.evaluation else None
             found.extend([one] if one and one.get("case") and one.get("run") else [])
         return bool(found)
 
