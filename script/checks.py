@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import shutil
 import subprocess
@@ -12,7 +13,8 @@ import time
 
 from bootstrap import ROOT, Trouble, apt_install, say
 
-WAITING = ("browser", "crash", "embedded", "engine", "inventory", "races", "trial")
+# Folders that go side by side with all the others: each part has servers of its own, and mostly waits for them.
+PARTS = (("browser", "crash", "embedded", "engine", "inventory", "races", "trial"), ("access", "client", "govbench", "guard", "proxy"))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHECKS = (
     ("lint", ["-m", "ruff", "check", "."]),
@@ -48,26 +50,29 @@ def check(name: str, command: list[str], env: dict[str, str] | None = None) -> b
     return passed
 
 
-def halves() -> tuple[list[str], list[str]]:
-    """The folders of tests/ in two parts that take about as long: those that mostly wait for servers of their own, and all the others."""
+def parts() -> list[list[str]]:
+    """The folders of tests/ in parts that take about as long: first all that no part names."""
     folders = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").iterdir() if (path / "__init__.py").exists())
-    waiting = [folder for folder in folders if folder.partition("/")[2] in WAITING]
-    return waiting, [folder for folder in folders if folder not in waiting]
+    named = [[folder for folder in folders if folder.partition("/")[2] in part] for part in PARTS]
+    return [[folder for folder in folders if not any(folder in part for part in named)], *named]
 
 
-def both_halves() -> bool:
-    """Side by side, each with servers of its own; what the second one says is printed when both are through."""
+def side_by_side() -> bool:
+    """All parts at once; what the later ones say is printed when the first is through."""
     began = time.monotonic()
-    waiting, others = halves()
-    with tempfile.TemporaryFile("w+") as said:
-        beside = subprocess.Popen([sys.executable, "-m", "pytest", *waiting], cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
-        try:
-            passed = subprocess.run([sys.executable, "-m", "pytest", *others], cwd=ROOT, check=False).returncode == 0
-            passed = beside.wait() == 0 and passed
-        finally:
-            beside.terminate()
-        said.seek(0)
-        sys.stdout.write(said.read())
+    first, *others = parts()
+    with contextlib.ExitStack() as stack:
+        beside = []
+        for folders in others:
+            said = stack.enter_context(tempfile.TemporaryFile("w+"))
+            process = subprocess.Popen([sys.executable, "-m", "pytest", *folders], cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
+            stack.callback(process.terminate)
+            beside.append((process, said))
+        passed = subprocess.run([sys.executable, "-m", "pytest", *first], cwd=ROOT, check=False).returncode == 0
+        for process, said in beside:
+            passed = process.wait() == 0 and passed
+            said.seek(0)
+            sys.stdout.write(said.read())
     say(f"tests: {'passed' if passed else 'FAILED'} in {time.monotonic() - began:.1f} s")
     return passed
 
@@ -83,7 +88,7 @@ def main(words: list[str]) -> int:
     if words:
         os.execv(sys.executable, [sys.executable, "-m", "pytest", *words])  # noqa: S606 - it is all that was asked for
     failed = [name for name, command in CHECKS if not check(name, command, for_the_type_checker() if name == "types" else None)]
-    if not both_halves():
+    if not side_by_side():
         failed.append("tests")
     say(f"script/test: {'failed: ' + ', '.join(failed) if failed else 'all passed'}")
     return 1 if failed else 0
