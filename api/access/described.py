@@ -194,8 +194,9 @@ def _asked(summary: str, name: str, body: dict[str, Any], answer: dict[str, Any]
     return {
         "operationId": f"access_{name}",
         "summary": summary,
-        "description": "AuthZEN Authorization API 1.0. A no is an answer like any other: 200. Takes the scope guard.ask.",
+        "description": "AuthZEN Authorization API 1.0. A no is an answer like any other: 200. Needs `guard.ask`.",
         "tags": ["access"],
+        "security": [{"token": []}],
         "parameters": [{"in": "header", "name": "X-Request-ID", "schema": {"type": "string"}, "description": "comes back with the answer"}],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": _EXAMPLE}}},
         "responses": {"200": _content("The answer", answer), **refused},
@@ -216,7 +217,7 @@ def _submitted() -> dict[str, Any]:
     said = _asked("Have people asked about a call that was held", "requests", _SUBMISSION, _TASK)
     answers = {status: _content(words, _TASK) for status, words in (("201", "It has ended already"), ("202", "People are asked"))}
     refused = {"409": "The key was used for another request.", "410": "The denial is too old. Ask the guard again."}
-    return _of(said, "Repeats the call with the denial that was answered. Takes the scope guard.ask.", SUBMITTED) | {
+    return _of(said, "Repeats the call with the denial that was answered. Needs `guard.ask`.", SUBMITTED) | {
         "parameters": [*said["parameters"], key],
         "responses": answers | _refusals("400", "401", "403", "413", "503") | _refusals(**refused),
     }
@@ -225,15 +226,15 @@ def _submitted() -> dict[str, Any]:
 def _cancelled() -> dict[str, Any]:
     said = _asked("Want it no longer", "request_cancel", {"type": "object"}, _TASK)
     refused = {"404": "No such task of yours.", "409": "It has ended already."}
-    return _of(said, "Its asker does not need the answer any more. Takes the scope guard.ask.", {}) | {
+    return _of(said, "Its asker does not need the answer any more. Needs `guard.ask`.", {}) | {
         "parameters": [*said["parameters"], _HANDLE],
-        "responses": {"200": _content("The task", _TASK), **_refusals("401", "403", "503"), **_refusals(**refused)},
+        "responses": {"200": _content("The task", _TASK), **_refusals("400", "413", "401", "403", "503"), **_refusals(**refused)},
     }
 
 
 def _reported() -> dict[str, Any]:
     said = _asked("What came of it", "reports", _REPORTS, _TAKEN)
-    words = "Outcomes, calls that nobody was asked about, and tools that changed; one result for each, in order. Takes the scope guard.ask."
+    words = "Outcomes, calls that nobody was asked about, and tools that changed; one result for each, in order. Needs `guard.ask`."
     return _of(said, words, REPORTED)
 
 
@@ -246,8 +247,9 @@ def _polled(
     return {
         "operationId": f"access_{name}",
         "summary": summary,
-        "description": "A long poll, where it says how long to wait. Takes the scope guard.ask.",
+        "description": "A long poll, where it says how long to wait. Needs `guard.ask`.",
         "tags": ["access"],
+        "security": [{"token": []}],
         "parameters": parameters,
         "responses": {"200": told, **_refusals("400", "401", "403", "503")}
         | (_refusals(**{"404": "No such task of yours.", "410": "It ended long ago."}) if _HANDLE in parameters else {}),

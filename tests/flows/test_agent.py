@@ -9,6 +9,7 @@ import pytest
 
 from containment import flow, sessions
 from containment.models import Session
+from containment.refusals import SessionStopped
 from containment.sessions import Registration
 from playbooks import runs
 from tests import cast, make
@@ -44,11 +45,14 @@ def test_a_run_that_was_raised_to_the_hard_stage_can_be_undone(paused, drive):
     assert session.gate == "ended"
 
 
-def test_a_session_that_its_client_ended_meanwhile_does_not_keep_the_run_from_being_undone(paused, drive):
+def test_a_paused_session_is_not_ended_by_its_client_and_goes_on_when_the_run_is_undone(paused, drive):
     session, run = paused
-    sessions.end(session.pk, actor=cast.detector())
+    with pytest.raises(SessionStopped):
+        sessions.end(session.pk, actor=cast.detector())
     flow.undo_run(run.pk, actor=cast.person("mara"), reason="a drill")
     assert drive(run.pk).state == "undone"
+    session.refresh_from_db()
+    assert session.gate == "active"
 
 
 def test_a_session_that_a_paused_one_opened_goes_on_with_it(paused, drive):
