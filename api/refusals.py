@@ -120,8 +120,8 @@ def faults_of(detail: Any, at: str = "") -> list[Fault]:
     return [Fault(at, getattr(detail, "code", None) or "invalid", str(detail))]
 
 
-class ProblemMiddleware:
-    """Under the API's prefixes a program gets problem details, also where Django or a plain view said no in HTML."""
+class Afterwards:
+    """A middleware that only looks at answers, in the order of the request or later."""
 
     sync_capable = True
     async_capable = True
@@ -135,10 +135,20 @@ class ProblemMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.later:
             return self._later(request)
-        return _translated(request, self.get_response(request))
+        return self.after(request, self.get_response(request))
 
     async def _later(self, request: HttpRequest) -> HttpResponseBase:
-        return _translated(request, await self.get_response(request))
+        return self.after(request, await self.get_response(request))
+
+    def after(self, request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
+        raise NotImplementedError
+
+
+class ProblemMiddleware(Afterwards):
+    """Under the API's prefixes a program gets problem details, also where Django or a plain view said no in HTML."""
+
+    def after(self, request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
+        return _translated(request, answer)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         return as_problem(error, path=request.path) if request.path.startswith(PREFIXES) else None

@@ -6,49 +6,28 @@ Refusals themselves are problem details, as everywhere (api/refusals.py), where 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from api.refusals import problem
+from api.refusals import Afterwards, problem
 
 PREFIX = "/access/v1/"
 HEADER = "X-Request-ID"
 _PLAIN = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?")
 
 
-class RequestIdMiddleware:
+class RequestIdMiddleware(Afterwards):
     """Stands outermost, so that no answer leaves without it. An id that is no plain text of at most 200 characters is not repeated."""
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self.later = iscoroutinefunction(get_response)
-        if self.later:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self.later:
-            return self._later(request)
-        return _echoed(request, self.get_response(request))
-
-    async def _later(self, request: HttpRequest) -> HttpResponseBase:
-        return _echoed(request, await self.get_response(request))
+    def after(self, request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
+        if request.path.startswith(PREFIX):
+            sent = request.headers.get(HEADER, "")
+            if _PLAIN.fullmatch(sent):
+                answer[HEADER] = sent
+        return answer
 
 
 def not_possible(request: HttpRequest, *methods: str) -> HttpResponse:
     answer = problem(405, f"{request.method} is not possible here.")
     answer["Allow"] = ", ".join(methods)
-    return answer
-
-
-def _echoed(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
-    if request.path.startswith(PREFIX):
-        sent = request.headers.get(HEADER, "")
-        if _PLAIN.fullmatch(sent):
-            answer[HEADER] = sent
     return answer
