@@ -1,4 +1,4 @@
-"""Every address of the product, and an empty view that goes through the same server and the same middleware. See bench/guard.py."""
+"""Every address of the product, and an empty view, through all of Django's middleware or behind the guard's door. See guard.py."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ def empty(request: HttpRequest) -> HttpResponse:
     return HttpResponse(b"{}", content_type="application/json")
 
 
-urlpatterns = [path("", include("config.urls")), path("bench/empty", empty)]
+urlpatterns = [path("", include("config.urls")), path("bench/empty", empty), path("access/v1/bench/empty", empty)]

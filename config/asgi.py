@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -17,6 +18,7 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
 from django.urls import path
 
+from api.access.door import Door
 from api.access.room import Turnstile
 from api.access.waits import Waits
 from api.gate import FrontDoor
@@ -24,7 +26,11 @@ from console.live import Watcher
 
 application = ProtocolTypeRouter(
     {
-        "http": FrontDoor(Waits(Turnstile(get_asgi_application()))),
+        "http": FrontDoor(Waits(Turnstile(Door(get_asgi_application())))),
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter([path("ws/live/", Watcher.as_asgi())]))),
     },
 )
+
+# What is loaded by now stays: the collector need not look at all of it again while a tool call waits.
+gc.collect()
+gc.freeze()
