@@ -19,6 +19,7 @@ from django.db import OperationalError, transaction
 from audit import chain, nudges, verbs
 from core import masking
 from core.actor import Actor
+from core.crashpoints import crashpoint
 from core.digest import plain
 from core.refs import Ref
 
@@ -27,6 +28,8 @@ R = TypeVar("R")
 
 ATTEMPTS = 5  # deadlocks and serialization failures are the database asking for the whole story again
 _RETRY = {"40001", "40P01"}
+
+STORIES: set[str] = set()  # the names of all that were loaded: where a process may die before and after it commits
 
 
 class _Told(threading.local):
@@ -37,7 +40,7 @@ _told = _Told()
 
 
 @contextmanager
-def telling() -> Iterator[None]:
+def telling(name: str = "a story") -> Iterator[None]:
     """The body of a story. Inside another story it joins that one."""
     if _told.drafts is not None:
         yield
@@ -49,6 +52,8 @@ def telling() -> Iterator[None]:
             entries = chain.append(_told.drafts)
             for entry in entries:
                 nudges.tell_watchers(entry.verb, [entry.subject, *entry.about], seq=entry.seq)
+            crashpoint(f"{name}.before_commit")
+        crashpoint(f"{name}.after_commit")
     finally:
         _told.drafts = None
 
@@ -69,13 +74,16 @@ def attempt() -> Iterator[None]:
 def story(function: Callable[P, R]) -> Callable[P, R]:
     """Run `function` as a story. When the database asks for it again (deadlock, serialization), it is told again from the start."""
 
+    name = f"{function.__module__}.{function.__name__}"
+    STORIES.add(name)
+
     @functools.wraps(function)
     def told(*args: P.args, **kwargs: P.kwargs) -> R:
         if _told.drafts is not None:
             return function(*args, **kwargs)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with telling():
+                with telling(name):
                     return function(*args, **kwargs)
             except OperationalError as error:
                 if attempt == ATTEMPTS or getattr(error.__cause__, "sqlstate", None) not in _RETRY:

@@ -1,6 +1,6 @@
 """Drive a run: the one function that a Celery task, a sweeper and a command all call.
 
-The row says what is next (domain/plan.next_action); this file makes the outside calls between the short transactions of steps.py. Whoever
+The row says what is next (domain/next_action.py); this file makes the outside calls between the short transactions of steps.py. Whoever
 drives may die at any line: the next one claims the run when the lease has passed, looks before it acts, and goes on.
 """
 
@@ -17,25 +17,23 @@ from uuid import UUID
 from django.db import connection
 
 from audit import clock, nudges
-from connectors import registry
 from connectors.base import (
-    Ambiguous,
     Connector,
     ConnectorTrouble,
     EffectClass,
-    Foreign,
     Measure,
     OnAmbiguous,
     Proof,
     ProofLevel,
     Rejected,
     State,
-    Target,
-    Unavailable,
 )
 from connectors.base import Step as Call
-from playbooks import runs, steps
-from playbooks.domain.plan import Action, next_action
+from core.crashpoints import crashpoint
+from playbooks import back, runs, steps
+from playbooks.calls import call_of, connector_of, troubles
+from playbooks.domain.next_action import next_action
+from playbooks.domain.step_view import Action
 from playbooks.models import Run, Step
 from playbooks.refusals import LeaseLost, Turned
 from playbooks.runs import Ticket
@@ -52,6 +50,7 @@ def drive(run_id: UUID, *, executor: str, turn_s: float = TURN_S) -> bool:
         ticket = runs.claim(run_id, executor=executor)
         if ticket is None:
             return False
+        crashpoint("engine.drive.claimed")
         with _renewed(ticket) as lease:
             _drive(ticket, lease, turn_s)
     except (LeaseLost, Turned):
@@ -91,11 +90,11 @@ def _take(ticket: Ticket, run: Run, action: Action, now: datetime, *, patient: b
         case "probe":
             _probe(ticket, run, action.seq)
         case "undo":
-            _undo(ticket, run, action.seq)
+            back.undo(ticket, run, action.seq)
         case "skip":
             steps.skip(ticket, action.seq, because=action.because, seen=run)
         case "let_be":
-            steps.undone(ticket, action.seq, said=_why_let_be(run, action.seq), was_done=False)
+            steps.undone(ticket, action.seq, said=back.why_let_be(run, action.seq), was_done=False)
         case "finish":
             if run.state == "pending":
                 run = runs.begin(ticket, seen=run)
@@ -120,19 +119,23 @@ def _do(ticket: Ticket, run: Run, seq: int) -> None:
     step = run.steps.get(seq=seq)
     if steps.postponed(ticket, seq, seen=run):
         return
-    connector, call = _connector(step), _call(run, step)
+    connector, call = connector_of(step), call_of(run, step)
     again = step.state == "acting"
     blind_before = again and step.effect == EffectClass.BLIND and step.was is not None
     step = steps.intend(ticket, seq, seen=run)
     if connector is None:
         steps.trouble(ticket, seq, outcome="rejected", said=f"No connector acts on “{step.connector}” any more.")
         return
-    with _troubles(ticket, step, "forward"):
+    with troubles(ticket, step, "forward"):
         if step.measure == Measure.EVIDENCE_PRESERVE:
+            crashpoint("engine.evidence.before_call")
             artefacts = connector.collect(call)
+            crashpoint("engine.evidence.after_call")
             steps.preserve(ticket, seq, artefacts)
             return
+        crashpoint("engine.look.before_call")
         seen = connector.look(call)
+        crashpoint("engine.look.after_call")
         _same_account(step, seen)
         first = step.was is None
         step = steps.see(ticket, seq, seen) if first else step
@@ -144,91 +147,35 @@ def _do(ticket: Ticket, run: Run, seq: int) -> None:
                     ticket, seq, outcome="blind", said="It may have happened, and trying again could do it twice. A person has to look."
                 )
                 return
+            crashpoint("engine.perform.before_call")
             effect = connector.perform(call, key=str(step.key), was=was)
+            crashpoint("engine.perform.after_call")
         steps.settle(ticket, seq, effect, _proof(connector, call, step, was))
 
 
 def _probe(ticket: Ticket, run: Run, seq: int) -> None:
     step = run.steps.get(seq=seq)
-    connector, was = _connector(step), steps.state_before(step)
+    connector, was = connector_of(step), steps.state_before(step)
     if connector is None or was is None:
         proof = Proof(dead=False, level=ProofLevel.ACKNOWLEDGED, said=f"No connector acts on “{step.connector}” any more.")
     else:
-        proof = _proof(connector, _call(run, step), step, was)
+        proof = _proof(connector, call_of(run, step), step, was)
     steps.prove(ticket, seq, proof)
 
 
 def _proof(connector: Connector, call: Call, step: Step, was: State) -> Proof:
     """A probe that cannot be made proves nothing."""
+    crashpoint("engine.probe.before_call")
     try:
         return connector.probe(call, key=str(step.key), was=was)
     except ConnectorTrouble as trouble:
         return Proof(dead=False, level=ProofLevel.ACKNOWLEDGED, said=f"The probe could not be made: {trouble.said}")
 
 
-def _undo(ticket: Ticket, run: Run, seq: int) -> None:
-    if steps.postponed(ticket, seq, seen=run, direction="undo"):
-        return
-    step = steps.intend(ticket, seq, seen=run, direction="undo")
-    connector, was = _connector(step), steps.state_before(step)
-    if connector is None or was is None:  # (what nobody looked at was not touched either: next_action lets it be)
-        steps.trouble(ticket, seq, outcome="foreign", said=f"No connector acts on “{step.connector}” any more.", direction="undo")
-        return
-    with _troubles(ticket, step, "undo"):
-        effect = connector.undo(_call(run, step), key=str(step.key), was=was)
-        steps.undone(ticket, seq, said=effect.said, was_done=True)
-
-
-@contextmanager
-def _troubles(ticket: Ticket, step: Step, direction: str) -> Iterator[None]:
-    """Turn what a connector raises into an outcome on the step. Anything unknown may have happened, so it is looked at before a retry."""
-
-    def settle(outcome: str, said: str, retry_after: float | None = None, diff: dict[str, object] | None = None) -> None:
-        steps.trouble(ticket, step.seq, outcome=outcome, said=said, direction=direction, retry_after=retry_after, diff=diff)
-
-    try:
-        yield
-    except Unavailable as trouble:
-        settle("unavailable", trouble.said, trouble.retry_after)
-    except Ambiguous as trouble:
-        settle("ambiguous", trouble.said, trouble.retry_after)
-    except Foreign as trouble:
-        settle("foreign", trouble.said, diff=dict(trouble.diff))
-    except Rejected as trouble:
-        settle("rejected", trouble.said)
-    except LeaseLost:
-        raise
-    except Exception as error:
-        log.exception("the connector %s failed in a way nobody expected", step.connector)
-        settle("unexpected", f"The connector failed unexpectedly ({type(error).__name__}); it is looked at before anything is tried again.")
-
-
 def _same_account(step: Step, seen: State) -> None:
     """An answer from another account than the one we saw first would contain somebody else."""
     if step.was and step.was["account"] and seen.account != step.was["account"]:
         raise Rejected(f"Another system answers than before: {seen.account} instead of {step.was['account']}.")
-
-
-def _connector(step: Step) -> Connector | None:
-    return registry.connector_for(step.connector)
-
-
-def _call(run: Run, step: Step) -> Call:
-    return Call(
-        measure=Measure(step.measure),
-        target=Target(**run.target),
-        parameters=step.parameters,
-        deadline_s=step.timeout_s,
-    )
-
-
-def _why_let_be(run: Run, seq: int) -> str:
-    step = run.steps.get(seq=seq)
-    if step.was is None:
-        return "nothing was done, so there is nothing to put back"
-    if step.was["contained"]:
-        return "it was so before us; left as it is"
-    return "cannot be put back: what was ended stays ended, and may begin anew"
 
 
 def _waiting_for(run: Run, action: Action) -> str:

@@ -16,7 +16,7 @@ from core.actor import SYSTEM
 from evidence import vault
 from playbooks import runs
 from playbooks.domain.moves import STEP
-from playbooks.domain.plan import StepView
+from playbooks.domain.step_view import StepView
 from playbooks.models import Attempt, Run, Step
 from playbooks.runs import Ticket
 

@@ -6,8 +6,11 @@ from containment.models.case import Case, VerdictCount
 from containment.models.decision import BudgetAlarm, BudgetLock, ContainmentSpend, Decision
 from containment.models.detection import Detection, DetectionBody, Source, SourceAlarm, SourceMeter
 from containment.models.exposure import Exposure, ExposureMember
+from containment.models.health import InvariantCheck, Readiness
 from containment.models.heartbeat import Heartbeat
 from containment.models.identity import Credential, CredentialUse, Identity, IdentityAlias
+from containment.models.lockout import PersonIdentity, ProtectionProposal
+from containment.models.mass_undo import MassUndo, MassUndoMember
 from containment.models.merge import Merge
 from containment.models.policy import PolicyApproval, RiskPolicyVersion, ShadowDifference
 from containment.models.ramp import PreflightCheck, ProtectedConfirmation
@@ -15,6 +18,7 @@ from containment.models.resource import Resource
 from containment.models.session import Designation, MintedCredential, Session
 from containment.models.session_use import SessionMark, SessionUse
 from containment.models.source_ask import SourceAsk
+from containment.models.taken import Taken
 from containment.models.work import WorkDocument
 
 __all__ = [
@@ -41,11 +45,17 @@ __all__ = [
     "Heartbeat",
     "Identity",
     "IdentityAlias",
+    "InvariantCheck",
+    "MassUndo",
+    "MassUndoMember",
     "Merge",
     "MintedCredential",
+    "PersonIdentity",
     "PolicyApproval",
     "PreflightCheck",
     "ProtectedConfirmation",
+    "ProtectionProposal",
+    "Readiness",
     "Resource",
     "RiskPolicyVersion",
     "Session",
@@ -56,6 +66,7 @@ __all__ = [
     "SourceAlarm",
     "SourceAsk",
     "SourceMeter",
+    "Taken",
     "Trail",
     "VerdictCount",
     "WorkDocument",

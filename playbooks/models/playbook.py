@@ -12,6 +12,9 @@ from core.refs import Ref
 
 
 class PlaybookVersion(models.Model):
+    """`state`: draft, in_force, superseded, retired (no new run), revoked (harmful: its runs stop at their next boundary), dropped (a
+    draft). `ended_*`: who retired or revoked it, and why."""
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.TextField()
     version = models.PositiveIntegerField()
@@ -26,6 +29,9 @@ class PlaybookVersion(models.Model):
     approver = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     drafted_at = models.DateTimeField()
     in_force_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    ended_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    ended_because = models.TextField(default="")
 
     class Meta:
         db_table = "playbook_version"
@@ -40,6 +46,9 @@ class PlaybookVersion(models.Model):
             models.CheckConstraint(
                 condition=~Q(state="in_force") | Q(shipped=True) | Q(approver__isnull=False),
                 name="playbook_in_force_is_approved",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["draft", "in_force", "superseded", "retired", "revoked", "dropped"]), name="playbook_state_is_known"
             ),
         ]
 

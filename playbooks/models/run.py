@@ -14,6 +14,11 @@ from playbooks.models.playbook import PlaybookVersion
 class Run(models.Model):
     """`plan` holds the rendered steps of every stage as they were frozen; `plan_digest` is what an approver sees and answers.
 
+    `terms` holds what the playbook says beside its steps, frozen with them: how long it lasts, the ladder, the way back. `wants`: the stage
+    that the soft one calls for, where people are to be asked first. `lasts_until`: a containment with a time limit ends then by itself.
+    `level`: how far a return in stages has come. `looked_at`, `drifted`: when somebody last looked whether it still stands, and what was
+    found instead.
+
     The lease belongs to one worker until `lease_until`; `fence` counts the claims, and a write that carries an older fence is refused.
     """
 
@@ -26,6 +31,12 @@ class Run(models.Model):
     target = models.JSONField()
     plan = models.JSONField()
     plan_digest = models.TextField()
+    terms = models.JSONField(default=dict)
+    wants = models.TextField(default="")
+    lasts_until = models.DateTimeField(null=True)
+    level = models.PositiveIntegerField(default=0)
+    looked_at = models.DateTimeField(null=True)
+    drifted = models.JSONField(default=list)
     stage = models.TextField(default="soft")
     state = models.TextField(default="prepared")
     because = models.TextField(default="")
@@ -60,6 +71,8 @@ class Run(models.Model):
             models.Index(fields=["next_at"], condition=Q(next_at__isnull=False), name="run_due"),
             models.Index(fields=["case_ref"], name="run_by_case"),
             models.Index(fields=["identity_ref", "undo_at"], condition=Q(undo_at__isnull=False), name="runs_that_were_undone"),
+            models.Index(fields=["lasts_until"], condition=Q(lasts_until__isnull=False), name="runs_that_end_by_themselves"),
+            models.Index(fields=["created_at"], condition=~Q(wants=""), name="runs_that_want_more"),
         ]
 
     def __str__(self) -> str:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.base import IRREVERSIBLE
-from playbooks.domain.plan import StepView, next_action
+from playbooks.domain.next_action import next_action
+from playbooks.domain.step_view import StepView
 
 NOW = datetime(2026, 11, 22, 3, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=5)

@@ -12,6 +12,7 @@ from celery import Celery
 from audit.record import telling
 from core.actor import SYSTEM
 from playbooks import engine, runs, steps
+from playbooks.calls import call_of, connector_of
 from playbooks.domain.document import LONGEST_CALL
 from playbooks.models import Run
 
@@ -26,7 +27,7 @@ def lost(run, sandbox, *, performed: bool):
     assert ticket is not None
     begun = runs.begin(ticket, seen=Run.objects.get(pk=run.pk))
     step = steps.intend(ticket, 1, seen=begun)
-    connector, call = engine._connector(step), engine._call(begun, step)
+    connector, call = connector_of(step), call_of(begun, step)
     assert connector is not None
     was = connector.look(call)
     steps.see(ticket, 1, was)

@@ -1,0 +1,34 @@
+"""The way back: what a run did is undone, one step after the other, in reverse order."""
+
+from __future__ import annotations
+
+from core.crashpoints import crashpoint
+from playbooks import steps
+from playbooks.calls import call_of, connector_of, troubles
+from playbooks.models import Run
+from playbooks.runs import Ticket
+
+
+def undo(ticket: Ticket, run: Run, seq: int) -> None:
+    """Intent, put back what is still ours, outcome."""
+    if steps.postponed(ticket, seq, seen=run, direction="undo"):
+        return
+    step = steps.intend(ticket, seq, seen=run, direction="undo")
+    connector, was = connector_of(step), steps.state_before(step)
+    if connector is None or was is None:  # (what nobody looked at was not touched either: next_action lets it be)
+        steps.trouble(ticket, seq, outcome="foreign", said=f"No connector acts on “{step.connector}” any more.", direction="undo")
+        return
+    with troubles(ticket, step, "undo"):
+        crashpoint("back.undo.before_call")
+        effect = connector.undo(call_of(run, step), key=str(step.key), was=was)
+        crashpoint("back.undo.after_call")
+        steps.undone(ticket, seq, said=effect.said, was_done=True)
+
+
+def why_let_be(run: Run, seq: int) -> str:
+    step = run.steps.get(seq=seq)
+    if step.was is None:
+        return "nothing was done, so there is nothing to put back"
+    if step.was["contained"]:
+        return "it was so before us; left as it is"
+    return "cannot be put back: what was ended stays ended, and may begin anew"
