@@ -204,3 +204,37 @@ class Connector(Protocol):
     def collect(self, step: Step) -> Sequence[Artefact]:
         """Evidence for `evidence.preserve`; an empty list for other measures."""
         ...
+
+
+# --- What a connector may offer besides. Callers ask through optional.py, which answers for those that do not offer it.
+
+
+@runtime_checkable
+class RestoresByHand(Protocol):
+    def manual(self, step: Step, was: State) -> Sequence[str]:
+        """The exact commands that put back `was` with everything of ours down: to be typed in this order, quoted, no secret in them.
+        From what look saw alone: nobody is asked."""
+        ...
+
+
+@runtime_checkable
+class ResolvesSubjects(Protocol):
+    def resolves(self, step: Step) -> Sequence[str]:
+        """Every subject that the call would hit, in all spellings under which it may stand on a list: ids, aliases, members. May ask the
+        target, and raises what look raises."""
+        ...
+
+
+@runtime_checkable
+class NamesAdministrators(Protocol):
+    def administrators(self) -> Sequence[str]:
+        """Subjects that still can repair things there, ourselves left out. A system must not lose its last one."""
+        ...
+
+
+@runtime_checkable
+class OnlyLooks(Protocol):
+    def looker(self) -> Connector | None:
+        """The same connector on credentials that cannot change anything; None where none are configured. Its perform and undo are
+        Rejected before anybody is called."""
+        ...
