@@ -87,7 +87,15 @@ def _sandbox(settings: Mapping[str, Any], gate: Any) -> Connector:
     return SandboxConnector(**settings)
 
 
-_FACTORIES: Mapping[str, Callable[[Mapping[str, Any], Any], Connector]] = {
+Factory = Callable[[Mapping[str, Any], Any], Connector]
+
+
+def know(use: str, factory: Factory) -> None:
+    """One more connector that settings may name, for those who bring their own: called from their settings module."""
+    _FACTORIES[use] = factory
+
+
+_FACTORIES: dict[str, Factory] = {
     "sandbox": _sandbox,
     "postgres": _postgres,
     "holdfast": _holdfast,

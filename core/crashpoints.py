@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from dataclasses import dataclass
 
 VARIABLE = "HOLDFAST_CRASH"
@@ -33,9 +34,25 @@ def _planned(said: str) -> _Plan:
 
 
 _plan = _planned(os.environ.get(VARIABLE, ""))
+_seen: Counter[str] | None = None
+
+
+def order(said: str) -> None:
+    """From now on, in this process: name[:what[:nth]]; nothing at all for an empty one."""
+    global _plan
+    _plan = _planned(said)
+
+
+def watch() -> Counter[str]:
+    """From now on, in this process, count each place that is come by."""
+    global _seen
+    _seen = Counter()
+    return _seen
 
 
 def crashpoint(name: str) -> None:
+    if _seen is not None:
+        _seen[name] += 1
     if _plan.name != name:
         return
     _plan.passed += 1
