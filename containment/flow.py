@@ -314,6 +314,7 @@ def _start(decision: Decision, detection: Detection, facts: Facts, judgement: Ju
         target=plan.target,
         plan=plan.stages,
         plan_digest=plan.digest,
+        terms=plan.terms,
         stage=str(judgement.stage),
     )
     return runs.set_aside(run.pk, because=plan.trouble) if plan.trouble else run
@@ -339,6 +340,7 @@ def _ask(
         target=plan.target,
         plan=plan.stages,
         plan_digest=plan.digest,
+        terms=plan.terms,
         stage=str(judgement.stage),
         interim=choice.interim or choice.evidence_only,
     )

@@ -12,29 +12,31 @@ from containment.domain.families import Pattern
 from containment.domain.judge import Judgement
 from containment.models import Detection
 from playbooks import library
-from playbooks.domain.plan import CannotPlan, cuts, narrowed, plan_digest, render
+from playbooks.domain.plan import CannotPlan, cuts, narrowed, narrowed_terms, plan_digest, render
+from playbooks.domain.plan import terms as terms_of
 from playbooks.library import Binding
 from playbooks.models import Run
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`stages` and `target` as they are frozen, and `digest` over both and the `versions` they came from: what people are shown and answer.
-    `trouble` says why no connector can carry it out, so that a person has to; it is empty otherwise."""
+    """`stages`, `target` and `terms` as they are frozen, and `digest` over them and the `versions` they came from: what people are shown
+    and answer. `trouble` says why no connector can carry it out, so that a person has to; it is empty otherwise."""
 
     binding: Binding
     stages: dict[str, Any]
     target: dict[str, Any]
     versions: dict[str, Any]
     trouble: str
+    terms: dict[str, Any]
 
     @property
     def digest(self) -> str:
-        return plan_digest(self.stages, self.target, **self.versions)
+        return plan_digest(self.stages, self.target, self.terms, **self.versions)
 
     @property
     def shown(self) -> dict[str, Any]:
-        return {"plan": self.stages, "target": self.target, "versions": self.versions}
+        return {"plan": self.stages, "target": self.target, "versions": self.versions} | ({"terms": self.terms} if self.terms else {})
 
 
 def binding_for(detection: Detection, facts: Facts, pattern: Pattern) -> Binding:
@@ -47,15 +49,15 @@ def plan_for(detection: Detection, facts: Facts, judgement: Judgement, binding: 
     target = targets.build(detection, facts, choice.bystanders, scoped=pattern is Pattern.SHARED_CREDENTIAL)
     trouble = ""
     try:
-        stages = render(binding.document, target, library.ability_of)
+        stages, terms = render(binding.document, target, library.ability_of), terms_of(binding.document, target, library.ability_of)
     except CannotPlan as refusal:
-        stages, trouble = {stage: [] for stage in binding.document.stages}, refusal.sentence
+        stages, trouble, terms = {stage: [] for stage in binding.document.stages}, refusal.sentence, {}
     if choice.credential_only:
-        stages = narrowed(stages)
+        stages, terms = narrowed(stages), narrowed_terms(terms)
     if choice.evidence_only:
         stages["interim"] = [step for step in stages.get("interim", []) if not step["disruptive"]]
     versions = {"playbook": binding.version.digest, "policy": judgement.policy_digest, "stage": str(judgement.stage)}
-    return Plan(binding, stages, target, versions, trouble)
+    return Plan(binding, stages, target, versions, trouble, terms)
 
 
 def has_credential_measure(detection: Detection, binding: Binding) -> bool:

@@ -17,7 +17,8 @@ from connectors.base import Ability, Measure
 from core.actor import SYSTEM, Actor
 from core.digest import digest_of_bytes
 from core.refusals import Missing, Refusal
-from playbooks.domain.document import Document, parse
+from playbooks.domain.document import parse, stored
+from playbooks.domain.specs import Document
 from playbooks.models import PlaybookVersion
 from playbooks.refusals import NoPlaybook, OwnApproval, TiedPlaybooks
 
@@ -94,7 +95,7 @@ def bind(*, kind: str, drive: str, pattern: str) -> Binding:
 @lru_cache(maxsize=64)
 def document(text: str) -> Document:
     """The parsed playbook; the text is its key, so a cached document is never a stale one."""
-    return parse(text)
+    return stored(text)
 
 
 def in_force() -> Iterable[PlaybookVersion]:

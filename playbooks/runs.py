@@ -59,9 +59,10 @@ def prepare(
     plan_digest: str,
     stage: str,
     interim: bool,
+    terms: Mapping[str, Any] | None = None,
 ) -> Run:
     """A run that waits for a person. With `interim`, its interim stage may be claimed at once."""
-    run = _create(playbook, identity, case, decision, target, plan, plan_digest, stage)
+    run = _create(playbook, identity, case, decision, target, plan, plan_digest, stage, terms or {})
     record("run.prepared", run.ref, actor=SYSTEM, about=run.about, stage=stage, playbook=str(playbook), interim=interim)
     _move(run, "ask", actor=SYSTEM)
     if interim:
@@ -81,9 +82,10 @@ def start(
     plan: Mapping[str, Any],
     plan_digest: str,
     stage: str,
+    terms: Mapping[str, Any] | None = None,
 ) -> Run:
     """A run that acts at once."""
-    run = _create(playbook, identity, case, decision, target, plan, plan_digest, stage)
+    run = _create(playbook, identity, case, decision, target, plan, plan_digest, stage, terms or {})
     record("run.started", run.ref, actor=SYSTEM, about=run.about, stage=stage, playbook=str(playbook))
     run.released_at = run.created_at
     _move(run, "start", actor=SYSTEM, fields=["released_at"])
@@ -345,6 +347,7 @@ def _create(
     plan: Mapping[str, Any],
     plan_digest: str,
     stage: str,
+    terms: Mapping[str, Any],
 ) -> Run:
     run = Run(
         playbook=playbook,
@@ -354,6 +357,7 @@ def _create(
         target=dict(target),
         plan=dict(plan),
         plan_digest=plan_digest,
+        terms=dict(terms),
         stage=stage,
         engine_version=ENGINE_VERSION,
         created_at=clock.now(),

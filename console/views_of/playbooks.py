@@ -12,7 +12,8 @@ from console.controls import Control, control
 from console.pictures import StepMark, stages
 from core.actor import Actor
 from core.refusals import BadInput
-from playbooks.domain.document import Document, HoldSpec, StepSpec, parse
+from playbooks.domain.document import parse
+from playbooks.domain.specs import Document, HoldSpec, StepSpec
 from playbooks.models import PlaybookVersion
 
 TONES = {"draft": "warn", "in_force": "ok", "superseded": "quiet"}

@@ -8,7 +8,7 @@ from typing import Any
 from connectors.base import Ability, Measure
 from core.digest import digest
 from core.refusals import BadInput, Fault, Refusal
-from playbooks.domain.document import Document, StepSpec
+from playbooks.domain.specs import Document, StepSpec
 
 
 class CannotPlan(Refusal):
@@ -28,9 +28,31 @@ def render(document: Document, target: Mapping[str, Any], ability_of: AbilityOf)
     }
 
 
-def plan_digest(plan: Mapping[str, Any], target: Mapping[str, Any], **versions: object) -> str:
-    """What an approver answers: target, measures, parameters, and the versions of policy and playbook. Not the deadline."""
-    return digest({"plan": plan, "target": target, "versions": versions})
+def terms(document: Document, target: Mapping[str, Any], ability_of: AbilityOf) -> dict[str, Any]:
+    """What the playbook says beside its steps, and only what it says. A level of the way back that no connector can do is left out: whoever
+    was cut comes back without it, and a missing way back never keeps anybody from being cut."""
+    said: dict[str, Any] = {}
+    if document.lasts is not None:
+        said["lasts_s"] = int(document.lasts.total_seconds())
+    if document.unproven:
+        said["unproven"] = document.unproven
+    if document.evidence_within is not None:
+        said["evidence_s"] = document.evidence_within.total_seconds()
+    levels = [
+        {"steps": [step], "watch_s": int(level.watch.total_seconds())}
+        for level in document.reinstatement
+        if ability_of(_connector(level.step, target), level.step.measure) is not None
+        and (step := _render_step(level.step, target, ability_of)) is not None
+    ]
+    if levels:
+        said["reinstatement"] = levels
+    return said
+
+
+def plan_digest(plan: Mapping[str, Any], target: Mapping[str, Any], terms: Mapping[str, Any] | None = None, **versions: object) -> str:
+    """What an approver answers: target, measures, parameters, terms, and the versions of policy and playbook. Not the deadline. A plan
+    without terms has the digest that it had before there were any."""
+    return digest({"plan": plan, "target": target, "versions": versions} | ({"terms": terms} if terms else {}))
 
 
 def narrowed(plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,13 +63,22 @@ def narrowed(plan: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def narrowed_terms(terms: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for the way back: no level of it touches more than the credential."""
+    levels = [
+        level for level in terms.get("reinstatement", []) if all(str(step["measure"]).startswith("credential.") for step in level["steps"])
+    ]
+    rest = {name: value for name, value in terms.items() if name != "reinstatement"}
+    return rest | ({"reinstatement": levels} if levels else {})
+
+
 def cuts(plan: Mapping[str, Any], stage: str) -> list[tuple[str, str]]:
     """What this stage of a plan cuts: connector and measure of each step that does."""
     return [(str(step["connector"]), str(step["measure"])) for step in plan.get(stage, []) if step["disruptive"]]
 
 
 def _render_step(step: StepSpec, target: Mapping[str, Any], ability_of: AbilityOf) -> dict[str, Any] | None:
-    connector = str(target["provider"]) if step.connector == "identity.provider" else step.connector
+    connector = _connector(step, target)
     ability = ability_of(connector, step.measure)
     if ability is None:
         if step.on_failure == "continue":
@@ -67,6 +98,10 @@ def _render_step(step: StepSpec, target: Mapping[str, Any], ability_of: AbilityO
         "settle_s": ability.settle.total_seconds(),
         "probe": ability.probe,
     }
+
+
+def _connector(step: StepSpec, target: Mapping[str, Any]) -> str:
+    return str(target["provider"]) if step.connector == "identity.provider" else step.connector
 
 
 def _resolve(value: Any, target: Mapping[str, Any]) -> Any:

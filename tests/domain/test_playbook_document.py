@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from connectors.base import Ability, EffectClass, Measure, OnAmbiguous
 from containment.domain.policy import HoldReason
+from core.digest import digest
 from core.refusals import BadInput
-from playbooks.domain.document import REASONS, parse
+from playbooks.domain.document import check, parse, stored
+from playbooks.domain.plan import narrowed_terms, plan_digest, terms
+from playbooks.domain.specs import REASONS
 
 SHIPPED = Path(__file__).parents[2] / "playbooks" / "shipped"
+TARGET = {"provider": "somewhere", "subject": "etl", "facts": {}}
 EVIDENCE = {"measure": "evidence.preserve"}
 SPARING = {
     "measure": "session.restrict",
@@ -20,12 +26,23 @@ SPARING = {
 }
 
 
+class Plainly(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def ability_of(connector: str, measure: Measure) -> Ability | None:
+    if measure is Measure.IDENTITY_DISABLE:
+        return None
+    return Ability(EffectClass.NATURAL, OnAmbiguous.LOOK, "as it was", timedelta(0), "asked again")
+
+
 def text(*, interim: list[dict[str, Any]] | None = None, soft: list[dict[str, Any]] | None = None, **changes: Any) -> str:
     stages = {"soft": soft or [EVIDENCE, {"measure": "session.terminate"}], "hard": [EVIDENCE, {"measure": "credential.revoke"}]}
     if interim is not None:
         stages["interim"] = [EVIDENCE, *interim]
     usual = {"name": "ours", "kinds": ["service_account"], "stages": stages, "holds": {"default": {"on_lapse": "release"}}}
-    return yaml.safe_dump(usual | changes)
+    return yaml.dump(usual | changes, Dumper=Plainly)
 
 
 def faults(playbook: str) -> list[tuple[str, str]]:
@@ -68,6 +85,83 @@ def test_what_is_shipped_may_be_said(path):
 )
 def test_what_a_playbook_may_not_say(playbook, path, code):
     assert (path, code) in faults(playbook)
+
+
+READING = {"measure": "session.restrict", "parameters": {"mode": "read_only"}, "watch": "10m"}
+
+
+@pytest.mark.parametrize(
+    ("terms", "path", "code"),
+    [
+        ({"lasts": "soon"}, "lasts", "invalid"),
+        ({"lasts": "0s"}, "lasts", "out_of_range"),
+        ({"lasts": "999h"}, "lasts", "out_of_range"),
+        ({"ladder": {"unproven": "perhaps"}}, "ladder.unproven", "missing"),
+        ({"ladder": {}}, "ladder.unproven", "missing"),
+        ({"ladder": "hard"}, "ladder", "invalid"),
+        ({"ladder": {"unproven": "hard", "proven": "stop"}}, "ladder.proven", "unknown"),
+        ({"evidence_within": "2m"}, "evidence_within", "out_of_range"),
+        ({"reinstatement": []}, "reinstatement", "invalid"),
+        ({"reinstatement": [{"measure": "session.restrict"}]}, "reinstatement[0].watch", "missing"),
+        ({"reinstatement": [READING | {"watch": "25h"}]}, "reinstatement[0].watch", "out_of_range"),
+        ({"reinstatement": [READING, READING | {"until": "noon"}]}, "reinstatement[1].until", "unknown"),
+        ({"reinstatement": [{"measure": "session.terminate", "watch": "1m"}]}, "reinstatement[0].measure", "does_not_stand"),
+        ({"reinstatement": [{"measure": "workload.isolate", "watch": "1m"}], "kinds": ["human"]}, "reinstatement[0].measure", "unbearable"),
+    ],
+)
+def test_what_a_playbook_may_not_say_beside_its_steps(terms, path, code):
+    assert (path, code) in faults(text(**terms))
+
+
+def test_what_a_playbook_says_beside_its_steps_is_frozen_with_them():
+    said = parse(
+        text(
+            lasts="4h",
+            ladder={"unproven": "hold"},
+            evidence_within="2s",
+            reinstatement=[READING, {"measure": "identity.disable", "watch": "30m"}],
+        )
+    )
+    frozen = terms(said, TARGET, ability_of)
+    assert (frozen["lasts_s"], frozen["unproven"], frozen["evidence_s"]) == (14400, "hold", 2.0)
+    assert [(level["watch_s"], [step["measure"] for step in level["steps"]]) for level in frozen["reinstatement"]] == [
+        (600, ["session.restrict"])  # nobody can do the other one there, which keeps nobody from being cut
+    ]
+    assert frozen["reinstatement"][0]["steps"][0]["parameters"] == {"mode": "read_only"}
+    assert narrowed_terms(frozen) == {"lasts_s": 14400, "unproven": "hold", "evidence_s": 2.0}
+
+
+def test_a_playbook_that_says_nothing_beside_its_steps_keeps_the_digest_that_it_had():
+    document = parse(text())
+    assert terms(document, TARGET, ability_of) == {}
+    plan = {"soft": []}
+    assert plan_digest(plan, TARGET, {}, playbook="p") == digest({"plan": plan, "target": TARGET, "versions": {"playbook": "p"}})
+    assert plan_digest(plan, TARGET, {"lasts_s": 60}, playbook="p") != plan_digest(plan, TARGET, {}, playbook="p")
+
+
+@pytest.mark.parametrize(
+    ("playbook", "line", "path", "code"),
+    [
+        ("name: p\nkinds: [human]\nkinds: [workload]\n", 3, "kinds", "twice"),
+        ("name: p\nstages: &s\n  soft: []\n", 2, "", "anchor"),
+        ("name: p\n\tkinds: []\n", 2, "", "not_yaml"),
+        ("name: p\nstages:\n  soft:\n    - measure: session.pause\n      timeout: 9m\n", 5, "stages.soft[0].timeout", "out_of_range"),
+        ("name: p\nstages:\n  soft:\n    - measure: session.pause\n", 2, "stages.hard", "missing"),
+        ("", 1, "playbook", "invalid"),
+    ],
+)
+def test_a_fault_names_the_line_the_member_and_the_rule(playbook, line, path, code):
+    found = check(playbook)[1]
+    assert (line, path, code) in [(fault.line, fault.path, fault.code) for fault in found]
+    with pytest.raises(BadInput, match=f"line {line}: ") as refused:
+        parse(playbook)
+    assert len(refused.value.faults) == len(found)
+
+
+def test_a_text_that_was_approved_still_means_what_it_meant_after_a_rule_was_added():
+    once = text(soft=[{"measure": "session.terminate"}])
+    assert faults(once)
+    assert [step.measure for step in stored(once).stages["soft"]] == ["session.terminate"]
 
 
 @pytest.mark.parametrize(

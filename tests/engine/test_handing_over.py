@@ -13,7 +13,7 @@ from audit.record import telling
 from core.actor import SYSTEM
 from playbooks import engine, runs, steps
 from playbooks.calls import call_of, connector_of
-from playbooks.domain.document import LONGEST_CALL
+from playbooks.domain.specs import LONGEST_CALL
 from playbooks.models import Run
 
 pytestmark = pytest.mark.django_db(transaction=True)

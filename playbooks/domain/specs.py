@@ -1,0 +1,137 @@
+"""What a playbook says, as plain values: its steps, what a hold under it does, how long it lasts, and the way back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+
+from connectors.base import Measure
+
+KINDS = ("human", "service_account", "workload", "ci_pipeline", "ai_agent")
+DRIVES = ("human", "script", "autonomous")
+PATTERNS = (
+    "any",
+    "exposed_credential",
+    "stolen_session",
+    "privilege_escalation",
+    "goal_deviation",
+    "lateral_movement",
+    "shared_credential",
+)
+STAGES = ("interim", "soft", "hard")
+REASONS = (  # why people may be asked, in the words of judgement
+    "default",
+    "protected",
+    "payment",
+    "customer_facing",
+    "regulated",
+    "long_running_job",
+    "shared_credential",
+    "cool_off",
+    "thin",
+    "budget",
+    "ceiling",
+)
+FIELDS = frozenset(  # what a parameter may refer to: containment.targets writes exactly these
+    f"target.{name}"
+    for name in (
+        "provider",
+        "kind",
+        "subject",
+        "identity",
+        "session",
+        "credential",
+        "environment",
+        "sessions",
+        "spare",
+        "only",
+        "must_go_on.schemas",
+        "must_go_on.reconnect",
+    )
+)
+ON_LAPSE = ("contain", "release", "escalate")
+OnLapse = Literal["contain", "release", "escalate"]
+Ending = Literal["contain", "release"]
+ON_FAILURE = ("continue", "stop", "undo")
+UNPROVEN = ("hard", "hold", "stop")
+Unproven = Literal["hard", "hold", "stop", ""]
+PRESERVING = frozenset({Measure.EVIDENCE_PRESERVE, Measure.NOTIFY, Measure.JOB_CHECKPOINT})
+
+MOMENTARY = PRESERVING | {Measure.SESSION_TERMINATE, Measure.CREDENTIAL_ROTATE}  # nothing of it stands, so nothing can be looser than it
+
+# What a kind of identity cannot bear: a measure that would not mean anything for it, or would break more than the identity.
+UNBEARABLE: Mapping[str, frozenset[Measure]] = {
+    "human": frozenset({Measure.WORKLOAD_ISOLATE, Measure.JOB_CHECKPOINT}),
+    "ai_agent": frozenset({Measure.WORKLOAD_ISOLATE}),
+}
+# What an interim measure takes to leave alone what must go on, by parameter; no other cut belongs into that stage.
+SPARING: Mapping[Measure, Mapping[str, str]] = {
+    Measure.SESSION_RESTRICT: {"schemas": "target.must_go_on.schemas", "allow_new_sessions": "target.must_go_on.reconnect"},
+    Measure.SESSION_TERMINATE: {"spare": "target.spare"},
+}
+OUR_GATE = "holdfast"  # restricts to reading, and knows no schemas
+LONGEST_KEPT = timedelta(hours=4)
+LONGEST_CALL = timedelta(seconds=30)  # well under the lease's and a worker's patience
+LONGEST_CONTAINED = timedelta(days=30)
+LONGEST_WATCH = timedelta(hours=24)
+MOST_LEVELS = 5
+SPAN = re.compile(r"^(\d+)\s*(s|m|h)$")
+SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpec:
+    measure: Measure
+    connector: str = "identity.provider"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    timeout_s: float = 10.0
+    on_failure: str = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class HoldSpec:
+    """How many must agree, what happens when nobody answers, and how long the interim stage stays after that. (How long people have is the
+    risk policy's to say.)"""
+
+    on_lapse: OnLapse
+    then: Ending = "release"  # what silence means once everybody was asked
+    quorum: int = 1
+    keep_interim: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelSpec:
+    """One level of the way back: what still stands there, and how long it is watched before the next level follows."""
+
+    step: StepSpec
+    watch: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """`lasts`: contained for that long, then given back by itself. `unproven`: what follows a soft stage that does not hold: the hard stage
+    at once, a hold that asks for it, or nothing. `evidence_within`: what evidence may take before the cut goes on without it.
+    `reinstatement`: the levels of the way back, strictest first. What the author left unsaid is None or empty, so that plans from before
+    stay the same."""
+
+    name: str
+    title: str
+    kinds: tuple[str, ...]
+    drives: tuple[str, ...]
+    pattern: str
+    stages: Mapping[str, tuple[StepSpec, ...]]
+    holds: Mapping[str, HoldSpec]
+    evidence_waiver: str = ""
+    lasts: timedelta | None = None
+    unproven: Unproven = ""
+    evidence_within: timedelta | None = None
+    reinstatement: tuple[LevelSpec, ...] = ()
+
+    def hold_for(self, reason: str) -> HoldSpec:
+        """What is protected takes two people and is never contained by silence, also where the author had only others in mind."""
+        if reason == "protected" and reason not in self.holds:
+            return HoldSpec(on_lapse="release", quorum=2)
+        return self.holds.get(reason) or self.holds["default"]
