@@ -167,9 +167,11 @@ def _proof(connector: Connector, call: Call, step: Step, was: State) -> Proof:
     """A probe that cannot be made proves nothing."""
     crashpoint("engine.probe.before_call")
     try:
-        return connector.probe(call, key=str(step.key), was=was)
+        proof = connector.probe(call, key=str(step.key), was=was)
     except ConnectorTrouble as trouble:
-        return Proof(dead=False, level=ProofLevel.ACKNOWLEDGED, said=f"The probe could not be made: {trouble.said}")
+        proof = Proof(dead=False, level=ProofLevel.ACKNOWLEDGED, said=f"The probe could not be made: {trouble.said}")
+    crashpoint("engine.probe.after_call")
+    return proof
 
 
 def _same_account(step: Step, seen: State) -> None:

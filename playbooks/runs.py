@@ -19,6 +19,7 @@ from audit import clock, nudges
 from audit.record import attempt, record, story
 from core import masking
 from core.actor import SYSTEM, Actor
+from core.crashpoints import crashpoint
 from core.refs import Ref
 from playbooks.domain import moves
 from playbooks.models import PlaybookVersion, Run, Step
@@ -246,6 +247,7 @@ def claim(run_id: uuid.UUID, *, executor: str) -> Ticket | None:
         run.lease_until = clock.now() + LEASE
         run.crash_count += 1
         run.save(update_fields=["fence", "lease_owner", "last_executor", "lease_until", "crash_count"])
+        crashpoint("runs.claim.before_commit")
     ticket = Ticket(run.id, run.fence, run.lease_owner, executor)
     if run.crash_count > STRIKES:
         because = f"{run.crash_count - 1} workers died on it. A person has to look before it goes on."
@@ -288,6 +290,7 @@ def renew(ticket: Ticket) -> bool:
             run = fenced(ticket)
             run.lease_until = clock.now() + LEASE
             run.save(update_fields=["lease_until"])
+            crashpoint("runs.renew.before_commit")
     except LeaseLost:
         return False
     return True
