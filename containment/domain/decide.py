@@ -177,8 +177,8 @@ def quiet(question: Question) -> Choice | None:
 
 
 def protected(question: Question) -> Choice | None:
-    """2. The identity, the credential or another user of a credential that the plan would cut is protected: two people, evidence only
-    meanwhile; never contained because nobody answered."""
+    """2. The identity, the credential or another user of a credential that the plan would cut is protected, or we would lock ourselves out:
+    two people, evidence only meanwhile; never contained because nobody answered."""
     identity, credential = question.facts.identity, question.facts.credential
     if identity.protected:
         what = f"{identity.subject} is protected" + (f" ({identity.protected_because})" if identity.protected_because else "")
@@ -186,6 +186,8 @@ def protected(question: Question) -> Choice | None:
         what = "The credential is protected"
     elif user := _protected_user(question.facts):
         what = f"{user.identity_name or user.identity} uses the same credential and is protected"
+    elif question.facts.locks_out:
+        what = question.facts.locks_out
     else:
         return None
     return _hold(question, 2, HoldReason.PROTECTED, f"{what}, and {question.why}.", evidence_only=True)

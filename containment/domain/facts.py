@@ -592,7 +592,7 @@ class Facts:
     budget still allows, the smallest of its limits. `generation`: above 0 for a decision taken anew with a named cause. No detection: an
     observed activity, or a call that the guard is asked about. No action: nothing was done yet (a credential reported leaked).
     `scoped`: the plan cuts sessions of a shared credential and leaves the credential alone. `credential_alone`: the plan has a measure
-    that cuts the credential and nothing else.
+    that cuts the credential and nothing else. `locks_out`: whom or what we would lose with it, as a sentence; empty for nothing.
     """
 
     now: datetime
@@ -618,6 +618,7 @@ class Facts:
     baseline: BaselineFacts | None = None
     trail: tuple[StepFacts, ...] = ()
     ruling: RulingFacts | None = None
+    locks_out: str = ""
 
     @property
     def at(self) -> datetime:
