@@ -44,6 +44,41 @@ class OwnApproval(Refusal):
     kind = "forbidden"
 
 
+class KillSwitchOn(Refusal):
+    """The kill switch keeps it back."""
+
+    code = "kill_switch"
+
+
+class NotYourSwitch(Refusal):
+    code = "not_your_switch"
+    kind = "forbidden"
+
+
+class TakesTwo(Refusal):
+    """One person makes the kill switch harder, two make it milder."""
+
+    code = "takes_two"
+
+
+class NotMilder(Refusal):
+    code = "not_milder"
+
+
+class NothingAsked(Refusal):
+    code = "nothing_asked"
+
+
+class AlreadyAsked(Refusal):
+    code = "already_asked"
+
+
+class AskChanged(Refusal):
+    """What is asked for is not what was on the screen, or whoever asked may not any more."""
+
+    code = "ask_changed"
+
+
 class NoSuchRun(Missing):
     code = "no_such_run"
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from playbooks.models import KillSwitch
+from playbooks.refusals import KillSwitchOn
 
 Position = Literal["off", "no_new", "nothing"]
 
@@ -16,6 +18,25 @@ def position() -> Position:
         case "no_new" | "nothing":
             return found
     return "off"
+
+
+def refusal() -> KillSwitchOn | None:
+    """The no to whoever would have something contained now; None where it is off."""
+    found = position()
+    if found == "off":
+        return None
+    words = "no new containment" if found == "no_new" else "nothing"
+    return KillSwitchOn(
+        f"The kill switch is at “{words}”, so nothing is contained. You can say “leave it running”; or say “contain now” once two people "
+        "have switched it off.",
+        position=found,
+    )
+
+
+def was_on_at(moment: datetime) -> bool:
+    """Whether it was on at a moment that nothing has followed yet: a deadline that passed, and is found only now."""
+    row = KillSwitch.objects.values_list("position", "at").first()
+    return row is not None and (row[0] != "off" or (row[1] is not None and moment <= row[1]))
 
 
 def stops_everything() -> bool:
