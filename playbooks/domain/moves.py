@@ -39,12 +39,19 @@ RUN = Lifecycle(
         ("needs_human", "accept"): "accepted",  # a person leaves it as it is; nothing more is done
         ("undoing", "finish_undo"): "undone",
         ("undoing", "give_up"): "needs_human",
+        ("contained", "reinstate"): "reinstating",  # it comes back level by level
+        ("partial", "reinstate"): "reinstating",
+        ("needs_human", "reinstate"): "reinstating",
+        ("reinstating", "contain_again"): "pending",
+        ("reinstating", "undo"): "undoing",  # the rest at once
+        ("reinstating", "finish_undo"): "undone",
+        ("reinstating", "give_up"): "needs_human",
     },
 )
 
-LIVE = frozenset({"prepared", "waiting", "pending", "running", "verifying", "contained", "partial", "needs_human", "undoing"})
-WORKABLE = frozenset({"waiting", "pending", "running", "verifying", "undoing"})
-UNDOABLE = frozenset({"contained", "partial", "failed", "needs_human"})
+LIVE = frozenset({"prepared", "waiting", "pending", "running", "verifying", "contained", "partial", "needs_human", "undoing", "reinstating"})
+WORKABLE = frozenset({"waiting", "pending", "running", "verifying", "undoing", "reinstating"})
+UNDOABLE = frozenset({"contained", "partial", "failed", "needs_human", "reinstating"})
 ACCEPTABLE = frozenset({"partial", "needs_human"})
 
 STEP = Lifecycle(
