@@ -91,6 +91,10 @@ SENTENCES: dict[str, str] = {
     # runs
     "playbook.drafted": "drafted version {version} of {name}",
     "playbook.approved": "approved version {version} of {name}; it is in force",
+    "playbook.offered": "offered version {version} of {name}, as it is shipped now, for somebody to approve",
+    "playbook.retired": "retired version {version} of {name}: {because}",
+    "playbook.revoked": "withdrew version {version} of {name} as harmful: {because}",
+    "playbook.dropped": "dropped the draft of version {version} of {name}",
     "run.prepared": "prepared a run that waits for a person",
     "run.started": "started a run at the {stage} stage",
     "run.raised": "raised the run to the {stage} stage: {because}",

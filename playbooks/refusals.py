@@ -17,6 +17,27 @@ class TiedPlaybooks(Refusal):
     code = "tied_playbooks"
 
 
+class LeavesNoPlaybook(Refusal):
+    """Somebody would be left without any playbook."""
+
+    code = "leaves_no_playbook"
+
+
+class NotInThatState(Refusal):
+    code = "not_in_that_state"
+
+
+class NotTheTextSeen(Refusal):
+    """The digest on screen is not the digest of the text."""
+
+    code = "not_the_text_seen"
+
+
+class NotYourPlaybook(Refusal):
+    code = "not_your_playbook"
+    kind = "forbidden"
+
+
 class NotUndoable(Refusal):
     code = "not_undoable"
 
@@ -79,8 +100,34 @@ class AskChanged(Refusal):
     code = "ask_changed"
 
 
+class EvidenceFirst(Refusal):
+    """A cut may not begin while evidence that stands before it is neither preserved, lost nor waived."""
+
+    code = "evidence_first"
+
+
 class NoSuchRun(Missing):
     code = "no_such_run"
+
+
+class NotReturning(Refusal):
+    """Only a run that comes back in levels goes on with the next one, or is contained again."""
+
+    code = "not_returning"
+
+
+class NotProlongable(Refusal):
+    """Only a containment that ends by itself is prolonged, and within bounds."""
+
+    code = "not_prolongable"
+
+
+class Occupied(Exception):  # noqa: N818 - not an error: the run waits a moment and looks again
+    """Another run is acting on the same control at this moment."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(said)
+        self.said = said
 
 
 class LeaseLost(Exception):  # noqa: N818 - not an error: another worker goes on, this one stops without a word
@@ -89,3 +136,11 @@ class LeaseLost(Exception):  # noqa: N818 - not an error: another worker goes on
 
 class Turned(Exception):  # noqa: N818 - not an error: the driver looks again and goes on from there
     """Somebody released, raised or turned the run round since its driver looked; what follows from that look is out of date."""
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the run stands still, and says why
+    """The kill switch or a withdrawn playbook stands before the next call. `for_good`: it does not go on by itself."""
+
+    def __init__(self, because: str, *, for_good: bool = False) -> None:
+        super().__init__(because)
+        self.because, self.for_good = because, for_good

@@ -25,6 +25,7 @@ class Command(BaseCommand):
             self.stdout.write(f"Policy version {policy.version} is in force, in observe mode.")
         shipped = library.ship()
         for version in shipped:
-            self.stdout.write(f"The playbook {version} is in force.")
+            rest = "is in force" if version.state == "in_force" else "waits for somebody's word: yours are in force"
+            self.stdout.write(f"The playbook {version} {rest}.")
         if not shipped:
             self.stdout.write("Every shipped playbook was here already.")
