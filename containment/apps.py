@@ -9,6 +9,8 @@ class ContainmentConfig(AppConfig):
     name = "containment"
 
     def ready(self) -> None:
-        from containment import gate
+        from containment import flow, gate
+        from playbooks import switching
 
         gate.configure_connectors()
+        switching.milder.append(flow.wake_held_back)
