@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from connectors import registry
 from connectors.base import Ambiguous, Connector, Foreign, Measure, Rejected, Target, Unavailable
 from connectors.base import Step as Call
 from core.crashpoints import Crashed
-from playbooks import steps
+from playbooks import boundary, steps
 from playbooks.models import Run, Step
-from playbooks.refusals import LeaseLost
+from playbooks.refusals import LeaseLost, Stopped
 from playbooks.runs import Ticket
+from playbooks.shield import Shielded
 
 log = logging.getLogger(__name__)
 
@@ -23,29 +26,46 @@ def connector_of(step: Step) -> Connector | None:
 
 
 def call_of(run: Run, step: Step) -> Call:
+    """Evidence gets at most the time that a cut waits for it."""
+    evidence = step.measure == Measure.EVIDENCE_PRESERVE
     return Call(
         measure=Measure(step.measure),
         target=Target(**run.target),
         parameters=step.parameters,
-        deadline_s=step.timeout_s,
+        deadline_s=min(step.timeout_s, steps.evidence_time(run).total_seconds()) if evidence else step.timeout_s,
     )
+
+
+def in_what_is_left(call: Call, began: float) -> Call:
+    """An attempt looks and acts within the time of one call: whoever waits for a call that may still be out counts on that."""
+    left = call.deadline_s - (time.monotonic() - began)
+    if left <= 0:
+        raise Unavailable("Looking took all the time that this step has, so nothing was done.")
+    return replace(call, deadline_s=left)
 
 
 @contextmanager
 def troubles(ticket: Ticket, step: Step, direction: str) -> Iterator[None]:
-    """Turn what a connector raises into an outcome on the step. Anything unknown may have happened, so it is looked at before a retry."""
+    """Turn what a connector raises into an outcome on the step. Anything unknown may have happened, so it is looked at before a retry.
+    Whatever forbids the call is asked once more, here at its door."""
 
     def settle(outcome: str, said: str, retry_after: float | None = None, diff: dict[str, object] | None = None) -> None:
         steps.trouble(ticket, step.seq, outcome=outcome, said=said, direction=direction, retry_after=retry_after, diff=diff)
 
     try:
+        boundary.heed_now(ticket.run_id, ticket.fence, step, direction)
         yield
+    except Stopped as stopped:
+        steps.call_off(ticket, step.seq, direction=direction, because=stopped.because)
+        raise
     except Unavailable as trouble:
         settle("unavailable", trouble.said, trouble.retry_after)
     except Ambiguous as trouble:
         settle("ambiguous", trouble.said, trouble.retry_after)
     except Foreign as trouble:
         settle("foreign", trouble.said, diff=dict(trouble.diff))
+    except Shielded as trouble:
+        settle("shielded", trouble.said)
     except Rejected as trouble:
         settle("rejected", trouble.said)
     except (LeaseLost, Crashed):

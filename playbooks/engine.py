@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connection
@@ -30,18 +30,21 @@ from connectors.base import (
 )
 from connectors.base import Step as Call
 from core.crashpoints import crashpoint
-from playbooks import back, runs, steps
-from playbooks.calls import call_of, connector_of, troubles
+from playbooks import back, boundary, returning, runs, shield, steps
+from playbooks.calls import call_of, connector_of, in_what_is_left, troubles
+from playbooks.domain.moves import COMING_BACK
 from playbooks.domain.next_action import next_action
 from playbooks.domain.step_view import Action
 from playbooks.models import Run, Step
-from playbooks.refusals import LeaseLost, Turned
+from playbooks.refusals import LeaseLost, Occupied, Stopped, Turned
 from playbooks.runs import Ticket
 
 log = logging.getLogger(__name__)
 
 TURN_S = 10.0  # one drive gives the run back after this long: with the longest call on top it stays under a worker's time limit
 RENEW_EVERY_S = 3.0
+A_MOMENT = timedelta(seconds=0.5)  # until it is asked again whether another run is done with a control
+FORWARD = ("waiting", "pending", "running", "verifying")
 
 
 def drive(run_id: UUID, *, executor: str, turn_s: float = TURN_S) -> bool:
@@ -63,17 +66,36 @@ def _drive(ticket: Ticket, lease: _Lease, turn_s: float) -> None:
     while True:
         if lease.lost:
             raise LeaseLost
-        run = Run.objects.get(pk=ticket.run_id)
+        run = Run.objects.select_related("playbook").get(pk=ticket.run_id)
+        if run.state in FORWARD and (because := boundary.withdrawn(run)):
+            _stand_still(ticket, run, because)
+            return
         now = clock.now()
-        if run.state == "undoing" and run.next_at is not None and run.next_at > now:
-            action = Action("wait", until=run.next_at, because="what was done while people decided stays until then")
+        if run.state in COMING_BACK and run.next_at is not None and run.next_at > now:
+            kept = "what was done while people decided stays until then"
+            action = Action("wait", until=run.next_at, because=kept if run.state == "undoing" else run.because)
         else:
-            action = next_action(run.state, [steps.view(step) for step in run.steps.all()], now=now)
+            sizes = [len(level["steps"]) for level in returning.levels(run)]
+            action = next_action(run.state, steps.views(run), now=now, level=run.level, sizes=sizes)
         try:
             if not _take(ticket, run, action, now, patient=time.monotonic() < enough):
                 return
+        except Occupied as occupied:
+            return _stand_still(ticket, run, occupied.said, until=now + A_MOMENT)
         except Turned:  # by a person or another detection, since `run` was read: what it says now is next
             continue
+        except Stopped as stopped:
+            if not stopped.for_good:
+                _stand_still(ticket, Run.objects.get(pk=ticket.run_id), stopped.because, until=now + boundary.LOOK_AGAIN)
+                return
+
+
+def _stand_still(ticket: Ticket, run: Run, because: str, *, until: datetime | None = None) -> None:
+    """Until the kill switch is lifted; for good where the playbook was withdrawn: that is for a person, or for the hold that is open."""
+    if until is None and run.state != "waiting":
+        runs.give_up(ticket, because=because)
+    else:
+        runs.wait(ticket, until=until, because=because, verify=False, seen=run)
 
 
 def _take(ticket: Ticket, run: Run, action: Action, now: datetime, *, patient: bool) -> bool:
@@ -84,6 +106,7 @@ def _take(ticket: Ticket, run: Run, action: Action, now: datetime, *, patient: b
         return False
     match action.kind:
         case "do":
+            boundary.heed(run, run.steps.get(seq=action.seq), "forward")
             if run.state == "pending":
                 run = runs.begin(ticket, seen=run)
             _do(ticket, run, action.seq)
@@ -91,22 +114,28 @@ def _take(ticket: Ticket, run: Run, action: Action, now: datetime, *, patient: b
             _probe(ticket, run, action.seq)
         case "undo":
             back.undo(ticket, run, action.seq)
+        case "add_level" | "hold_level":
+            returning.add_level(ticket, action, seen=run)
         case "skip":
             steps.skip(ticket, action.seq, because=action.because, seen=run)
+        case "lose":
+            steps.lose(ticket, action.seq, because=action.because, seen=run)
         case "let_be":
             steps.undone(ticket, action.seq, said=back.why_let_be(run, action.seq), was_done=False)
+        case "finish" if action.move in returning.MOVES:
+            return returning.finish(ticket, action, seen=run)
         case "finish":
             if run.state == "pending":
                 run = runs.begin(ticket, seen=run)
-            runs.finish(ticket, action.move, because=action.because, seen=run)
-            return action.move == "undo"
+            return runs.finish(ticket, action.move, because=action.because, seen=run)
         case "rest":
-            runs.wait(ticket, until=None, because=run.because, verify=False, seen=run)
+            because = "" if run.because in boundary.SAID else run.because
+            runs.wait(ticket, until=None, because=because, verify=False, seen=run)
             return False
         case "wait":
             assert action.until is not None  # noqa: S101 - next_action never waits without a time
             nap = (action.until - now).total_seconds()
-            if nap <= 1.0 and patient and action.move == "verify":
+            if nap <= 1.0 and patient and action.move in {"verify", "preserve"}:
                 time.sleep(max(nap, 0))
                 return True
             runs.wait(ticket, until=action.until, because=_waiting_for(run, action), verify=action.move == "verify", seen=run)
@@ -120,8 +149,7 @@ def _do(ticket: Ticket, run: Run, seq: int) -> None:
     if steps.postponed(ticket, seq, seen=run):
         return
     connector, call = connector_of(step), call_of(run, step)
-    again = step.state == "acting"
-    blind_before = again and step.effect == EffectClass.BLIND and step.was is not None
+    in_doubt, began = step.was is not None and steps.may_have_acted(step), time.monotonic()
     step = steps.intend(ticket, seq, seen=run)
     if connector is None:
         steps.trouble(ticket, seq, outcome="rejected", said=f"No connector acts on “{step.connector}” any more.")
@@ -142,15 +170,17 @@ def _do(ticket: Ticket, run: Run, seq: int) -> None:
         was = steps.state_before(step) or seen
         effect = None
         if not seen.contained:
-            if not first and (blind_before or step.on_ambiguous == OnAmbiguous.ASK):
+            if in_doubt and (step.effect == EffectClass.BLIND or step.on_ambiguous == OnAmbiguous.ASK):
                 steps.trouble(
                     ticket, seq, outcome="blind", said="It may have happened, and trying again could do it twice. A person has to look."
                 )
                 return
+            shield.look_again(run, step, connector, call)
             crashpoint("engine.perform.before_call")
-            effect = connector.perform(call, key=str(step.key), was=was)
+            boundary.heed_now(ticket.run_id, ticket.fence, step, "forward")
+            effect = connector.perform(in_what_is_left(call, began), key=str(step.key), was=was)
             crashpoint("engine.perform.after_call")
-        steps.settle(ticket, seq, effect, _proof(connector, call, step, was))
+        steps.settle(ticket, seq, effect, _first_proof(ticket, connector, call, step, was))
 
 
 def _probe(ticket: Ticket, run: Run, seq: int) -> None:
@@ -159,8 +189,18 @@ def _probe(ticket: Ticket, run: Run, seq: int) -> None:
     if connector is None or was is None:
         proof = Proof(dead=False, level=ProofLevel.ACKNOWLEDGED, said=f"No connector acts on “{step.connector}” any more.")
     else:
+        boundary.heed_now(ticket.run_id, ticket.fence, step, "forward")
         proof = _proof(connector, call_of(run, step), step, was)
     steps.prove(ticket, seq, proof)
+
+
+def _first_proof(ticket: Ticket, connector: Connector, call: Call, step: Step, was: State) -> Proof:
+    """Right after the cut, which is settled either way: where nothing may go out any more, it is proven later."""
+    try:
+        boundary.heed_now(ticket.run_id, ticket.fence, step, "forward")
+    except Stopped as stopped:
+        return Proof(dead=False, level=ProofLevel.ACKNOWLEDGED, said=f"Not probed yet. {stopped.because}")
+    return _proof(connector, call, step, was)
 
 
 def _proof(connector: Connector, call: Call, step: Step, was: State) -> Proof:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,11 +21,14 @@ from core import masking
 from core.actor import SYSTEM, Actor
 from core.crashpoints import crashpoint
 from core.refs import Ref
+from playbooks import boundary, switch
 from playbooks.domain import moves
-from playbooks.models import PlaybookVersion, Run, Step
+from playbooks.domain.ladder import after_soft
+from playbooks.domain.reinstating import stage_of
+from playbooks.models import ControlClaim, PlaybookVersion, Run, Step
 from playbooks.refusals import AlreadyLive, LeaseLost, NoSuchRun, NotAcceptable, NotRepeatable, NotUndoable, Turned
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2  # 2: evidence has a time, a soft stage may be followed by the hard one, and the hard stage is judged by itself
 LEASE = timedelta(seconds=10)
 STRIKES = 3  # workers that may die on one run before it is set aside for a person
 DRIVE = "playbooks.drive"
@@ -65,10 +68,10 @@ def prepare(
     """A run that waits for a person. With `interim`, its interim stage may be claimed at once."""
     run = _create(playbook, identity, case, decision, target, plan, plan_digest, stage, terms or {})
     record("run.prepared", run.ref, actor=SYSTEM, about=run.about, stage=stage, playbook=str(playbook), interim=interim)
-    _move(run, "ask", actor=SYSTEM)
+    move_on(run, "ask", actor=SYSTEM)
     if interim:
         _add_steps(run, "interim")
-        _due(run)
+        make_due(run)
     return run
 
 
@@ -89,9 +92,9 @@ def start(
     run = _create(playbook, identity, case, decision, target, plan, plan_digest, stage, terms or {})
     record("run.started", run.ref, actor=SYSTEM, about=run.about, stage=stage, playbook=str(playbook))
     run.released_at = run.created_at
-    _move(run, "start", actor=SYSTEM, fields=["released_at"])
+    move_on(run, "start", actor=SYSTEM, fields=["released_at"])
     _add_steps(run, stage)
-    _due(run)
+    make_due(run)
     return run
 
 
@@ -109,11 +112,11 @@ def release(run_id: uuid.UUID, *, actor: Actor, because: str, stage: str = "") -
     for). Interim steps that did not begin are left out."""
     run = lock(run_id)
     run.released_at, run.stage = clock.now(), stage or run.stage
-    _move(run, "release", actor=actor, because=because, fields=["released_at", "stage"])
+    move_on(run, "release", actor=actor, because=because, fields=["released_at", "stage"])
     _leave_out_planned(run, because="the stage people approved takes its place")
     _add_steps(run, run.stage)
     record("run.released", run.ref, actor=actor, about=run.about, because=because)
-    _due(run)
+    make_due(run)
     return run
 
 
@@ -123,11 +126,22 @@ def raise_stage(run_id: uuid.UUID, *, to: str, because: str) -> Run:
     run = lock(run_id)
     if run.stage == to or not moves.RUN.allows(run.state, "raise"):
         return run
-    run.stage = to
-    _move(run, "raise", actor=SYSTEM, because=because, fields=["stage"])
+    run.stage, run.lasts_until = to, None  # what it lasts counts anew once the harder stage stands
+    move_on(run, "raise", actor=SYSTEM, because=because, fields=["stage", "lasts_until"])
     _add_steps(run, to)
     record("run.raised", run.ref, actor=SYSTEM, about=run.about, stage=to, because=because)
-    _due(run)
+    make_due(run)
+    return run
+
+
+@story
+def want_no_more(run_id: uuid.UUID, *, actor: Actor, because: str) -> Run:
+    """The harder stage that a run called for does not follow: people said no, nobody answered, or the run went another way."""
+    run = lock(run_id)
+    if run.wants:
+        record("run.wants_no_more", run.ref, actor=actor, about=run.about, stage=run.wants, because=because)
+        run.wants = ""
+        run.save(update_fields=["wants"])
     return run
 
 
@@ -136,7 +150,7 @@ def stand_down(run_id: uuid.UUID, *, actor: Actor, because: str, keep: timedelta
     """A waiting run will not act: rejected, lapsed into release, or withdrawn. What its interim stage did is put back, after `keep`."""
     run = lock(run_id)
     if run.steps.exclude(state__in=["planned", "skipped"]).exists():
-        _begin_undo(run, actor=actor, because=because, at=clock.now() + keep)
+        begin_undo(run, actor=actor, because=because, at=clock.now() + keep)
     else:
         _leave_out_planned(run, because=because)
         _end(run, "withdraw", actor=actor, because=because)
@@ -145,21 +159,24 @@ def stand_down(run_id: uuid.UUID, *, actor: Actor, because: str, keep: timedelta
 
 @story
 def undo(run_id: uuid.UUID, *, actor: Actor, reason: str) -> Run:
-    """Put everything back. NotUndoable unless the run is contained, partial, failed or waits for a person."""
+    """Put everything back; in levels, where the playbook says so. NotUndoable unless the run is contained, partial, failed or waits for a
+    person."""
     run, reason = lock(run_id), masking.in_text(reason)
+    if run.state == "reinstating":
+        return run
     if run.state == "undoing":
         if _is_kept(run):
             record("run.undo_requested", run.ref, actor=actor, about=run.about, reason=reason)
             run.undo_reason, run.undo_by, run.undo_at = reason, str(actor), clock.now()
             run.save(update_fields=["undo_reason", "undo_by", "undo_at"])
-            _due(run)
+            make_due(run)
         return run
     if run.state not in moves.UNDOABLE:
         raise NotUndoable(f"This run is {run.state.replace('_', ' ')}; only a run that acted and came to rest can be undone.")
     record("run.undo_requested", run.ref, actor=actor, about=run.about, reason=reason)
     try:
         with attempt():
-            _begin_undo(run, actor=actor, because=reason, at=clock.now())
+            begin_undo(run, actor=actor, because=reason, at=clock.now(), move="reinstate" if comes_in_levels(run) else "undo")
     except IntegrityError:  # a failed run left the identity free, and another one took it
         raise AlreadyLive("This identity is under another run by now. Undo that one first.") from None
     return run
@@ -189,11 +206,11 @@ def retry(run_id: uuid.UUID, *, actor: Actor) -> Run:
         raise NotRepeatable(why)
     record("run.retried", run.ref, actor=actor, about=run.about)
     run.finished_at = None
-    _move(run, "retry", actor=actor, fields=["finished_at"])
+    move_on(run, "retry", actor=actor, fields=["finished_at"])
     for step in run.steps.select_for_update().filter(state="needs_human").exclude(stage="interim"):
         step.state, step.next_at = moves.STEP.after(step.state, "intend"), clock.now()
         step.save(update_fields=["state", "next_at"])
-    _due(run)
+    make_due(run)
     return run
 
 
@@ -214,7 +231,7 @@ def hasten(run_id: uuid.UUID, *, because: str) -> None:
     run = lock(run_id)
     if run.state == "undoing" and _is_kept(run):
         record("run.hastened", run.ref, actor=SYSTEM, about=run.about, because=because)
-        _due(run)
+        make_due(run)
 
 
 def _is_kept(run: Run) -> bool:
@@ -236,8 +253,11 @@ def claim(run_id: uuid.UUID, *, executor: str) -> Ticket | None:
     """Take the lease of a due run that nobody holds. None when there is nothing to claim: a doubled nudge costs one query.
 
     `crash_count` goes up here and back to zero with every outcome, so it stays up only where workers die. The third death sets the run
-    aside for a person.
+    aside for a person. Under a kill switch that stops everything nothing is claimed, and nobody is struck.
     """
+    if switch.stops_everything():
+        _hold_back(run_id)
+        return None
     with transaction.atomic():
         run = Run.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=run_id).first()
         if run is None or not _claimable(run, clock.now()):
@@ -257,6 +277,18 @@ def claim(run_id: uuid.UUID, *, executor: str) -> Ticket | None:
             give_up(ticket, because=because)
         return None
     return ticket
+
+
+@story
+def _hold_back(run_id: uuid.UUID) -> None:
+    """It looks again in a moment; on record once."""
+    run = Run.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=run_id).first()
+    if run is None or not _claimable(run, clock.now()):
+        return
+    if run.because != boundary.NOTHING:
+        record("run.waiting", run.ref, actor=SYSTEM, about=run.about, because=boundary.NOTHING)
+    run.because, run.next_at = boundary.NOTHING, clock.now() + boundary.LOOK_AGAIN
+    run.save(update_fields=["because", "next_at"])
 
 
 def _claimable(run: Run, now: datetime) -> bool:
@@ -300,24 +332,38 @@ def renew(ticket: Ticket) -> bool:
 def begin(ticket: Ticket, *, seen: Run) -> Run:
     """The first outside call of a released run is near."""
     run = fenced(ticket, seen=seen)
-    _move(run, "begin", actor=SYSTEM)
+    move_on(run, "begin", actor=SYSTEM)
     return run
 
 
 @story
-def finish(ticket: Ticket, move: str, *, because: str, seen: Run) -> None:
+def finish(ticket: Ticket, move: str, *, because: str, seen: Run) -> bool:
+    """The run makes `move`, or climbs to its hard stage where the soft one did not hold and the playbook says so. True: it goes on."""
     run = fenced(ticket, seen=seen)
     if move == "undo":
-        _begin_undo(run, actor=SYSTEM, because=because, at=clock.now())
-        return
+        begin_undo(run, actor=SYSTEM, because=because, at=clock.now())
+        return True
+    if move in {"leave_partial", "fail"} and (follows := after_soft(run.stage, run.plan, run.terms)) != "stop":
+        return _climb(run, at_once=follows == "hard", because=because)
     if move == "contain":
         run.contained_at = clock.now()
         cuts = run.steps.filter(disruptive=True, state="done")
         levels = set(cuts.values_list("proof_level", flat=True))
         run.proof_level = "replayed" if levels == {"replayed"} else "introspected" if levels else ""
         _end(run, move, actor=SYSTEM, because=because, fields=["contained_at", "proof_level"])
-        return
+        return False
     _end(run, move, actor=SYSTEM, because=because)
+    return False
+
+
+def _climb(run: Run, *, at_once: bool, because: str) -> bool:
+    """The hard stage at once; or the run rests, and people are asked for it (containment/ladder.py)."""
+    if at_once:
+        raise_stage(run.pk, to="hard", because=f"the soft stage did not hold: {because}")
+        return True
+    run.wants = "hard"
+    _end(run, "leave_partial", actor=SYSTEM, because=f"{because}; people are asked for the hard stage", fields=["wants"])
+    return False
 
 
 @story
@@ -331,7 +377,7 @@ def wait(ticket: Ticket, *, until: datetime | None, because: str, verify: bool, 
     """Nothing to do before `until` (None: not before somebody else changes the run). The lease goes back."""
     run = fenced(ticket, seen=seen)
     if verify and run.state == "running":
-        _move(run, "verify", actor=SYSTEM)
+        move_on(run, "verify", actor=SYSTEM)
     if because and because != run.because:
         record("run.waiting", run.ref, actor=SYSTEM, about=run.about, because=because)
     run.because, run.next_at, run.lease_until, run.crash_count = because, until, None, 0
@@ -373,7 +419,7 @@ def _create(
     return run
 
 
-def _move(run: Run, move: str, *, actor: Actor, because: str = "", fields: list[str] | None = None) -> None:
+def move_on(run: Run, move: str, *, actor: Actor, because: str = "", fields: list[str] | None = None) -> None:
     was, run.state = run.state, moves.RUN.after(run.state, move)
     run.because = because
     run.save(update_fields=["state", "because", *(fields or [])])
@@ -382,14 +428,29 @@ def _move(run: Run, move: str, *, actor: Actor, because: str = "", fields: list[
 
 def _end(run: Run, move: str, *, actor: Actor, because: str, fields: list[str] | None = None) -> None:
     """A move after which nothing is due: the run rests, or is over."""
-    run.next_at, run.lease_until, run.crash_count, run.finished_at = None, None, 0, clock.now()
-    _move(run, move, actor=actor, because=because, fields=["next_at", "lease_until", "crash_count", "finished_at", *(fields or [])])
+    state, now = moves.RUN.after(run.state, move), clock.now()
+    run.next_at, run.lease_until, run.crash_count, run.finished_at, run.residual_until = None, None, 0, now, None
+    lasts_s = float(run.terms.get("lasts_s") or 0) if state in {"contained", "partial"} else 0
+    run.lasts_until = now + timedelta(seconds=lasts_s) if lasts_s else None
+    if state not in moves.LIVE:
+        ControlClaim.objects.filter(run=run).delete()  # whoever holds the same controls gives them back
+    ended = ["next_at", "lease_until", "crash_count", "finished_at", "residual_until", "lasts_until"]
+    move_on(run, move, actor=actor, because=because, fields=[*ended, *(fields or [])])
 
 
-def _begin_undo(run: Run, *, actor: Actor, because: str, at: datetime) -> None:
+def comes_in_levels(run: Run) -> bool:
+    """Whether what it cut is given back one level after the other. What failed cut nothing, so that there is nothing to take slowly."""
+    return bool(run.terms.get("reinstatement")) and moves.RUN.allows(run.state, "reinstate")
+
+
+def begin_undo(run: Run, *, actor: Actor, because: str, at: datetime, move: str = "undo") -> None:
     """A worker that is in the middle of a step settles it first and then turns round: perform and undo never overlap."""
     run.undo_reason, run.undo_by, run.undo_at, run.next_at = because, str(actor), clock.now(), at
-    _move(run, "undo", actor=actor, because=because, fields=["undo_reason", "undo_by", "undo_at", "next_at"])
+    run.lasts_until, run.level = None, 0
+    fields = ["undo_reason", "undo_by", "undo_at", "next_at", "lasts_until", "level"]
+    move_on(run, move, actor=actor, because=because, fields=fields)
+    if move == "reinstate":
+        add_steps(run, stage_of(1), run.terms["reinstatement"][0]["steps"])
     for step in run.steps.select_for_update().filter(state="needs_human"):
         step.state, step.next_at = moves.STEP.after(step.state, "undo"), None
         step.save(update_fields=["state", "next_at"])
@@ -406,6 +467,11 @@ def _leave_out_planned(run: Run, *, because: str) -> None:
 
 
 def _add_steps(run: Run, stage: str) -> None:
+    add_steps(run, stage, run.plan.get(stage, []))
+
+
+def add_steps(run: Run, stage: str, rendered: Sequence[Mapping[str, Any]]) -> None:
+    """After those that are there. The Run is locked."""
     last = run.steps.order_by("-seq").values_list("seq", flat=True).first() or 0
     Step.objects.bulk_create(
         Step(
@@ -423,11 +489,11 @@ def _add_steps(run: Run, stage: str) -> None:
             inverse=step["inverse"],
             settle_s=step["settle_s"],
         )
-        for index, step in enumerate(run.plan.get(stage, []), start=1)
+        for index, step in enumerate(rendered, start=1)
     )
 
 
-def _due(run: Run) -> None:
+def make_due(run: Run) -> None:
     run.next_at = clock.now()
     run.save(update_fields=["next_at"])
     nudges.wake_worker(DRIVE, run.id)

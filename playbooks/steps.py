@@ -9,25 +9,46 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Max
+
 from audit import clock
 from audit.record import record, story
-from connectors.base import Artefact, Effect, EffectClass, Proof, ProofLevel, State
+from connectors.base import Artefact, Effect, EffectClass, Measure, Proof, ProofLevel, State
 from core.actor import SYSTEM
 from evidence import vault
-from playbooks import runs
+from playbooks import boundary, claims, library, runs
+from playbooks.domain import troubles
+from playbooks.domain.backward import ATTEMPTS, pause_before_another_undo
 from playbooks.domain.moves import STEP
 from playbooks.domain.step_view import StepView
 from playbooks.models import Attempt, Run, Step
+from playbooks.refusals import EvidenceFirst
 from playbooks.runs import Ticket
 
 HARMLESS_TWICE = frozenset({EffectClass.KEYED, EffectClass.NATURAL})
 CONVINCING = frozenset({ProofLevel.REPLAYED, ProofLevel.INTROSPECTED})
-BACKOFF_S = (1, 2, 4, 8, 15, 30)
+STOPPED = "stopped"  # an attempt that was called off before its call: nothing went out
+EVIDENCE_S = 2.0  # how long a cut waits for evidence where the playbook does not say
 PROBE_EVERY_S = (0.3, 0.7, 1, 2, 5)
-PATIENCE_WITH_BUGS = 5  # unexpected failures of a connector before a person is asked
 
 
-def view(step: Step) -> StepView:
+def views(run: Run) -> list[StepView]:
+    """The steps of a run, as what is next is asked of them."""
+    patience = timedelta(0) if is_waived(run) else evidence_time(run)
+    return [view(step, patience) for step in run.steps.all()]
+
+
+def is_waived(run: Run) -> bool:
+    """Whether the playbook says in writing that its cuts wait for no evidence. What is not there at the first try is lost then."""
+    return bool(library.document(run.playbook.text).evidence_waiver)
+
+
+def evidence_time(run: Run) -> timedelta:
+    return timedelta(seconds=float(run.terms.get("evidence_s", EVIDENCE_S)))
+
+
+def view(step: Step, patience: timedelta = timedelta(seconds=EVIDENCE_S)) -> StepView:
+    taking = step.measure == Measure.EVIDENCE_PRESERVE and step.started_at is not None
     return StepView(
         seq=step.seq,
         state=step.state,
@@ -38,6 +59,7 @@ def view(step: Step) -> StepView:
         seen=step.was is not None,
         was_contained=bool(step.was and step.was["contained"]),
         next_at=step.next_at,
+        preserve_until=step.started_at + patience if taking and step.started_at else None,
     )
 
 
@@ -57,15 +79,24 @@ def state_before(step: Step) -> State | None:
 
 @story
 def intend(ticket: Ticket, seq: int, *, seen: Run, direction: str = "forward") -> Step:
-    """Commit the intent before anything goes out. Turned if the run is not as its driver saw it: nothing begins after a person said no."""
+    """Commit the intent before anything goes out. Turned if the run is not as its driver saw it: nothing begins after a person said no.
+    Stopped where the kill switch or a withdrawn playbook forbids it, EvidenceFirst where evidence is still missing. That an attempt without
+    an answer is repeated goes into the journal, not on record."""
     run, step = _locked(ticket, seq, seen=seen)
+    boundary.heed(run, step, direction)
+    if direction == "forward" and step.disruptive and _misses_evidence(run, step):
+        raise EvidenceFirst(f"{step.measure} does not begin before its evidence is preserved, lost or waived.")
     now = clock.now()
-    step.state = STEP.after(step.state, "undo" if direction == "undo" else "intend")
+    claims.enter(run, step, direction, now)
+    was, step.state = step.state, STEP.after(step.state, "undo" if direction == "undo" else "intend")
+    repeats = was == step.state and _was_without_answer(step, direction)
     step.attempts = step.attempts + 1
     step.started_at = step.started_at or now
     step.next_at = None
     step.save(update_fields=["state", "attempts", "started_at", "next_at"])
     _journal(ticket, step, direction, "intent", now)
+    if repeats:
+        return step
     record(
         "step.intended",
         step.ref,
@@ -83,10 +114,12 @@ def intend(ticket: Ticket, seq: int, *, seen: Run, direction: str = "forward") -
 @story
 def postponed(ticket: Ticket, seq: int, *, seen: Run, direction: str = "forward") -> bool:
     """Whether a worker that lost the run may still have a call out that must not meet a second one. Then the step waits until the call
-    has had its time; an attempt without an outcome is all that such a worker leaves behind."""
+    has had its time; an attempt without an outcome is all that such a worker leaves behind. On the way forward it does no harm that some
+    effects meet themselves; an undo would be overtaken by any of them."""
     run, step = _locked(ticket, seq, seen=seen)
-    last = step.journal.order_by("-id").first()
-    if last is None or last.kind != "intent" or step.effect in HARMLESS_TWICE:
+    ended = step.journal.filter(kind="outcome").values("n")
+    last = step.journal.filter(kind="intent").exclude(n__in=ended).order_by("-at").first()
+    if last is None or (direction == "forward" and step.effect in HARMLESS_TWICE):
         return False
     over = last.at + timedelta(seconds=step.timeout_s)
     if over <= clock.now():
@@ -208,24 +241,49 @@ def trouble(
     """The attempt did not come to an end that we know. outcome: unavailable, ambiguous, unexpected, rejected, foreign, blind."""
     run, step = _locked(ticket, seq)
     now = clock.now()
-    again = outcome in {"unavailable", "ambiguous"} or (outcome == "unexpected" and step.attempts < PATIENCE_WITH_BUGS)
-    if direction == "forward" and not step.disruptive and step.on_failure == "continue":
-        step.state, step.settled_at = STEP.after(step.state, "lose"), now
-        record("evidence.lost", step.ref, actor=SYSTEM, about=[run.ref, *run.about], name=step.measure, because=said)
-    elif again:
-        pause = max(1.0, min(retry_after, 900.0)) if retry_after is not None else BACKOFF_S[min(step.attempts, len(BACKOFF_S)) - 1]
-        step.next_at = now + timedelta(seconds=0.2 if outcome == "ambiguous" and step.attempts == 1 else pause)
-    elif outcome == "rejected" and direction == "forward":
-        step.state, step.settled_at = STEP.after(step.state, "fail"), now
-    else:
-        step.state, step.diff = STEP.after(step.state, "give_up"), dict(diff or {}) or None
-    if said != step.said or not again:
+    tries, since = _without_answer(step, direction, now)
+    follows = _follows(step, outcome, direction, without_answer=now - since)
+    pause: float | None = troubles.pause_s(outcome, tries=tries, retry_after=retry_after)
+    if direction == "undo" and follows == "again":
+        pause = pause_before_another_undo(_undo_tries(run, step), outcome=outcome, retry_after=retry_after)
+        if pause is None:
+            follows, said = "give_up", f"{said} Putting it back was tried {ATTEMPTS} times and failed each time."
+    match follows:
+        case "again" if pause is not None:
+            step.next_at = now + timedelta(seconds=pause)
+        case "lose":
+            step.state, step.settled_at = STEP.after(step.state, "lose"), now
+            record("evidence.lost", step.ref, actor=SYSTEM, about=[run.ref, *run.about], name=step.measure, because=said)
+        case "fail":
+            step.state, step.settled_at = STEP.after(step.state, "fail"), now
+        case "give_up":
+            step.state, step.diff = STEP.after(step.state, "give_up"), dict(diff or {}) or None
+            if outcome in troubles.NO_ANSWER:
+                said, outcome = f"{said} It has been so since {since:%Y-%m-%d %H:%M} UTC. A person has to look.", "given_up"
+    if said != step.said or follows != "again":
         record("step.troubled", step.ref, actor=SYSTEM, about=[run.ref, *run.about], measure=step.measure, outcome=outcome, said=said)
     step.said = said
     step.save()
     _journal(ticket, step, direction, "outcome", now, outcome=outcome, said=said)
     _alive(run)
     return step
+
+
+@story
+def call_off(ticket: Ticket, seq: int, *, direction: str, because: str) -> None:
+    """The attempt ended before its call: nothing went out, and nothing is in doubt."""
+    _, step = _locked(ticket, seq)
+    _journal(ticket, step, direction, "outcome", clock.now(), outcome=STOPPED, said=because)
+
+
+@story
+def lose(ticket: Ticket, seq: int, *, because: str, seen: Run) -> None:
+    """Evidence that could not be had in time: what waits for it waits no longer."""
+    run, step = _locked(ticket, seq, seen=seen)
+    step.state, step.settled_at, step.next_at, step.said = STEP.after(step.state, "lose"), clock.now(), None, because
+    step.save(update_fields=["state", "settled_at", "next_at", "said"])
+    record("evidence.lost", step.ref, actor=SYSTEM, about=[run.ref, *run.about], name=step.measure, because=because)
+    _alive(run)
 
 
 @story
@@ -237,8 +295,9 @@ def skip(ticket: Ticket, seq: int, *, because: str, seen: Run) -> None:
 
 
 @story
-def undone(ticket: Ticket, seq: int, *, said: str, was_done: bool) -> Step:
-    """`was_done`: the connector put it back. Otherwise there was nothing of ours to put back, or it cannot be, and `said` says why."""
+def undone(ticket: Ticket, seq: int, *, said: str, was_done: bool, left: Sequence[str] = ()) -> Step:
+    """`was_done`: the connector put it back, but for what is `left`. Otherwise there was nothing of ours to put back, or it cannot be, and
+    `said` says why."""
     run, step = _locked(ticket, seq)
     now = clock.now()
     if step.state != "undoing":
@@ -246,12 +305,56 @@ def undone(ticket: Ticket, seq: int, *, said: str, was_done: bool) -> Step:
     step.state = STEP.after(step.state, "finish_undo")
     step.said, step.settled_at, step.next_at = said, now, None
     step.was_sealed = None  # a secret is kept no longer than undo needs it
+    step.left = list(left)
     step.save()
+    claims.give_back(run, step)
     if was_done:
         _journal(ticket, step, "undo", "outcome", now, outcome="undone", said=said)
     record("step.undone", step.ref, actor=SYSTEM, about=[run.ref, *run.about], measure=step.measure, said=said)
     _alive(run)
     return step
+
+
+def may_have_acted(step: Step) -> bool:
+    """Whether an earlier attempt may have reached the target: any that was not called off before its call."""
+    forward = step.journal.filter(direction="forward")
+    return forward.filter(kind="intent").count() > forward.filter(outcome=STOPPED).count()
+
+
+def _undo_tries(run: Run, step: Step) -> int:
+    """Attempts to put it back since that was asked for last, but for those that were called off before their call."""
+    tried = step.journal.filter(direction="undo", at__gte=run.undo_at or run.created_at)
+    return tried.filter(kind="intent").count() - tried.filter(outcome=STOPPED).count()
+
+
+def _misses_evidence(run: Run, step: Step) -> bool:
+    before = run.steps.filter(stage=step.stage, seq__lt=step.seq, measure=Measure.EVIDENCE_PRESERVE)
+    return before.filter(state__in=["planned", "acting"]).exists() and not is_waived(run)
+
+
+def _was_without_answer(step: Step, direction: str) -> bool:
+    last = step.journal.order_by("-id").first()
+    return last is not None and last.direction == direction and last.outcome in (*troubles.NO_ANSWER, STOPPED)
+
+
+def _without_answer(step: Step, direction: str, now: datetime) -> tuple[int, datetime]:
+    """How many attempts in a row, up to this one, have had no answer, and since when."""
+    quiet = ("", *troubles.NO_ANSWER, STOPPED)
+    heard = step.journal.exclude(outcome__in=quiet).order_by("-id").values_list("id", flat=True).first() or 0
+    asked = list(step.journal.filter(id__gt=heard, kind="intent", direction=direction).order_by("id").values_list("at", flat=True))
+    return len(asked), asked[0] if asked else now
+
+
+def _follows(step: Step, outcome: str, direction: str, *, without_answer: timedelta) -> troubles.Follows:
+    return troubles.follows(
+        outcome,
+        forward=direction == "forward",
+        disruptive=step.disruptive,
+        evidence=step.measure == Measure.EVIDENCE_PRESERVE,
+        on_failure=step.on_failure,
+        attempts=step.attempts,
+        without_answer=without_answer,
+    )
 
 
 def _weigh(run: Run, step: Step, proof: Proof, now: datetime) -> None:
@@ -298,10 +401,11 @@ def _locked(ticket: Ticket, seq: int, *, seen: Run | None = None) -> tuple[Run, 
 
 
 def _alive(run: Run) -> None:
-    """An outcome proves that the worker did not die of this run."""
-    if run.crash_count:
-        run.crash_count = 0
-        run.save(update_fields=["crash_count"])
+    """An outcome proves that the worker did not die of this run. Until when access may live on is the latest that a probe found."""
+    lives_on = run.steps.filter(state="verifying").aggregate(latest=Max("residual_until"))["latest"]
+    if run.crash_count or run.residual_until != lives_on:
+        run.crash_count, run.residual_until = 0, lives_on
+        run.save(update_fields=["crash_count", "residual_until"])
 
 
 def _journal(ticket: Ticket, step: Step, direction: str, kind: str, at: datetime, *, outcome: str = "", said: str = "") -> None:

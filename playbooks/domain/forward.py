@@ -1,4 +1,7 @@
-"""What is next on the way to contained."""
+"""What is next on the way to contained.
+
+Evidence comes before what would destroy it, for as long as a cut may wait for it: then it is lost, and the cut goes on.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ from datetime import datetime
 
 from playbooks.domain.moves import SETTLED
 from playbooks.domain.step_view import INTERIM, Action, StepView, when_due
+
+HARD = "hard"
+ACTED_EARLY = "lost by acting early: it could not be had within the time that a cut waits for it"
 
 
 def forward(state: str, steps: Sequence[StepView], now: datetime) -> Action:
@@ -21,7 +27,7 @@ def forward(state: str, steps: Sequence[StepView], now: datetime) -> Action:
         if step.state in {"failed", "needs_human"} and step.on_failure != "continue":
             stopped.setdefault(step.stage, f"step {step.seq} failed, and the playbook says to stop")
         if step.state == "acting":
-            return when_due(step, Action("do", step.seq), now)
+            return _again(step, now, waited_for=state != "waiting" or any(one.disruptive and one.state == "planned" for one in steps))
         if step.state == "planned":
             return Action("skip", step.seq, because=stopped[step.stage]) if step.stage in stopped else Action("do", step.seq)
         if step.state not in SETTLED:
@@ -37,10 +43,24 @@ def forward(state: str, steps: Sequence[StepView], now: datetime) -> Action:
     return _verdict(steps)
 
 
+def _again(step: StepView, now: datetime, *, waited_for: bool) -> Action:
+    """Another attempt when it is due; of evidence that something waits for, none after its time."""
+    until = step.preserve_until if waited_for else None
+    if until is None:
+        return when_due(step, Action("do", step.seq), now)
+    if until <= now:
+        return Action("lose", step.seq, because=ACTED_EARLY)
+    if step.next_at is not None and step.next_at > now:
+        return Action("wait", until=min(step.next_at, until), move="preserve")
+    return Action("do", step.seq)
+
+
 def _verdict(steps: Sequence[StepView]) -> Action:
-    """By what was to be cut. The interim stage counts only as something that stands and can be undone."""
+    """By what the hardest stage was to cut, which is whole by itself. The stages before it count only as something that stands and can be
+    undone."""
     touched = [step for step in steps if step.disruptive and step.state != "skipped"]
-    cuts = [step for step in touched if step.stage != INTERIM]
+    raised = any(step.stage == HARD for step in touched)
+    cuts = [step for step in touched if step.stage == HARD or not (raised or step.stage == INTERIM)]
     short = [step for step in cuts if step.state != "done"]
     if cuts and not short:
         return Action("finish", move="contain")

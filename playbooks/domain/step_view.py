@@ -22,13 +22,15 @@ class StepView:
     seen: bool = False  # what was there before is committed
     was_contained: bool = False
     next_at: datetime | None = None
+    preserve_until: datetime | None = None  # evidence that is being taken: no cut waits for it any longer
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """do, probe, undo, skip, let_be: on the step `seq`. finish: the run makes `move`. wait: nothing until `until`. rest: nothing at all."""
+    """do, probe, undo, skip, let_be, lose: on the step `seq`. add_level, hold_level: the steps of a level
+    of the way back (`seq` says which) are added. finish: the run makes `move`. wait: nothing until `until`. rest: nothing at all."""
 
-    kind: Literal["do", "probe", "undo", "skip", "let_be", "finish", "wait", "rest"]
+    kind: Literal["do", "probe", "undo", "skip", "let_be", "lose", "add_level", "hold_level", "finish", "wait", "rest"]
     seq: int = 0
     move: str = ""
     because: str = ""
