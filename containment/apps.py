@@ -9,8 +9,7 @@ class ContainmentConfig(AppConfig):
     name = "containment"
 
     def ready(self) -> None:
-        from containment import flow, gate
-        from playbooks import switching
+        from containment import duties, gate, invariants
 
         gate.configure_connectors()
-        switching.milder.append(flow.wake_held_back)
+        duties.tidy_up(duties.aside("invariants", invariants.check_due))
