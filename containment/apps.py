@@ -9,7 +9,9 @@ class ContainmentConfig(AppConfig):
     name = "containment"
 
     def ready(self) -> None:
-        from containment import duties, gate, invariants
+        from containment import duties, flow, gate, invariants
+        from playbooks import switching
 
         gate.configure_connectors()
         duties.tidy_up(duties.aside("invariants", invariants.check_due))
+        switching.milder.append(flow.wake_held_back)
