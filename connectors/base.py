@@ -226,6 +226,14 @@ class ResolvesSubjects(Protocol):
 
 
 @runtime_checkable
+class HandsOver(Protocol):
+    def hands_over(self, step: Step, was: State, to: Step, to_was: State) -> tuple[State, State]:
+        """Before `step` is undone while `to`, on the same subject, stays: what both take moves from `was` to `to_was`, so that undoing the
+        one does not loosen the other, and undoing the other gives it back. Pure. The same two again where they share nothing."""
+        ...
+
+
+@runtime_checkable
 class NamesAdministrators(Protocol):
     def administrators(self) -> Sequence[str]:
         """Subjects that still can repair things there, ourselves left out. A system must not lose its last one."""

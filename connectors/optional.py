@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from connectors.base import (
     Connector,
+    HandsOver,
     NamesAdministrators,
     OnlyLooks,
     ResolvesSubjects,
@@ -25,6 +26,12 @@ def resolves(connector: Connector, step: Step) -> list[str]:
     """Every subject that the call would hit; at least the one that the target names."""
     found = connector.resolves(step) if isinstance(connector, ResolvesSubjects) else ()
     return list(dict.fromkeys([step.target.subject, *found]))
+
+
+def hands_over(connector: Connector, step: Step, was: State, to: Step, to_was: State) -> tuple[State, State]:
+    """The two records to undo by, when `step` is undone and `to`, on the same subject, stays. Commit both before undoing; where the second
+    is another one afterwards, `to` counts as performed by us, whatever look said."""
+    return connector.hands_over(step, was, to, to_was) if isinstance(connector, HandsOver) else (was, to_was)
 
 
 def administrators(connector: Connector) -> list[str]:

@@ -35,8 +35,9 @@ HOPELESS = {"28", "3D", "42", "0L", "0P", "2B", "22", "0A"}  # SQLSTATE classes 
 class Call:
     """One deadline, and a connection per database that was asked for."""
 
-    def __init__(self, conninfo: str, ends: float) -> None:
+    def __init__(self, conninfo: str, ends: float, *, reads_only: bool = False) -> None:
         self._conninfo = conninfo
+        self._reads_only = reads_only
         self._ends = ends
         self._connections: dict[str, psycopg.Connection[DictRow]] = {}
         self._watch: threading.Timer | None = None
@@ -102,7 +103,9 @@ class Call:
         )
         patience = max(1, int(self.left_s * 1000))
         connection.execute(
-            "SELECT set_config('search_path', 'pg_catalog', false), set_config('statement_timeout', %s, false)", [f"{patience}ms"]
+            "SELECT set_config('search_path', 'pg_catalog', false), set_config('statement_timeout', %s, false),"
+            " set_config('default_transaction_read_only', %s, false)",
+            [f"{patience}ms", "on" if self._reads_only else "off"],
         )
         connection.commit()
         if not self._watch:
@@ -120,8 +123,10 @@ class Call:
 
 
 class Client:
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, reads_only: bool = False) -> None:
         facts = conninfo_to_dict(dsn)
+        self._reads_only = reads_only
+        self.user = str(facts.get("user") or "")
         self._conninfo = make_conninfo(dsn, dbname=facts.get("dbname") or facts.get("user") or "postgres")  # as libpq would, but by name
 
     @property
@@ -133,7 +138,7 @@ class Client:
     @contextlib.contextmanager
     def call(self, *, seconds: float) -> Iterator[Call]:
         """To read. Nothing is kept unless the caller commits."""
-        call = Call(self._conninfo, time.monotonic() + seconds)
+        call = Call(self._conninfo, time.monotonic() + seconds, reads_only=self._reads_only)
         try:
             yield call
         except psycopg.Error as error:

@@ -30,14 +30,18 @@ from connectors.base import (
     Step,
     Unavailable,
 )
-from connectors.postgres import cuts, evidence, grants, passwords, roles, sessions, snapshot
+from connectors.postgres import byhand, cuts, evidence, grants, handover, passwords, roles, sessions, snapshot
+from connectors.postgres.checkpoints import Checkpoint, Checkpoints
 from connectors.postgres.client import NOT_PERMITTED, Call, Client
 from connectors.postgres.cuts import Cut
+from connectors.postgres.deliveries import Folder
 from connectors.postgres.passwords import Throwaway
 from connectors.postgres.preflight import ready
+from connectors.postgres.rotation import Rotation
 from connectors.postgres.snapshot import Own, Snapshot
 
 NONE = timedelta(0)
+ONLY_LOOKS = "These credentials may only look, so nothing was tried."
 BETWEEN_LOOKS = 0.1  # a session that was just let in shows up in pg_stat_activity a moment later
 
 
@@ -46,7 +50,8 @@ def _ability(effect: EffectClass, inverse: str, probe: str, *, disruptive: bool 
 
 
 class PostgresConnector:
-    """Configured with `dsn`, and with `secret` if the DSN may change while a containment stands."""
+    """Configured with `dsn`, and with `secret` if the DSN may change while a containment stands. Optional: `look_dsn`, `deliveries`,
+    `checkpoints` (README.md)."""
 
     name = "postgres"
     abilities: Mapping[Measure, Ability] = {
@@ -82,19 +87,66 @@ class PostgresConnector:
             "the catalogue: connection limit 0, no CONNECT by name; no session is left, counted twice",
             spare=list,
         ),
+        Measure.CREDENTIAL_ROTATE: _ability(
+            EffectClass.KEYED,
+            "the former password, and what lay before where the new one was laid down",
+            "the new password is let in, a wrong one is not, the former is not on record; no session from before is left, counted twice",
+            deliver_to=str,
+        ),
+        Measure.JOB_CHECKPOINT: _ability(
+            EffectClass.NATURAL, "nothing to undo", "a checkpoint is on record that is newer than the request", disruptive=False
+        ),
     }
 
-    def __init__(self, *, dsn: str, secret: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        dsn: str,
+        secret: str = "",
+        look_dsn: str = "",
+        deliveries: str = "",
+        checkpoints: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         self._client = Client(dsn)
+        self._look_dsn = look_dsn
         self._secret = hashlib.sha256(f"holdfast/postgres/{secret or dsn}".encode()).digest()
+        self._sees_secrets = True
+        self._rotation = Rotation(self._client, self._secret, Folder(deliveries) if deliveries else None)
+        self._known = {role: Checkpoint.configured(role, given) for role, given in (checkpoints or {}).items()}
+        self._checkpoints = Checkpoints(self._client, self._known)
 
     def whoami(self) -> Sequence[str]:
         with self._client.call(seconds=10) as call:
             return roles.protected(call)
 
+    def administrators(self) -> Sequence[str]:
+        with self._client.call(seconds=10) as call:
+            return roles.administrators(call)
+
+    def looker(self) -> PostgresConnector | None:
+        return Looker(dsn=self._look_dsn, acts_as=self._client.user, checkpoints=self._known) if self._look_dsn else None
+
+    def resolves(self, step: Step) -> Sequence[str]:
+        """The role in every spelling; and whoever has its privileges through it, where those are taken."""
+        with self._client.call(seconds=step.deadline_s) as call:
+            role = roles.named(call, step.target.subject)
+            return [*roles.spellings(call, role), *(roles.members(call, role) if _takes(step) else [])]
+
+    def manual(self, step: Step, was: State) -> Sequence[str]:
+        return byhand.commands(step, cuts.of(step.measure, step.parameters), was)
+
+    def hands_over(self, step: Step, was: State, to: Step, to_was: State) -> tuple[State, State]:
+        return handover.between(cuts.of(step.measure, step.parameters), was, cuts.of(to.measure, to.parameters), to_was)
+
     def preflight(self, step: Step) -> Ready:
         with self._client.call(seconds=step.deadline_s) as call:
-            return ready(call, step, cuts.of(step.measure, step.parameters))
+            found = ready(call, step, cuts.of(step.measure, step.parameters))
+        return _both(found, self._ready_besides(step))
+
+    def _ready_besides(self, step: Step) -> Ready:
+        if step.measure is Measure.CREDENTIAL_ROTATE:
+            return self._rotation.ready(step)
+        return self._checkpoints.ready(step) if step.measure is Measure.JOB_CHECKPOINT else Ready(True)
 
     def look(self, step: Step) -> State:
         cut = cuts.of(step.measure, step.parameters)
@@ -104,6 +156,10 @@ class PostgresConnector:
         cut = cuts.of(step.measure, step.parameters)
         if step.measure is Measure.EVIDENCE_PRESERVE:
             return Effect(False, "Looking changes nothing.")
+        if step.measure is Measure.CREDENTIAL_ROTATE:
+            return self._rotation.perform(step, key=key, was=was)
+        if step.measure is Measure.JOB_CHECKPOINT:
+            return self._checkpoints.perform(step, was=was)
         ends = time.monotonic() + step.deadline_s
         effect = self._client.change(lambda call: self._cut(call, step, cut, key, was), seconds=step.deadline_s)
         if not (cut.ends or cut.cancels):
@@ -118,6 +174,10 @@ class PostgresConnector:
         cut = cuts.of(step.measure, step.parameters)
         if step.measure is Measure.EVIDENCE_PRESERVE:
             return Proof(True, ProofLevel.ACKNOWLEDGED, "There is nothing to prove: looking cuts nothing.")
+        if step.measure is Measure.CREDENTIAL_ROTATE:
+            return self._rotation.probe(step, key=key, was=was)
+        if step.measure is Measure.JOB_CHECKPOINT:
+            return self._checkpoints.probe(step, was=was)
         ends = time.monotonic() + step.deadline_s
         first = self._seen(step, cut, seconds=step.deadline_s, was=was)
         if alive := _alive(first, cut, was):
@@ -133,8 +193,10 @@ class PostgresConnector:
 
     def undo(self, step: Step, *, key: str, was: State) -> Effect:
         cut = cuts.of(step.measure, step.parameters)
-        if step.measure is Measure.EVIDENCE_PRESERVE:
+        if step.measure in (Measure.EVIDENCE_PRESERVE, Measure.JOB_CHECKPOINT):
             return Effect(False, "There is nothing to undo.")
+        if step.measure is Measure.CREDENTIAL_ROTATE:
+            return self._rotation.undo(step, key=key, was=was)
         if step.measure is Measure.SESSION_TERMINATE:
             return Effect(False, "Sessions that ended stay ended; the role may open new ones.")
         return self._client.change(lambda call: self._put_back(call, step, cut, was), seconds=step.deadline_s)
@@ -156,7 +218,9 @@ class PostgresConnector:
 
     def _snapshot(self, call: Call, step: Step, cut: Cut, was: State | None) -> Snapshot:
         which = sessions.which(step.parameters)
-        seen = snapshot.take(call, step.target.subject, cut, which=which, before=_first_look(was) if was else None)
+        seen = snapshot.take(
+            call, step.target.subject, cut, which=which, before=_first_look(was) if was else None, secrets=self._sees_secrets
+        )
         if was:
             snapshot.same_role(was, seen.role, seen.account)
         return seen
@@ -172,6 +236,7 @@ class PostgresConnector:
             raise Foreign(f"{now.role.name} was changed since it was looked at.", diff=changed_by_others)
         locking = cut.locks and (bool(now.own.login) or not _is_ours(now.own.verifier, throwaway))
         closing = cut.closes and now.own.limit != 0
+        calming = cut.calms and now.own.read_only != "on"
         present = {grant.place for grant in now.own.grants}
         taking = [grant for grant in before.grants if grant.place in present]
         roles.alter(
@@ -180,6 +245,7 @@ class PostgresConnector:
             login=False if locking else None,
             verifier=throwaway.verifier(key) if locking else None,
             limit=0 if closing else None,
+            reads_only="on" if calming else None,
         )
         refused = grants.take(call, now.role.name, taking)
         after = self._snapshot(call, step, cut, was)
@@ -187,6 +253,7 @@ class PostgresConnector:
         done = [
             *(["may not log in any more"] if locking else []),
             *(["may open no new session"] if closing else []),
+            *(["reads only, unless it asks otherwise"] if calming else []),
             *([f"lost {len(taken)} privileges"] if taken else []),
         ]
         return Effect(
@@ -244,7 +311,8 @@ class PostgresConnector:
         login = before.login if before.login != now.own.login else None
         limit = before.limit if before.limit != now.own.limit else None
         verifier = before.verifier if before.verifier != now.own.verifier else None
-        roles.alter(call, now.role, login=login, limit=limit, verifier=verifier)
+        read_only = before.read_only if before.read_only != now.own.read_only else None
+        roles.alter(call, now.role, login=login, limit=limit, verifier=verifier, reads_only=read_only)
         present = {grant.place for grant in now.own.grants}
         missing, gone = grants.as_named_now(call, [grant for grant in before.grants if grant.place not in present])
         refused = grants.give(call, now.role.name, missing)
@@ -255,12 +323,48 @@ class PostgresConnector:
                 "Some privileges cannot be given back as they were. Nothing was touched.",
                 diff={"grants": {"before": not_back, "ours": [], "now": refused or not_back}},
             )
-        changed = any(one is not None for one in (login, limit, verifier)) or bool(missing)
+        changed = any(one is not None for one in (login, limit, verifier, read_only)) or bool(missing)
         return Effect(
             changed=changed,
             said=f"{now.role.name} is as it was." if changed else f"{now.role.name} was as before already.",
             left=[f"{grant}: it does not exist any more" for grant in gone],
         )
+
+
+class Looker(PostgresConnector):
+    """On credentials that may only read the catalogue. `acts_as`: whose rights preflight is about. What changes something is refused before
+    anybody is called, and so is a proof that would log in."""
+
+    def __init__(self, *, dsn: str, acts_as: str, checkpoints: Mapping[str, Checkpoint]) -> None:
+        super().__init__(dsn=dsn)
+        self._client = Client(dsn, reads_only=True)
+        self._acts_as = acts_as
+        self._sees_secrets = False
+        self._checkpoints = Checkpoints(self._client, checkpoints)
+
+    def looker(self) -> PostgresConnector | None:
+        return self
+
+    def preflight(self, step: Step) -> Ready:
+        with self._client.call(seconds=step.deadline_s) as call:
+            return ready(call, step, cuts.of(step.measure, step.parameters), acting=self._acts_as)
+
+    def perform(self, step: Step, *, key: str, was: State) -> Effect:
+        raise Rejected(ONLY_LOOKS)
+
+    def probe(self, step: Step, *, key: str, was: State) -> Proof:
+        raise Rejected(ONLY_LOOKS)
+
+    def undo(self, step: Step, *, key: str, was: State) -> Effect:
+        raise Rejected(ONLY_LOOKS)
+
+
+def _takes(step: Step) -> bool:
+    return step.measure in (Measure.SESSION_PAUSE, Measure.SESSION_RESTRICT, Measure.WORKLOAD_ISOLATE)
+
+
+def _both(one: Ready, other: Ready) -> Ready:
+    return Ready(one.can and other.can, [*one.missing, *other.missing], [*one.remedy, *other.remedy], [*one.too_much, *other.too_much])
 
 
 def _first_look(was: State) -> datetime:
@@ -279,6 +383,8 @@ def _differences(before: Own, now: Own, was: State, throwaway: Throwaway) -> dic
         diff["limit"] = {"before": before.limit, "ours": 0, "now": now.limit}
     if now.login not in (before.login, False, None):
         diff["login"] = {"before": before.login, "ours": False, "now": now.login}
+    if now.read_only not in (before.read_only, "on", None):
+        diff["read_only"] = {"before": before.read_only, "ours": "on", "now": now.read_only}
     if now.verifier is not None and not _is_ours(now.verifier, throwaway) and now.verifier != before.verifier:
         diff["password"] = {"before": was.public["own"]["password"], "ours": "none", "now": f"another {passwords.kind_of(now.verifier)}"}
     options = {grant.place: grant.grantable for grant in now.grants}

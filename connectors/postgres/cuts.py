@@ -24,7 +24,8 @@ def _no_reach(_: Reach) -> bool:
 @dataclass(frozen=True, slots=True)
 class Cut:
     """`closes`: connection limit 0. `locks`: no login, no password. `takes`: which privileges go. `leaves`: which reach would be left over.
-    `ends`: sessions are ended, all of them or, if `earlier_only`, those begun before the first look."""
+    `ends`: sessions are ended, all of them or, if `earlier_only`, those begun before the first look. `calms`: transactions are read-only
+    unless they ask otherwise. `renews`: the password is another one afterwards."""
 
     closes: bool = False
     locks: bool = False
@@ -33,6 +34,8 @@ class Cut:
     cancels: bool = False
     ends: bool = False
     earlier_only: bool = False
+    calms: bool = False
+    renews: bool = False
 
     @property
     def is_about_privileges(self) -> bool:
@@ -44,15 +47,19 @@ def of(measure: Measure, parameters: Mapping[str, Any]) -> Cut:
         case Measure.SESSION_PAUSE:
             return Cut(closes=True, takes=_but_the_way_in, leaves=lambda _: True, cancels=True)
         case Measure.SESSION_RESTRICT:
-            takes, leaves = _restriction(_schemas(parameters), str(parameters.get("mode") or "outside_schemas"))
-            return Cut(closes=not parameters.get("allow_new_sessions", False), takes=takes, leaves=leaves)
+            mode = str(parameters.get("mode") or "outside_schemas")
+            takes, leaves = _restriction(_schemas(parameters), mode)
+            calms = mode == "read_only"
+            return Cut(closes=not parameters.get("allow_new_sessions", calms), takes=takes, leaves=leaves, calms=calms)
         case Measure.SESSION_TERMINATE:
             return Cut(ends=True, earlier_only=True)
         case Measure.CREDENTIAL_REVOKE:
             return Cut(locks=True, ends=True)
+        case Measure.CREDENTIAL_ROTATE:
+            return Cut(renews=True)
         case Measure.WORKLOAD_ISOLATE:
             return Cut(closes=True, takes=_the_way_in, ends=True)
-        case Measure.EVIDENCE_PRESERVE:
+        case Measure.EVIDENCE_PRESERVE | Measure.JOB_CHECKPOINT:
             return Cut()
     raise Rejected(f"{measure.value} is not something that can be done to a PostgreSQL role.")
 
@@ -70,9 +77,9 @@ def _restriction(schemas: Sequence[str], mode: str) -> tuple[Callable[[Grant], b
     spared = frozenset(schemas)
     if mode == "outside_schemas":
         return (lambda grant: not _belongs_to_connecting(grant) and grant.schema not in spared), (lambda reach: reach.schema not in spared)
-    if mode == "write":
+    if mode in ("write", "read_only"):
         return (lambda grant: _writes(grant) and grant.schema not in spared), (lambda reach: reach.writes() and reach.schema not in spared)
-    raise Rejected(f"`mode` is outside_schemas or write, not {mode!r}.")
+    raise Rejected(f"`mode` is outside_schemas, write or read_only, not {mode!r}.")
 
 
 def _belongs_to_connecting(grant: Grant) -> bool:

@@ -194,18 +194,18 @@ def as_named_now(call: Call, grants: Iterable[Grant]) -> tuple[list[Grant], list
 
 def take(call: Call, role: str, grants: Iterable[Grant]) -> list[str]:
     """Revoke them. Returns what could not be revoked, and why."""
-    return _each(call, grants, lambda gift: _statement(role, gift, giving=False))
+    return _each(call, grants, lambda gift: statement(role, gift, giving=False))
 
 
 def give(call: Call, role: str, grants: Iterable[Grant]) -> list[str]:
     """Grant them again, as the same grantors, with the same options."""
-    return _each(call, grants, lambda gift: _statement(role, gift, giving=True))
+    return _each(call, grants, lambda gift: statement(role, gift, giving=True))
 
 
 def _each(call: Call, grants: Iterable[Grant], statement: Callable[[Sequence[Grant]], sql.Composed]) -> list[str]:
     refused: list[str] = []
     myself = call.rows("SELECT current_user::text AS name, rolsuper FROM pg_roles WHERE rolname = current_user")[0]
-    for (database, *_), group in groupby(sorted(grants, key=_together), key=_together):
+    for (database, *_), group in groupby(sorted(grants, key=together), key=together):
         gift = list(group)
         connection = call.database(database or call.home_name)
         wanted = _who_acts(gift[0], myself["name"], superuser=myself["rolsuper"])
@@ -221,7 +221,7 @@ def _each(call: Call, grants: Iterable[Grant], statement: Callable[[Sequence[Gra
     return refused
 
 
-def _together(grant: Grant) -> tuple[str, str, str, str, str, bool]:
+def together(grant: Grant) -> tuple[str, str, str, str, str, bool]:
     """One statement for all privileges that one grantor gave on one object in one way."""
     return (grant.database, grant.kind, grant.name, grant.column, grant.grantor, grant.grantable)
 
@@ -233,7 +233,7 @@ def _who_acts(grant: Grant, myself: str, *, superuser: bool) -> str:
     return grant.grantor
 
 
-def _statement(role: str, gift: Sequence[Grant], *, giving: bool) -> sql.Composed:
+def statement(role: str, gift: Sequence[Grant], *, giving: bool) -> sql.Composed:
     first = gift[0]
     column = sql.SQL(" ({})").format(sql.Identifier(first.column)) if first.column else sql.SQL("")
     privileges = sql.SQL(", ").join(sql.SQL(one.privilege) + column for one in gift)

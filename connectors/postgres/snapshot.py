@@ -33,6 +33,7 @@ class Own:
     login: bool | None = None
     verifier: str | None = None
     grants: tuple[Grant, ...] = ()
+    read_only: str | None = None
 
     def shown(self, throwaway: Throwaway) -> dict[str, Any]:
         shown: dict[str, Any] = {"grants": [grant.plain() for grant in self.grants]}
@@ -40,6 +41,8 @@ class Own:
             shown["limit"] = self.limit
         if self.login is not None:
             shown["login"] = self.login
+        if self.read_only is not None:
+            shown["read_only"] = self.read_only
         if self.verifier is not None:
             shown["password"] = "throw-away" if throwaway.made(self.verifier) else passwords.kind_of(self.verifier)
         return shown
@@ -53,6 +56,7 @@ class Own:
             login=own.get("login"),
             verifier=was.secret.get(VERIFIER, "") if "password" in own else None,
             grants=tuple(Grant.parsed(entry) for entry in own["grants"]),
+            read_only=own.get("read_only"),
         )
 
 
@@ -90,16 +94,19 @@ class Snapshot:
         )
 
 
-def take(call: Call, name: str, cut: Cut, *, which: sessions.Which = EVERYBODY, before: datetime | None = None) -> Snapshot:
-    """Look at the role as this cut sees it."""
+def take(
+    call: Call, name: str, cut: Cut, *, which: sessions.Which = EVERYBODY, before: datetime | None = None, secrets: bool = True
+) -> Snapshot:
+    """Look at the role as this cut sees it; without its password's verifier if we may not see `secrets`."""
     role = roles.named(call, name)
     live = sessions.of(call, role.oid)
     reached = [] if role.superuser else reach.of(call, role.oid)
     own = Own(
         limit=role.limit if cut.closes else None,
         login=role.login if cut.locks else None,
-        verifier=roles.verifier(call, role) if cut.locks else None,
+        verifier=roles.verifier(call, role) if secrets and (cut.locks or cut.renews) else None,
         grants=tuple(grant for grant in grants.of(call, role.oid) if cut.takes(grant)),
+        read_only=roles.read_only(call, role) if cut.calms else None,
     )
     return Snapshot(
         role=role,
