@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests import servers
@@ -16,6 +18,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.option.help and not config.option.version:
         servers.start_before_settings()
     config.pluginmanager.register(servers.CountsPerFolder(), "counts per folder")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _emptied_quickly() -> Iterator[None]:
+    """After a test with transactions of its own. Django empties and builds anew every table there is, filled or not."""
+    from django.test import TransactionTestCase
+
+    from tests import again
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(TransactionTestCase, "_fixture_teardown", lambda case: again.empty())
+        yield
 
 
 @pytest.hookimpl(trylast=True)

@@ -33,7 +33,7 @@ from core.digest import digest
 from playbooks import library
 from playbooks.models import Run
 from sources import native
-from tests import cast
+from tests import again, cast
 
 _numbers = itertools.count(1)
 
@@ -55,11 +55,15 @@ SAMPLE: dict[str, Any] = {
 
 def house(mode: Mode = Mode.ENFORCE, *, teaches: bool = False) -> None:
     """Policy and playbooks in force, a source, a team that answers, and the sensitive table. `teaches`: the source is a feed, too."""
-    cast.person("ines"), cast.person("omar"), cast.person("mara")
-    policies.ship(mode=mode)
-    library.ship()
-    Source.objects.get_or_create(name="edr-prod", defaults={"teaches": teaches})
-    Resource.objects.get_or_create(kind="table", key="vault.card_tokens", defaults={"sensitivity": "critical"})
+
+    def made() -> None:
+        cast.person("ines"), cast.person("omar"), cast.person("mara")
+        policies.ship(mode=mode)
+        library.ship()
+        Source.objects.get_or_create(name="edr-prod", defaults={"teaches": teaches})
+        Resource.objects.get_or_create(kind="table", key="vault.card_tokens", defaults={"sensitivity": "critical"})
+
+    again.scene(("house", mode, teaches), made)
 
 
 def identity(subject: str, *, provider: str = "postgres", kind: str = "service_account", **more: Any) -> Identity:

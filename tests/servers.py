@@ -1,6 +1,6 @@
 """The servers that tests run against: a real PostgreSQL before Django reads its settings, a second one and a Valkey for those who ask.
 
-With DATABASE_URL set, the first one is that server; its user must be allowed to create databases.
+With DATABASE_URL set, the first one is that server; its user must be a superuser.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from core.refusals import BadInput, Fault
 
 MOST = 256 * 1024
 DEEPEST = 20
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where it was built so: ten times as fast
 Plain = str | float | bool
 T = TypeVar("T")
 Word = TypeVar("Word", bound=StrEnum)
@@ -36,14 +37,14 @@ def _compose(text: str) -> yaml.Node:
         raise BadInput([Fault("", "too_large", f"line 1: the document is longer than {MOST} characters")])
     try:
         depth = 0
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        for event in yaml.parse(text, Loader=_LOADER):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             line = event.start_mark.line + 1 if event.start_mark else 1
             if isinstance(event, yaml.AliasEvent) or (isinstance(event, yaml.NodeEvent) and event.anchor):
                 raise BadInput([Fault("", "anchor", f"line {line}: anchors and aliases are not allowed")])
             if depth > DEEPEST:
                 raise BadInput([Fault("", "too_deep", f"line {line}: more than {DEEPEST} levels deep")])
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_LOADER)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
