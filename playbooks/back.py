@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.crashpoints import crashpoint
-from playbooks import steps
+from playbooks import claims, steps
 from playbooks.calls import call_of, connector_of, troubles
 from playbooks.models import Run
 from playbooks.runs import Ticket
@@ -11,7 +11,7 @@ from playbooks.runs import Ticket
 
 def undo(ticket: Ticket, run: Run, seq: int) -> None:
     """Intent, put back what is still ours, outcome."""
-    if steps.postponed(ticket, seq, seen=run, direction="undo"):
+    if steps.postponed(ticket, seq, seen=run, direction="undo") or claims.keep(ticket, seq, seen=run):
         return
     step = steps.intend(ticket, seq, seen=run, direction="undo")
     connector, was = connector_of(step), steps.state_before(step)
@@ -22,7 +22,7 @@ def undo(ticket: Ticket, run: Run, seq: int) -> None:
         crashpoint("back.undo.before_call")
         effect = connector.undo(call_of(run, step), key=str(step.key), was=was)
         crashpoint("back.undo.after_call")
-        steps.undone(ticket, seq, said=effect.said, was_done=True)
+        steps.undone(ticket, seq, said=effect.said, was_done=True, left=effect.left)
 
 
 def why_let_be(run: Run, seq: int) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from connectors.base import IRREVERSIBLE
 from playbooks.domain.step_view import Action, StepView, when_due
+
+ATTEMPTS = 5  # to put one step back, over a quarter of an hour; then a person
+PAUSES_S = (1, 15, 180, 704)
+PATIENCE = timedelta(minutes=15)
 
 
 def backward(steps: Sequence[StepView], now: datetime) -> Action:
@@ -24,3 +28,13 @@ def backward(steps: Sequence[StepView], now: datetime) -> Action:
             return Action("let_be", step.seq)
         return when_due(step, Action("undo", step.seq), now) if step.state == "undoing" else Action("undo", step.seq)
     return Action("finish", move="finish_undo")
+
+
+def pause_before_another_undo(tries: int, *, outcome: str, retry_after: float | None) -> float | None:
+    """Seconds until it is tried again; None when it has been tried often enough. `tries`: attempts at it since the undo was asked for."""
+    if tries >= ATTEMPTS:
+        return None
+    if outcome == "ambiguous" and tries == 1:
+        return 0.2  # a first doubt is looked into at once
+    pause = float(PAUSES_S[tries - 1])
+    return pause if retry_after is None else max(pause, min(retry_after, PATIENCE.total_seconds()))

@@ -51,7 +51,8 @@ RUN = Lifecycle(
 
 LIVE = frozenset({"prepared", "waiting", "pending", "running", "verifying", "contained", "partial", "needs_human", "undoing", "reinstating"})
 WORKABLE = frozenset({"waiting", "pending", "running", "verifying", "undoing", "reinstating"})
-UNDOABLE = frozenset({"contained", "partial", "failed", "needs_human", "reinstating"})
+UNDOABLE = frozenset({"contained", "partial", "failed", "needs_human"})
+COMING_BACK = frozenset({"undoing", "reinstating"})
 ACCEPTABLE = frozenset({"partial", "needs_human"})
 
 STEP = Lifecycle(

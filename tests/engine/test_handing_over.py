@@ -62,7 +62,7 @@ def test_an_undo_waits_for_a_call_that_may_still_be_out(started, sandbox):
     run = started("session.terminate")
     lost(run, sandbox, performed=True)
     with telling():
-        runs._begin_undo(runs.lock(run.pk), actor=SYSTEM, because="enough", at=run.created_at)
+        runs.begin_undo(runs.lock(run.pk), actor=SYSTEM, because="enough", at=run.created_at)
     engine.drive(run.pk, executor="command")
     run.refresh_from_db()
     step = run.steps.get()
