@@ -44,6 +44,7 @@ PLACES = (
     Place("adjustments", "Policy", "/policy/", "o"),
     Place("plug", "Sources", "/sources/", "u"),
     Place("file-text", "Audit trail", "/audit/", "t"),
+    Place("server", "Health", "/health/", "h"),
     Place("flask", "Scenarios", "/scenarios/", "s", trial_only=True),
     Place("user-shield", "Access", "/access/", "a"),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -29,6 +29,7 @@ WINDOW = timedelta(days=2)  # of the hourly look
 TIMEOUT_S = 10.0  # for one question
 EVERY = timedelta(hours=1)
 KEPT = 500
+SILENCE = "could not be looked at: "
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -275,7 +276,7 @@ INVARIANTS: Mapping[str, Invariant] = MappingProxyType(
             """SELECT 'hold ' || h.id || ' showed another plan than that of run ' || r.id
                FROM hold h JOIN run r ON 'run:' || r.id = h.run_ref
                WHERE h.id >= %(since_id)s AND NOT h.grouped AND h.state IN ('open', 'approved') AND r.wants = ''
-                 AND (h.plan_digest <> r.plan_digest OR h.plan -> 'plan' IS DISTINCT FROM r.plan
+                 AND ((h.plan_digest <> r.plan_digest AND NOT h.plan ? 'raises') OR h.plan -> 'plan' IS DISTINCT FROM r.plan
                       OR h.plan -> 'target' IS DISTINCT FROM r.target)
                UNION ALL
                SELECT 'member ' || m.id || ' showed another plan than that of run ' || r.id FROM hold_member m
@@ -334,7 +335,7 @@ INVARIANTS: Mapping[str, Invariant] = MappingProxyType(
                HAVING max(e.seq) IS DISTINCT FROM h.seq""",
         ),
         "every_change_is_on_record": Invariant(
-            "Each decision, each intent and each state of a run has its entry in the trail.",
+            "Each decision, each intent that does not repeat an attempt without an answer, and each state of a run has its entry in the trail.",
             """SELECT 'decision ' || d.id || ' has no entry' FROM decision d WHERE d.id >= %(since_id)s
                  AND NOT EXISTS (SELECT FROM audit_entry e WHERE e.subject = 'decision:' || d.id AND e.verb = 'decision.made')
                UNION ALL
@@ -344,7 +345,11 @@ INVARIANTS: Mapping[str, Invariant] = MappingProxyType(
                WHERE r.id >= %(since_id)s AND last.state IS DISTINCT FROM r.state
                UNION ALL
                SELECT 'step ' || s.id || ': ' || i.n || ' intents, ' || e.n || ' entries' FROM run_step s
-               JOIN LATERAL (SELECT count(*) AS n FROM run_attempt a WHERE a.step_id = s.id AND a.kind = 'intent') i ON true
+               JOIN LATERAL (SELECT count(*) AS n FROM (
+                             SELECT kind, direction, lag(outcome) OVER (ORDER BY id) AS before, lag(direction) OVER (ORDER BY id) AS way
+                             FROM run_attempt WHERE step_id = s.id) a
+                             WHERE a.kind = 'intent' AND (a.before IN ('unavailable', 'ambiguous', 'stopped') AND a.way = a.direction)
+                                   IS NOT TRUE) i ON true
                JOIN LATERAL (SELECT count(*) AS n FROM audit_entry a
                              WHERE a.subject = 'step:' || s.id AND a.verb = 'step.intended') e ON true
                WHERE s.id >= %(since_id)s AND i.n <> e.n""",
@@ -412,11 +417,11 @@ def _is_due() -> bool:
     return not InvariantCheck.objects.filter(at__gt=clock.now() - EVERY).exists()
 
 
-def check(*, since: datetime | None = None) -> InvariantCheck:
+def check(*, since: datetime | None = None, timeout_s: float = TIMEOUT_S) -> InvariantCheck:
     """Look now and keep what was found. What could not be asked stands there as well: nobody may take silence for a yes."""
     now, began = clock.now(), time.monotonic()
-    found, silent = look(since=since or now - WINDOW, timeout_s=TIMEOUT_S)
-    said = found | {name: [f"could not be looked at: {why}"] for name, why in silent.items()}
+    found, silent = look(since=since or now - WINDOW, timeout_s=timeout_s)
+    said = found | {name: [f"{SILENCE}{why}"] for name, why in silent.items()}
     took_ms = round((time.monotonic() - began) * 1000)
     kept = InvariantCheck.objects.create(at=now, took_ms=took_ms, looked_at=len(INVARIANTS), found=said)
     old = InvariantCheck.objects.order_by("-at").values_list("pk", flat=True)[KEPT : KEPT + 100]
@@ -424,6 +429,11 @@ def check(*, since: datetime | None = None) -> InvariantCheck:
     for name, rows in said.items():
         log.critical("what must always be true is not: %s (%s)", INVARIANTS[name].sentence, "; ".join(rows[:3]))
     return kept
+
+
+def is_silence(rows: Sequence[str]) -> bool:
+    """Whether what a look kept of one says that it could not be asked."""
+    return len(rows) == 1 and rows[0].startswith(SILENCE)
 
 
 def _rows(sql: str, window: Mapping[str, Any], timeout_s: float) -> list[str]:
