@@ -13,5 +13,8 @@ class ContainmentConfig(AppConfig):
         from playbooks import switching
 
         gate.configure_connectors()
+        from containment import protection
+
+        protection.stand_guard()
         duties.tidy_up(duties.aside("invariants", invariants.check_due))
         switching.milder.append(flow.wake_held_back)

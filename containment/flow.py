@@ -15,12 +15,28 @@ from django.db import OperationalError
 
 from approvals import grants, groups, holds
 from approvals.domain.moves import Word
+from approvals.domain.quorum import Terms
 from approvals.holds import Answered
 from approvals.models import ExceptionGrant, Hold
 from approvals.refusals import PlanChanged
 from audit import clock, nudges
 from audit.record import record, story
-from containment import baselines, budget, gather, gists, grouped, inventory, limits, outcomes, plans, policies, reviewers, shadow, targets
+from containment import (
+    baselines,
+    budget,
+    gather,
+    gists,
+    grouped,
+    inventory,
+    limits,
+    outcomes,
+    plans,
+    policies,
+    protection,
+    reviewers,
+    shadow,
+    targets,
+)
 from containment.domain.decide import Verdict
 from containment.domain.facts import Facts
 from containment.domain.families import Pattern
@@ -213,7 +229,7 @@ def _judge(
     is spent already."""
     left: budget.Left | None = None
     facts = gather.facts_of(detection, policy, now=now, generation=generation)
-    facts, judgement, pattern = _under_the_fitting_plan(detection, facts, policy)
+    facts, judgement, pattern = _shielded(detection, *_under_the_fitting_plan(detection, facts, policy), policy)
     while judgement.verdict is Verdict.EXEMPT and not _spared(detection, judgement):  # another spent the grant's last; it covers no more
         facts, judgement, pattern = _under_the_fitting_plan(detection, gather.without_grant(facts, judgement.choice.grant), policy)
     if judgement.choice.spends or judgement.choice.raises:
@@ -225,6 +241,22 @@ def _judge(
         if judgement.verdict is Verdict.HOLD and judgement.choice.grouped:
             budget.refused(detection, left, now)
     return facts, judgement, pattern, left
+
+
+def _shielded(
+    detection: Detection, facts: Facts, judgement: Judgement, pattern: Pattern, policy: RiskPolicy
+) -> tuple[Facts, Judgement, Pattern]:
+    """Where something would be done: judged again with whom connectors ask to protect, and with what we would lock ourselves out of."""
+    if judgement.verdict is Verdict.WATCH and judgement.choice.would_have is None:
+        return facts, judgement, pattern
+
+    def asking() -> Terms:
+        binding = plans.binding_for(detection, facts, pattern)
+        quorum = binding.document.hold_for(str(judgement.choice.hold_reason)).quorum
+        return reviewers.terms_for(detection, judgement.choice.bystanders, binding.version, quorum=quorum)
+
+    looked_at = protection.shielded(facts, detection.identity, asking if judgement.verdict is Verdict.HOLD else None)
+    return (facts, judgement, pattern) if looked_at == facts else _under_the_fitting_plan(detection, looked_at, policy)
 
 
 def _over_its_budget(detection: Detection, policy: RiskPolicy) -> str:
@@ -348,7 +380,7 @@ def _ask(
         return run, group
     reason = str(choice.hold_reason)
     terms = binding.document.hold_for(reason)
-    quorum = max(terms.quorum, groups.QUORUM) if choice.grouped else terms.quorum
+    quorum = max(terms.quorum, groups.QUORUM) if choice.grouped or choice.evidence_only else terms.quorum
     hold = holds.open(
         run_ref=str(run.ref),
         case_ref=run.case_ref,
@@ -456,7 +488,7 @@ def _contains(hold_id: UUID, identity: Identity | None) -> Detection | None:
 
 
 def _is_protected(identity: Identity | None, run: Run | None) -> bool:
-    return (identity is not None and identity.protected) or (run is not None and outcomes.cuts_into_the_protected(run))
+    return outcomes.protected_by_now(identity, run)
 
 
 def _lock_identity_of(hold_id: UUID) -> Identity | None:

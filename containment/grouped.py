@@ -95,7 +95,7 @@ def ask_alone(member_id: UUID, *, actor: Actor) -> Hold:
     left = groups.leave(member.run_ref, "It is asked about by itself.", actor=actor)
     if left is None:
         raise AlreadyEnded("It needs no answer in this group any more.")
-    return _alone(left, run, protected=identity.protected, actor=actor)
+    return _alone(left, run, protected=outcomes.protected_by_now(identity, None), actor=actor)
 
 
 def follow_due(member_id: UUID) -> bool:
@@ -132,7 +132,7 @@ def _follow(member_id: UUID) -> bool:
     contains = due.hold.state == "approved"
     if run.state != "waiting":
         groups.settle(due, "leave", because=f"Its run is {run.state.replace('_', ' ')} already.", actor=SYSTEM)
-    elif contains and (identity.protected or outcomes.cuts_into_the_protected(run)):
+    elif contains and outcomes.protected_by_now(identity, run):
         groups.settle(due, "leave", because="It has become protected since, which nobody who answered could see.", actor=SYSTEM)
         _alone(due, run, protected=True, actor=SYSTEM)
     else:

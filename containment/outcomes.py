@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from approvals import groups, holds
 from approvals.models import Hold
-from containment import gate, limits, policies
+from containment import gate, limits, lockout, policies, protection
 from containment.domain.facts import Kind
 from containment.domain.policy import HoldReason, Mode
 from containment.models import Credential, Decision, Detection, Identity, Source
@@ -37,9 +37,22 @@ def leave_running(run_id: UUID, *, actor: Actor, because: str, keep: timedelta =
         gate.open_again(Ref.parse(run.identity_ref).id)
 
 
+def protected_by_now(identity: Identity | None, run: Run | None) -> bool:
+    """Whether silence, or one person's word, contains it no more: it is protected, a connector asks for that, the plan cuts into somebody
+    who is, or it would lock us out."""
+    if run is not None and cuts_into_the_protected(run):
+        return True
+    if identity is None:
+        return False
+    return identity.protected or bool(protection.protected_because(identity) or lockout.stands(identity))
+
+
 def cuts_into_the_protected(run: Run) -> bool:
-    """Whether the credential that the plan cuts, or another user of it, is protected by now."""
+    """Whether the credential that the plan cuts, or another user of it, is protected by now; or people were asked because it would lock us
+    out."""
     facts = run.decisions.order_by("decided_at").values_list("facts", flat=True).first() or {}
+    if facts.get("locks_out"):
+        return True
     credential = facts.get("credential")
     if not credential or facts.get("scoped"):
         return False
@@ -64,7 +77,7 @@ def spared(hold: Hold) -> str:
     if decision is None or hold.in_the_end != "contain":
         return ""
     identity = decision.detection.identity
-    if identity.protected or (decision.run is not None and cuts_into_the_protected(decision.run)):
+    if protected_by_now(identity, decision.run):
         return "it is protected by now"
     return observed_by_now(decision.detection, identity)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from accounts.models import Person, Team
+from accounts.models import Team
 from approvals import groups
 from approvals.domain.quorum import Reviewers, Terms
-from containment import gather
+from containment import gather, lockout
 from containment.domain.bystanders import Bystander
 from containment.models import Designation, Detection, Identity
 from core.actor import Actor
@@ -63,7 +63,7 @@ def never_of_call(identity: Identity, *, requester: Actor) -> dict[str, str]:
     """Whose word counts nothing about a call: who asks for it (a program asks as the owner of its token), who owns the identity that would
     make it, and the identity itself."""
     never = {str(identity.owner_id): "the owner of who would do it"} if identity.owner_id else {}
-    never |= {str(person.pk): "who would do it" for person in Person.objects.filter(identity_ref=str(identity.ref))}
+    never |= {str(person): "who would do it" for person in lockout.people_of(identity)}
     return never | {requester.principal: "the owner of the token that asks"}
 
 
@@ -80,6 +80,6 @@ def never_of(detection: Detection, playbook: PlaybookVersion) -> dict[str, str]:
         never[str(playbook.author_id)] = "the author of the playbook"
     if detection.posted_by:
         never[detection.posted_by] = "the requester"
-    for person in Person.objects.filter(identity_ref=str(identity.ref)):
-        never[str(person.pk)] = "the identity itself"
+    for person in lockout.people_of(identity):
+        never[str(person)] = "the identity itself"
     return never

@@ -44,7 +44,7 @@ def _ability(effect: EffectClass, *, ask: bool = False, disruptive: bool = True)
 
 
 class SandboxConnector:
-    """Configured with `dsn`."""
+    """Configured with `dsn`; `aliases`: subject -> everybody whom a call about it hits as well, `administrators`: who can repair it."""
 
     name = "sandbox"
     abilities: Mapping[Measure, Ability] = {
@@ -55,11 +55,21 @@ class SandboxConnector:
         Measure.IDENTITY_DISABLE: _ability(EffectClass.BLIND, ask=True),
     }
 
-    def __init__(self, *, dsn: str) -> None:
+    _aliases: Mapping[str, Sequence[str]] = {}
+    _administrators: Sequence[str] = ()
+
+    def __init__(self, *, dsn: str, aliases: Mapping[str, Sequence[str]] | None = None, administrators: Sequence[str] = ()) -> None:
         self.target = SandboxTarget(dsn)
+        self._aliases, self._administrators = aliases or {}, administrators
 
     def whoami(self) -> Sequence[str]:
         return ["sandbox-admin"]
+
+    def administrators(self) -> Sequence[str]:
+        return self._administrators
+
+    def resolves(self, step: Step) -> Sequence[str]:
+        return [step.target.subject, *self._aliases.get(step.target.subject, ())]
 
     def preflight(self, step: Step) -> Ready:
         return Ready(can=True)

@@ -52,7 +52,7 @@ class Standing:
 
 def folded(name: str) -> str:
     """How two spellings of one name are compared. A system that tells them apart loses nothing: a person is asked once more."""
-    return unicodedata.normalize("NFKC", name).strip().casefold()
+    return unicodedata.normalize("NFKC", name).strip().strip('"').casefold()
 
 
 def locks_out(standing: Standing) -> str:

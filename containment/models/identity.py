@@ -53,6 +53,7 @@ class Identity(models.Model):
         ]
         indexes = [
             models.Index(fields=["kind"], condition=Q(merged_into__isnull=True), name="identities_of_a_kind"),
+            models.Index(fields=["provider", "subject"], condition=Q(protected=True), name="protected_identities"),
             models.Index(fields=["discovered_by", "discovered_at"], condition=~Q(discovered_by=""), name="identity_by_who_found_it"),
         ]
 
