@@ -81,7 +81,8 @@ def _drive(ticket: Ticket, lease: _Lease, turn_s: float) -> None:
             if not _take(ticket, run, action, now, patient=time.monotonic() < enough):
                 return
         except Occupied as occupied:
-            return _stand_still(ticket, run, occupied.said, until=now + A_MOMENT)
+            _stand_still(ticket, Run.objects.get(pk=ticket.run_id), occupied.said, until=now + A_MOMENT)
+            return
         except Turned:  # by a person or another detection, since `run` was read: what it says now is next
             continue
         except Stopped as stopped:

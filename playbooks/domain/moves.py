@@ -49,10 +49,10 @@ RUN = Lifecycle(
     },
 )
 
-LIVE = frozenset({"prepared", "waiting", "pending", "running", "verifying", "contained", "partial", "needs_human", "undoing", "reinstating"})
-WORKABLE = frozenset({"waiting", "pending", "running", "verifying", "undoing", "reinstating"})
-UNDOABLE = frozenset({"contained", "partial", "failed", "needs_human"})
 COMING_BACK = frozenset({"undoing", "reinstating"})
+WORKABLE = frozenset({"waiting", "pending", "running", "verifying"}) | COMING_BACK
+LIVE = frozenset({"prepared", "contained", "partial", "needs_human"}) | WORKABLE
+UNDOABLE = frozenset({"contained", "partial", "failed", "needs_human"})
 ACCEPTABLE = frozenset({"partial", "needs_human"})
 
 STEP = Lifecycle(
