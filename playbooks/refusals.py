@@ -100,6 +100,12 @@ class AskChanged(Refusal):
     code = "ask_changed"
 
 
+class NotRaised(Refusal):
+    """The run went another way before people approved its harder stage."""
+
+    code = "not_raised"
+
+
 class EvidenceFirst(Refusal):
     """A cut may not begin while evidence that stands before it is neither preserved, lost nor waived."""
 

@@ -24,9 +24,10 @@ from core.refs import Ref
 from playbooks import boundary, switch
 from playbooks.domain import moves
 from playbooks.domain.ladder import after_soft
+from playbooks.domain.receipt import receipt, summary
 from playbooks.domain.reinstating import stage_of
 from playbooks.models import ControlClaim, PlaybookVersion, Run, Step
-from playbooks.refusals import AlreadyLive, LeaseLost, NoSuchRun, NotAcceptable, NotRepeatable, NotUndoable, Turned
+from playbooks.refusals import AlreadyLive, LeaseLost, NoSuchRun, NotAcceptable, NotRaised, NotRepeatable, NotUndoable, Turned
 
 ENGINE_VERSION = 2  # 2: evidence has a time, a soft stage may be followed by the hard one, and the hard stage is judged by itself
 LEASE = timedelta(seconds=10)
@@ -121,16 +122,29 @@ def release(run_id: uuid.UUID, *, actor: Actor, because: str, stage: str = "") -
 
 
 @story
-def raise_stage(run_id: uuid.UUID, *, to: str, because: str) -> Run:
+def raise_stage(run_id: uuid.UUID, *, to: str, because: str, actor: Actor = SYSTEM) -> Run:
     """Soft was not enough: the steps of `to` follow those that are there. Nothing happens where they are there already."""
     run = lock(run_id)
     if run.stage == to or not moves.RUN.allows(run.state, "raise"):
         return run
     run.stage, run.lasts_until = to, None  # what it lasts counts anew once the harder stage stands
-    move_on(run, "raise", actor=SYSTEM, because=because, fields=["stage", "lasts_until"])
+    move_on(run, "raise", actor=actor, because=because, fields=["stage", "lasts_until"])
     _add_steps(run, to)
-    record("run.raised", run.ref, actor=SYSTEM, about=run.about, stage=to, because=because)
+    record("run.raised", run.ref, actor=actor, about=run.about, stage=to, because=because)
     make_due(run)
+    return run
+
+
+@story
+def climb(run_id: uuid.UUID, *, actor: Actor, because: str) -> Run:
+    """People approved the harder stage that a run called for. NotRaised where it went another way before they did."""
+    run = lock(run_id)
+    to = run.wants
+    run = raise_stage(run_id, to=to, because=because, actor=actor)
+    if run.stage != to:
+        raise NotRaised(f"This run is {run.state.replace('_', ' ')} by now; the {to} stage does not follow any more.")
+    run.wants = ""
+    run.save(update_fields=["wants"])
     return run
 
 
@@ -345,6 +359,8 @@ def finish(ticket: Ticket, move: str, *, because: str, seen: Run) -> bool:
         return True
     if move in {"leave_partial", "fail"} and (follows := after_soft(run.stage, run.plan, run.terms)) != "stop":
         return _climb(run, at_once=follows == "hard", because=because)
+    if move == "finish_undo":
+        record("run.gave_back", run.ref, actor=SYSTEM, about=run.about, **summary(receipt(run.steps.all())))
     if move == "contain":
         run.contained_at = clock.now()
         cuts = run.steps.filter(disruptive=True, state="done")
