@@ -6,6 +6,8 @@
 
     class TestWhatItPutsBack(PuttingBack):   # those that can be undone
         ...
+    class TestByHand(RestoringByHand):       # those that say how a person puts it back
+        ...
 
 A Scene's target is real, and its `meddle` and `contain` go to it by another way than the connector's.
 """
@@ -20,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from connectors import registry
+from connectors import optional, registry
 from connectors.base import IRREVERSIBLE, Connector, Foreign, Proof, State, Step
 
 KEY = "0190a5b0-0000-7000-8000-000000000001"
@@ -33,13 +35,16 @@ def nothing() -> None:
 @dataclass(frozen=True)
 class Scene:
     """`contain`: somebody else brings about what the measure is for. `meddle`: somebody else changes what the measure changed.
-    `secrets`: what must never be shown."""
+    `secrets`: what must never be shown. `type_in`: a person types these lines into the target's own tool. `as_was`: what the target itself
+    has on record, as far as a person can put it back."""
 
     connector: Connector
     step: Step
     contain: Callable[[], None] = nothing
     meddle: Callable[[], None] = nothing
     secrets: Sequence[str] = field(default_factory=list)
+    type_in: Callable[[Sequence[str]], None] = lambda _: None
+    as_was: Callable[[], Any] = lambda: None
 
     def look(self) -> State:
         return self.connector.look(self.step)
@@ -170,3 +175,21 @@ class PuttingBack:
         scene.perform(was)
         scene.undo(was)
         assert scene.look().contained
+
+
+class RestoringByHand:
+    """Those that say what a person types, with everything of ours down."""
+
+    def test_the_lines_that_a_person_types_leave_what_was_and_hold_no_secret(self, scene: Scene) -> None:
+        before = scene.as_was()
+        was = scene.look()
+        shown = State(was.contained, json.loads(json.dumps(was.public)), {}, was.live_sessions, was.account)  # what a printed card rests on
+        scene.perform(was)
+        assert scene.proof(was).dead
+        assert scene.as_was() != before
+        lines = optional.manual(scene.connector, scene.step, shown)
+        assert not [secret for secret in scene.secrets for line in lines if secret in line]
+        scene.type_in(lines)
+        assert scene.as_was() == before
+        scene.type_in(lines)  # whoever lost count starts again from the top
+        assert scene.as_was() == before

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +12,7 @@ import psycopg
 
 from connectors.base import Measure, Step, Target
 from connectors.postgres import PostgresConnector
-from embedded.postgres import Postgres
+from embedded.postgres import Postgres, installed_binaries
 
 PASSWORD = "the workers own secret"
 
@@ -107,4 +110,25 @@ class Town:
             for table, (name, acl) in lists.items()
         ]
         role = "SELECT 'role', rolname, ARRAY[rolcanlogin::text, rolconnlimit::text, rolpassword] FROM pg_authid"
-        return self.ask(" UNION ALL ".join([*parts, f"{role} WHERE rolname = '{self.worker}'"]) + " ORDER BY 1, 2")
+        settings = "SELECT 'settings', setdatabase::text, setconfig FROM pg_db_role_setting JOIN pg_roles r ON r.oid = setrole"
+        parts += [f"{one} WHERE rolname = '{self.worker}'" for one in (role, settings)]
+        return self.ask(" UNION ALL ".join(parts) + " ORDER BY 1, 2")
+
+    def on_record(self) -> str:
+        """The same with passwords by their kind, since nobody can type a verifier that is sealed."""
+        return re.sub(r"SCRAM-SHA-256\$[^']*", "a password", str(self.access_lists()))
+
+    def type_in(self, lines: Sequence[str]) -> None:
+        """A person with psql, who gives the worker's own password whenever one is asked for."""
+        with tempfile.NamedTemporaryFile("w", suffix=".psql") as card:
+            card.write("\n".join(lines))
+            card.flush()
+            typed = subprocess.run(
+                [installed_binaries() / "psql", self.dsn, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", card.name],
+                input=f"{PASSWORD}\n" * 2,
+                text=True,
+                capture_output=True,
+                check=False,
+                start_new_session=True,  # no terminal to ask at, so psql asks where we answer
+            )
+        assert typed.returncode == 0, typed.stderr

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.connectors.contract import Cutting, Ending, PuttingBack, Scene, nothing
+from tests.connectors.contract import Cutting, Ending, PuttingBack, RestoringByHand, Scene, nothing
 from tests.connectors.people import PASSWORD, Town
 
 TAKE_ALL = (
@@ -33,6 +33,7 @@ MEASURES: dict[str, tuple[str, dict[str, Any], tuple[str, ...], str]] = {
         REGRANTED,
     ),
     "restrict to reading": ("session.restrict", {"mode": "write"}, (*TAKE_ALL, LIMIT_0), 'ALTER ROLE "{w}" CONNECTION LIMIT 3'),
+    "read only": ("session.restrict", {"mode": "read_only"}, TAKE_ALL, 'ALTER ROLE "{w}" SET default_transaction_read_only = false'),
     "revoke": ("credential.revoke", {}, ('ALTER ROLE "{w}" NOLOGIN', END_ALL), "ALTER ROLE \"{w}\" PASSWORD 'somebody elses'"),
     "isolate": (
         "workload.isolate",
@@ -58,6 +59,8 @@ def _scene(town: Town, name: str) -> Scene:
         contain=filled(*contain),
         meddle=filled(meddle) if meddle else nothing,
         secrets=[PASSWORD, verifier, verifier.rpartition("$")[2], "SCRAM-SHA-256$"],
+        type_in=town.type_in,
+        as_was=town.on_record,
     )
 
 
@@ -74,6 +77,12 @@ class TestWhatItEnds(Ending):
 
 
 class TestWhatItPutsBack(PuttingBack):
+    @pytest.fixture(params=[*MEASURES])
+    def scene(self, request: pytest.FixtureRequest, town: Town) -> Scene:
+        return _scene(town, request.param)
+
+
+class TestByHand(RestoringByHand):
     @pytest.fixture(params=[*MEASURES])
     def scene(self, request: pytest.FixtureRequest, town: Town) -> Scene:
         return _scene(town, request.param)
