@@ -95,6 +95,7 @@ SENTENCES: dict[str, str] = {
     "playbook.retired": "retired version {version} of {name}: {because}",
     "playbook.revoked": "withdrew version {version} of {name} as harmful: {because}",
     "playbook.dropped": "dropped the draft of version {version} of {name}",
+    "playbook.tried": "looked at what {name} would do to {identity}, and did nothing",
     "run.prepared": "prepared a run that waits for a person",
     "run.started": "started a run at the {stage} stage",
     "run.raised": "raised the run to the {stage} stage: {because}",

@@ -23,6 +23,7 @@ from connectors.base import (
     Proof,
     ProofLevel,
     Ready,
+    Rejected,
     State,
     Step,
 )
@@ -76,6 +77,9 @@ class HoldfastConnector:
 
     def __init__(self, *, gate: SessionGate) -> None:
         self._gate = gate
+
+    def looker(self) -> HoldfastConnector:
+        return HoldfastConnector(gate=_ReadOnly(self._gate))
 
     def whoami(self) -> Sequence[str]:
         return []  # the gate has no account of its own
@@ -158,6 +162,16 @@ class HoldfastConnector:
             key=before["key"],
             allows=before["allows"],
         )
+
+
+class _ReadOnly:
+    """A gate that shows what stands there and turns nothing."""
+
+    def __init__(self, gate: SessionGate) -> None:
+        self.look = gate.look
+
+    def set(self, identity: str, session: str, *, state: str, because: str, key: str, allows: Sequence[str] = ()) -> bool:
+        raise Rejected("This gate may only be looked at, so nothing was tried.")
 
 
 def _at_least(state: str, wanted: str) -> bool:

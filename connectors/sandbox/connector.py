@@ -28,7 +28,7 @@ from connectors.base import (
     Step,
     Unavailable,
 )
-from connectors.sandbox.target import CUT, OPEN, Mood, SandboxTarget
+from connectors.sandbox.target import CUT, OPEN, Mood, ReadOnlyTarget, SandboxTarget
 
 
 def _ability(effect: EffectClass, *, ask: bool = False, disruptive: bool = True) -> Ability:
@@ -61,6 +61,9 @@ class SandboxConnector:
     def __init__(self, *, dsn: str, aliases: Mapping[str, Sequence[str]] | None = None, administrators: Sequence[str] = ()) -> None:
         self.target = SandboxTarget(dsn)
         self._aliases, self._administrators = aliases or {}, administrators
+
+    def looker(self) -> SandboxConnector:
+        return _Looker(self.target)
 
     def whoami(self) -> Sequence[str]:
         return ["sandbox-admin"]
@@ -135,3 +138,16 @@ class SandboxConnector:
 
     def _is_blind(self, step: Step) -> bool:
         return self.abilities[step.measure].effect is EffectClass.BLIND
+
+
+class _Looker(SandboxConnector):
+    """On a connection that the target's own database lets nothing write through."""
+
+    def __init__(self, target: SandboxTarget) -> None:
+        self.target = ReadOnlyTarget(target.dsn)
+
+    def perform(self, step: Step, *, key: str, was: State) -> Effect:
+        raise Rejected("These credentials may only look, so nothing was tried.")
+
+    def undo(self, step: Step, *, key: str, was: State) -> Effect:
+        raise Rejected("These credentials may only look, so nothing was tried.")

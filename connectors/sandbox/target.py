@@ -38,8 +38,10 @@ class Mood(StrEnum):
 
 
 class SandboxTarget:
+    options = ""
+
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
+        self.dsn = dsn
 
     def create(self) -> None:
         with self.connected() as connection:
@@ -48,7 +50,8 @@ class SandboxTarget:
     @contextmanager
     def connected(self, deadline_s: float = 5) -> Iterator[psycopg.Connection[Any]]:
         timeout = max(1, int(deadline_s))
-        with psycopg.connect(self._dsn, connect_timeout=timeout, options=f"-c statement_timeout={timeout * 1000}") as connection:
+        options = f"-c statement_timeout={timeout * 1000} {self.options}"
+        with psycopg.connect(self.dsn, connect_timeout=timeout, options=options) as connection:
             yield connection
 
     def state(self, connection: psycopg.Connection[Any], subject: str, measure: str) -> str:
@@ -93,3 +96,12 @@ class SandboxTarget:
         with self.connected() as connection:
             row = connection.execute("SELECT count(*) FROM sandbox_ledger WHERE subject = %s AND did = %s", [subject, did]).fetchone()
         return int(row[0]) if row else 0
+
+
+class ReadOnlyTarget(SandboxTarget):
+    """The same for whoever may only look. It has no moods: using one up would be a change."""
+
+    options = "-c default_transaction_read_only=on"
+
+    def mood(self, subject: str, *among: Mood) -> Mood | None:
+        return None
