@@ -479,7 +479,8 @@ def hold(hold_id: UUID, viewer: Actor) -> HoldCard:
     decision = _decision_of(found)
     answers = list(found.answers.select_related("person"))
     terms = found.as_terms()
-    interim = [step for step in steps if step.stage == "interim"]
+    asked = str(found.plan.get("versions", {}).get("stage") or run.stage)  # of a run that may rise: the stage that would follow
+    interim = [step for step in steps if step.stage != asked]
     tone, ended = said.ending(found) if not found.is_open else ("", "")
     may_answer_now = answering(found, terms, answers, viewer)
     plan = found.plan["plan"]
@@ -508,8 +509,8 @@ def hold(hold_id: UUID, viewer: Actor) -> HoldCard:
         blast=blast_radius(*reach.columns_and_links(decision, plan)) if decision else SafeString(""),
         bystanders=_bystanders(decision),
         meanwhile=tuple(StepCard.of_step(step) for step in interim),
-        plan=_stage(run.stage, plan.get(run.stage, ())),
-        other_stages=tuple(_stage(name, plan[name]) for name in ("soft", "hard") if name != run.stage and plan.get(name)),
+        plan=_stage(asked, plan.get(asked, ())),
+        other_stages=tuple(_stage(name, plan[name]) for name in ("soft", "hard") if name != asked and plan.get(name)),
         timeline=timelines.of(_refs_of(found, decision), identity=found.identity_ref, since=found.opened_at),
         answers=tuple(AnswerLine(str(answer.person), answer.word, answer.at, answer.reason) for answer in answers),
         quorum=terms.quorum,
@@ -517,7 +518,7 @@ def hold(hold_id: UUID, viewer: Actor) -> HoldCard:
         waits_for=said.and_join([group.name for group in terms.asked]),
         answering=may_answer_now,
         extending=extending(found, may_answer_now),
-        reversible=all(step["inverse"] != IRREVERSIBLE for step in plan.get(run.stage, ()) if step["disruptive"]),
+        reversible=all(step["inverse"] != IRREVERSIBLE for step in plan.get(asked, ()) if step["disruptive"]),
         waiting=waiting.of(found),
     )
 

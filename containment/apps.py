@@ -9,7 +9,7 @@ class ContainmentConfig(AppConfig):
     name = "containment"
 
     def ready(self) -> None:
-        from containment import duties, flow, gate, invariants
+        from containment import duties, flow, gate, invariants, ladder
         from playbooks import switching
 
         gate.configure_connectors()
@@ -18,3 +18,4 @@ class ContainmentConfig(AppConfig):
         protection.stand_guard()
         duties.tidy_up(duties.aside("invariants", invariants.check_due))
         switching.milder.append(flow.wake_held_back)
+        duties.look_after(ladder.ask_due)

@@ -22,7 +22,10 @@ from playbooks.models import Run
 
 
 def contain(run_id: UUID, *, actor: Actor, because: str) -> None:
-    """The run acts; one that no machine can carry out is a person's."""
+    """The run acts, or goes on to the stage that it calls for; one that no machine can carry out is a person's."""
+    if runs.lock(run_id).wants:
+        runs.climb(run_id, actor=actor, because=because)
+        return
     run = runs.release(run_id, actor=actor, because=because)
     if not cuts(run.plan, run.stage):
         missing = "The plan cuts nothing by itself." if run.plan.get(run.stage) else "No connector can carry this plan out."
@@ -31,7 +34,10 @@ def contain(run_id: UUID, *, actor: Actor, because: str) -> None:
 
 def leave_running(run_id: UUID, *, actor: Actor, because: str, keep: timedelta = timedelta(0)) -> None:
     """The run will not act, and what its interim stage did is put back, after `keep`. Where a person says so, what the guard paused by
-    itself goes on as well."""
+    itself goes on as well. A run that people were asked to raise stays as it is."""
+    if runs.lock(run_id).wants:
+        runs.want_no_more(run_id, actor=actor, because=because)
+        return
     run = runs.stand_down(run_id, actor=actor, because=because, keep=keep)
     if actor.is_person:
         gate.open_again(Ref.parse(run.identity_ref).id)
