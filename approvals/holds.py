@@ -6,7 +6,7 @@ that a wait for the lock carries no answer past its deadline.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
@@ -28,7 +28,7 @@ from audit.record import record, story
 from core import masking
 from core.actor import CLOCK, Actor
 from core.digest import digest, plain
-from core.refusals import BadInput, Fault, Missing
+from core.refusals import BadInput, Fault, Missing, Refusal
 
 EXTENSION = timedelta(minutes=10)
 EXTENSIONS = 2
@@ -118,10 +118,17 @@ def open(  # noqa: A001 - holds.open(...) reads as what it does
 
 @story
 def answer(
-    hold_id: UUID, word: Word, *, actor: Actor, seen_digest: str, reason: str = "", seen_requests: Collection[UUID] = ()
+    hold_id: UUID,
+    word: Word,
+    *,
+    actor: Actor,
+    seen_digest: str,
+    reason: str = "",
+    seen_requests: Collection[UUID] = (),
+    kept_back: Refusal | None = None,
 ) -> Answered:
     """Approve or reject, provided the plan is still the one the actor read. One rejection ends the hold; approval needs the quorum.
-    `seen_requests`: the calls that waited for it on the actor's screen."""
+    `seen_requests`: the calls that waited for it on the actor's screen. `kept_back`: why nobody may have anything contained just now."""
     hold = _locked(hold_id)
     now = clock.now()
     terms = hold.as_terms()
@@ -132,6 +139,8 @@ def answer(
     _still_open(hold, now)
     if hold.plan_digest != seen_digest:
         raise PlanChanged("The plan is not the one that was on your screen. Read it again, then answer.", plan_digest=hold.plan_digest)
+    if kept_back is not None and word == "approve" and not hold.asks_about_a_call:
+        raise kept_back
     if earlier:
         raise AlreadyAnswered(f"You answered {earlier.word} at {_time(earlier.at)}; an answer stands.")
     given = Answer.objects.create(
@@ -194,10 +203,18 @@ def due(limit: int = 50) -> list[tuple[UUID, str]]:
 
 
 @story
-def lapse(hold_id: UUID, *, protected: bool = False, observed: str = "", budget_spent: bool = False) -> Hold:
+def lapse(
+    hold_id: UUID,
+    *,
+    protected: bool = False,
+    observed: str = "",
+    budget_spent: bool = False,
+    switched: Callable[[datetime], bool] = lambda deadline: False,
+) -> Hold:
     """What silence means, as the page said all along. `lapsed_to` of the hold says which: contain, release, or escalated (still open).
     `protected`: the identity has become so since the hold opened, and silence no longer contains it; nor does it where it is only
-    `observed` by now (the clause that says so), or once the budget of automatic containments is spent.
+    `observed` by now (the clause that says so), or once the budget of automatic containments is spent. `switched`: whether the kill switch
+    was on at a deadline; then nothing ends, and people are asked once more.
 
     AlreadyEnded or NotDue when somebody answered, extended or lapsed it in the meantime.
     """
@@ -216,6 +233,7 @@ def lapse(hold_id: UUID, *, protected: bool = False, observed: str = "", budget_
         protected=protected,
         observed=observed,
         budget_spent=budget_spent,
+        switched=not hold.asks_about_a_call and switched(hold.deadline),
     )
     hold.lapsed_to = follows.to
     if follows.to == "escalated":

@@ -37,7 +37,7 @@ from containment import (
     shadow,
     targets,
 )
-from containment.domain.decide import Verdict
+from containment.domain.decide import Cap, Verdict
 from containment.domain.facts import Facts
 from containment.domain.families import Pattern
 from containment.domain.judge import Judgement, judge
@@ -49,7 +49,7 @@ from core.actor import CLOCK, SYSTEM, Actor
 from core.digest import plain
 from core.refs import Ref
 from core.refusals import Missing, Refusal
-from playbooks import runs
+from playbooks import returning, runs, switch
 from playbooks.domain.moves import LIVE
 from playbooks.library import Binding
 from playbooks.models import Run
@@ -57,6 +57,8 @@ from playbooks.models import Run
 log = logging.getLogger(__name__)
 
 DECIDE = "containment.decide"
+KEPT = timedelta(minutes=5)  # what the kill switch holds back looks again that often; switching it off wakes it at once
+SWITCHED_OFF = "the kill switch that held it back is off"
 
 
 # -- deciding ----------------------------------------------------------------------------------------------------------------------------
@@ -138,22 +140,29 @@ def decide_again(detection_id: UUID, *, cause: str) -> Decision:
     last = detection.decisions.order_by("-generation").first()
     if last is not None and detection.state != "received":
         return last  # another worker was faster
-    return _decide(detection, generation=0 if last is None else last.generation + 1, cause=cause)
+    if last is None:
+        return _decide(detection, generation=0, cause=cause)
+    return _decide(detection, generation=last.generation + 1, cause=cause, kept=last if _was_held_back(last) else None)
 
 
-def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
+def _decide(detection: Detection, *, generation: int, cause: str, kept: Decision | None = None) -> Decision:
+    """`kept`: the decision that the kill switch held back, and that this one takes the place of: judged as the same generation, because a
+    cool-off ends with a new cause, and not with the switch; and counted once in its case."""
     version = policies.in_force()
     policy = policies.document(version.text)
     now = clock.now()
-    facts, judgement, pattern, spent = _judge(detection, policy, now, generation)
+    facts, judgement, pattern, spent = _judge(detection, policy, now, kept.facts.get("generation", 0) if kept else generation)
     if judgement.choice.releases and not plans.fits(detection, facts, judgement, pattern):
         _make_way(detection, judgement)
         facts, judgement, pattern = _under_the_fitting_plan(detection, gather.under_no_run(facts), policy)
     decision = _decision(detection, version, judgement, facts, generation, cause, now)
+    counted = kept.case if kept else None
+    if judgement.choice.held_back or counted is not None:
+        decision.case = _case(detection, judgement.risk, now, counted=counted)
     if judgement.verdict is not Verdict.WATCH:
         binding = plans.binding_for(detection, facts, pattern)
         decision.playbook, decision.passed_over = str(binding.version), list(binding.passed_over)
-        decision.case = _case(detection, judgement.risk, now)
+        decision.case = decision.case or _case(detection, judgement.risk, now)
     record(
         "decision.made",
         decision.ref,
@@ -190,6 +199,9 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
         case Verdict.EXEMPT:
             decision.grant = ExceptionGrant.objects.get(pk=UUID(judgement.choice.grant))
     decision.save(force_insert=True)
+    if judgement.choice.held_back:
+        _keep_due(detection, now)
+        return decision
     gists.keep(decision, facts, policy)
     detection.state, detection.next_at, detection.crash_count = "decided", None, 0
     detection.save(update_fields=["identity", "state", "next_at", "crash_count"])
@@ -199,10 +211,22 @@ def _decide(detection: Detection, *, generation: int, cause: str) -> Decision:
     return decision
 
 
+def _keep_due(detection: Detection, now: datetime) -> None:
+    """Held back by the kill switch: it is decided again once that is off; what is learned and compared is what is said then."""
+    detection.state, detection.next_at, detection.crash_count = "received", now + KEPT, 0
+    detection.save(update_fields=["identity", "state", "next_at", "crash_count"])
+
+
+def _was_held_back(decision: Decision) -> bool:
+    return Cap.KILL_SWITCH in decision.waterfall.get("choice", {}).get("capped_by", ())
+
+
 def _covering(judgement: Judgement) -> Run:
     """The run that has the identity, locked. One that is being undone covers nothing that would have to be acted on."""
     run = runs.lock(UUID(judgement.choice.run))
     acts = judgement.choice.would_have in (Verdict.CONTAIN, Verdict.HOLD)
+    if acts and run.state == "reinstating":
+        return returning.contain_again(run.pk, actor=SYSTEM, because=judgement.because)
     if acts and (run.state == "undoing" or run.state not in LIVE):
         raise BeingUndone("A run about this identity is being undone. It is decided as soon as that is over.", run=str(run.pk))
     return run
@@ -228,7 +252,7 @@ def _judge(
     """Judged as if the budget were unspent; where that would act by itself, judged again with what is left of it: under its lock, unless it
     is spent already."""
     left: budget.Left | None = None
-    facts = gather.facts_of(detection, policy, now=now, generation=generation)
+    facts = gather.under_the_switch(gather.facts_of(detection, policy, now=now, generation=generation), switch.position())
     facts, judgement, pattern = _shielded(detection, *_under_the_fitting_plan(detection, facts, policy), policy)
     while judgement.verdict is Verdict.EXEMPT and not _spared(detection, judgement):  # another spent the grant's last; it covers no more
         facts, judgement, pattern = _under_the_fitting_plan(detection, gather.without_grant(facts, judgement.choice.grant), policy)
@@ -313,7 +337,8 @@ def _decision(
     )
 
 
-def _case(detection: Detection, risk: float, now: datetime) -> Case:
+def _case(detection: Detection, risk: float, now: datetime, *, counted: Case | None = None) -> Case:
+    """The open case of its identity, or a new one. `counted`: the one that counts this detection already."""
     case = Case.objects.select_for_update().filter(identity=detection.identity).exclude(state="closed").first()
     if case is None:
         case = Case.objects.create(
@@ -326,6 +351,8 @@ def _case(detection: Detection, risk: float, now: datetime) -> Case:
             highest_risk=risk,
         )
         record("case.opened", case.ref, actor=SYSTEM, about=[detection.identity.ref, detection.ref], identity=str(detection.identity))
+        return case
+    if case == counted:
         return case
     case.detections_seen += 1
     case.last_event_at = now
@@ -427,11 +454,19 @@ def _answered(
 ) -> Answered | Hold:
     identity = _lock_identity_of(hold_id)
     run = _lock_run_of(hold_id)
+    kept_back = switch.refusal()
     if run is None:
         grouped.close_list(hold_id, seen_digest)  # of a hold that is not about many, it closes none
-    elif word == "approve" and _is_protected(identity, run) and (hold := holds.asks_too_few(hold_id, actor=actor)) is not None:
+    elif (
+        word == "approve"
+        and kept_back is None
+        and _is_protected(identity, run)
+        and (hold := holds.asks_too_few(hold_id, actor=actor)) is not None
+    ):
         return outcomes.ask_two(hold, run)
-    answered = holds.answer(hold_id, word, actor=actor, seen_digest=seen_digest, reason=reason, seen_requests=seen_requests)
+    answered = holds.answer(
+        hold_id, word, actor=actor, seen_digest=seen_digest, reason=reason, seen_requests=seen_requests, kept_back=kept_back
+    )
     if answered.settled and answered.hold.grouped:
         grouped.ended(answered.hold)
     elif answered.settled and run is not None:
@@ -458,7 +493,7 @@ def lapse_hold(hold_id: UUID) -> Hold:
     run = _lock_run_of(hold_id)
     observed = outcomes.observed_by_now(containing, containing.identity) if containing is not None else ""
     protected = run is not None and _is_protected(identity, run)
-    hold = holds.lapse(hold_id, protected=protected, observed=observed, budget_spent=budget_spent)
+    hold = holds.lapse(hold_id, protected=protected, observed=observed, budget_spent=budget_spent, switched=switch.was_on_at)
     if hold.state == "lapsed" and run is not None:
         _follow(hold, hold.lapsed_to, actor=CLOCK)
         if containing is not None and hold.lapsed_to == "contain":
@@ -468,7 +503,7 @@ def lapse_hold(hold_id: UUID) -> Hold:
 
 def _lapse_group(hold_id: UUID) -> Hold:
     """More than the budget allows is never contained because nobody answered."""
-    hold = holds.lapse(hold_id, budget_spent=True)
+    hold = holds.lapse(hold_id, budget_spent=True, switched=switch.was_on_at)
     if hold.state == "lapsed":
         grouped.ended(hold)
     return hold
@@ -537,10 +572,16 @@ def _follow(hold: Hold, to: str, *, actor: Actor) -> None:
 
 def decide_due(detection_id: UUID) -> Decision | None:
     """Decide what was stored and not yet decided. Counts the attempt first, so that a detection that kills workers is set aside."""
+    if switch.stops_new() and Decision.objects.filter(detection_id=detection_id).exists():
+        _postpone([detection_id])  # said already, and nothing follows yet
+        return None
     if not _counts(detection_id):
         return None
     try:
         detection = Detection.objects.get(pk=detection_id)
+        last = detection.decisions.order_by("-generation").first()
+        if last is not None and _was_held_back(last):
+            return decide_again(detection_id, cause=SWITCHED_OFF)
         revoked = detection.decisions.filter(verdict="exempt", grant__state="revoked").exists()
         return decide_again(detection_id, cause="the exception that spared it was revoked") if revoked else decide(detection_id)
     except BeingUndone as refusal:
@@ -551,6 +592,24 @@ def decide_due(detection_id: UUID) -> Decision | None:
         log.warning("the detection %s waits: %s", detection_id, refusal.sentence)
         _wait(detection_id)
         return None
+
+
+def keep_back(limit: int) -> int:
+    """While the kill switch is on: what is due because that held it back looks again later, so that the rest is decided meanwhile."""
+    if not switch.stops_new():
+        return 0
+    due = Detection.objects.filter(state="received", next_at__lte=clock.now(), decisions__isnull=False).order_by("next_at")
+    return _postpone(list(due.values_list("pk", flat=True).distinct()[:limit]))
+
+
+def wake_held_back() -> None:
+    """The kill switch is milder: where it is off, everything that it held back is due now."""
+    if not switch.stops_new():
+        Detection.objects.filter(state="received", next_at__gt=clock.now(), decisions__isnull=False).update(next_at=clock.now())
+
+
+def _postpone(keys: list[UUID]) -> int:
+    return Detection.objects.filter(pk__in=keys, state="received").update(next_at=clock.now() + KEPT)
 
 
 @story

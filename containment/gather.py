@@ -285,6 +285,11 @@ def without_credential_measure(facts: Facts) -> Facts:
     return replace(facts, credential_alone=False)
 
 
+def under_the_switch(facts: Facts, position: str) -> Facts:
+    """The same facts, beside the kill switch where it stands."""
+    return replace(facts, kill_switch="" if position == "off" else position)
+
+
 def from_observed_source(facts: Facts, because: str) -> Facts:
     """The same facts, now that the source is only observed."""
     assert facts.detection is not None  # noqa: S101 - only a detection has a source

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 BUSY_S, IDLE_S, AWAY_S = 0.25, 2.0, 1.0
 GRACE = timedelta(seconds=1.2)  # how long a nudged worker has before a sweeper does it
 BATCH = 20
+KEPT_BACK = 1000  # of what the kill switch holds back, looked at in a round
 HEARTBEAT_EVERY_S = 2.0
 TIDY_EVERY_S = 30.0
 BACKTEST_TURN_S = 30.0
@@ -137,6 +138,7 @@ def _runs() -> int:
 
 
 def _detections() -> int:
+    flow.keep_back(KEPT_BACK)
     due = Detection.objects.filter(state="received", next_at__lte=Now()).order_by("next_at").values_list("id", flat=True)[:BATCH]
     return sum(_tried(lambda key=key: flow.decide_due(key)) for key in list(due))  # type: ignore[misc]
 

@@ -41,6 +41,7 @@ from guard.question import digest_of
 from guard.requestable import Shown
 from guard.standing import Acting, No
 from guard.verdicts import Verdict
+from playbooks import switch
 from playbooks.models import Run
 from sources.asking import Ask
 from sources.base import Reading
@@ -281,13 +282,14 @@ def _goes_too_far(scene: Scene, facts: Facts) -> bool:
 
 def _paused(scene: Scene, found: Verdict, decision: Decision | None) -> Verdict:
     """A run that contains the session pauses it, with proof and undo. Where judgement started none, the gate is closed at once, and what
-    happened is a case, whatever the risk."""
+    happened is a case, whatever the risk. While the kill switch is on no gate is closed: the no to the call is all."""
     session = scene.acting.session
     assert session is not None  # noqa: S101 - an intent is a session's
     if found.run is not None and standing.run_over(scene.identity, session) is not None:
         return replace(found, paused=True)
     case = flow.keep_open(decision).pk if decision is not None else None
-    return replace(found, paused=pausing.pause(session, call=scene.key, because=found.because), case=case)
+    paused = not switch.stops_new() and pausing.pause(session, call=scene.key, because=found.because)
+    return replace(found, paused=paused, case=case)
 
 
 def _by_judgement(scene: Scene, facts: Facts, judgement: Judgement) -> Verdict | None:

@@ -31,10 +31,16 @@ def after_deadline(
     protected: bool,
     observed: str = "",
     budget_spent: bool = False,
+    switched: bool = False,
 ) -> Lapse:
     """The first sentence that is true wins. `asked_again`: the last reviewers have been asked a second time already. `protected`: the
     identity is, by now. `observed`: why nothing is contained by itself any more, as a clause. `budget_spent`: no automatic containment is
-    left, and this would be one."""
+    left, and this would be one. `switched`: the kill switch was on, so that nobody could have anything contained: that was no fair chance
+    either, and it ends nothing, however often."""
+    if switched:
+        because = "the deadline passed while the kill switch was on"
+        asked = terms.escalated() if terms.further else terms
+        return Lapse("escalated", asked, because if terms.further else f"{because}: the same reviewers are asked once more")
     late = overdue > LATE
     found = f"the deadline was found {int(overdue.total_seconds() // 60)} minutes late"
     if terms.further and (late or on_lapse == "escalate"):

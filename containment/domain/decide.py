@@ -27,12 +27,14 @@ class Verdict(StrEnum):
 
 
 class Cap(StrEnum):
-    """What lowered the winning sentence: the source's ceiling, the date of the event, a source over its limits, observe mode."""
+    """What lowered the winning sentence: the source's ceiling, the date of the event, a source over its limits, observe mode, the kill
+    switch."""
 
     CEILING = "ceiling"
     AGE = "age"
     SOURCE = "source"
     OBSERVE = "observe"
+    KILL_SWITCH = "kill_switch"
 
 
 AHEAD = timedelta(minutes=5)  # how far a sender's clock may run before ours
@@ -72,6 +74,11 @@ class Choice:
     raises: bool = False
     releases: bool = False
     grant: str = ""
+
+    @property
+    def held_back(self) -> bool:
+        """Decided again when the kill switch is off."""
+        return Cap.KILL_SWITCH in self.capped_by
 
     @property
     def spends(self) -> bool:
@@ -133,8 +140,10 @@ Sentence = Callable[[Question], Choice | None]
 
 
 def decide(question: Question) -> Choice:
-    """The first sentence that is true, lowered by the source's ceiling and limits and by observe mode."""
-    return _observed(question, _from_observed_source(question, _under_ceiling(question, _first(question, SENTENCES))))
+    """The first sentence that is true, lowered by the source's ceiling and limits and by observe mode; what is left to do waits while the
+    kill switch is on."""
+    lowered = _observed(question, _from_observed_source(question, _under_ceiling(question, _first(question, SENTENCES))))
+    return _held_back(question, lowered)
 
 
 def _first(question: Question, sentences: Sequence[Sentence]) -> Choice:
@@ -400,6 +409,18 @@ def _observed(question: Question, choice: Choice) -> Choice:
     if choice.verdict is Verdict.COVERED:
         return _unraised(question, choice, Cap.OBSERVE, said) if choice.raises or choice.releases else choice
     return _watched(choice, Cap.OBSERVE, said)
+
+
+def _held_back(question: Question, choice: Choice) -> Choice:
+    """While the kill switch is on nothing begins: what would be contained or held is recorded as would-have, and decided again after."""
+    position = question.facts.kill_switch
+    if not position or choice.verdict in (Verdict.WATCH, Verdict.EXEMPT):
+        return choice
+    words = "no new containment" if position == "no_new" else "nothing"
+    said = f"{choice.because} Held back by the kill switch, which is at “{words}”. It is decided again when that is off."
+    if choice.verdict is Verdict.COVERED:
+        return _unraised(question, choice, Cap.KILL_SWITCH, said) if choice.raises or choice.releases else choice
+    return _watched(choice, Cap.KILL_SWITCH, said)
 
 
 def _watched(choice: Choice, cap: Cap, because: str) -> Choice:

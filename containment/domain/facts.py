@@ -591,6 +591,7 @@ class Facts:
     them in the caller's own words; None, and judgement asks them in ours. `budget_left`: how many automatic containments the policy's
     budget still allows, the smallest of its limits. `generation`: above 0 for a decision taken anew with a named cause. No detection: an
     observed activity, or a call that the guard is asked about. No action: nothing was done yet (a credential reported leaked).
+    `kill_switch`: where it stands, if it is on: no_new or nothing.
     `scoped`: the plan cuts sessions of a shared credential and leaves the credential alone. `credential_alone`: the plan has a measure
     that cuts the credential and nothing else. `locks_out`: whom or what we would lose with it, as a sentence; empty for nothing.
     """
@@ -619,6 +620,7 @@ class Facts:
     trail: tuple[StepFacts, ...] = ()
     ruling: RulingFacts | None = None
     locks_out: str = ""
+    kill_switch: str = ""
 
     @property
     def at(self) -> datetime:
