@@ -10,12 +10,16 @@ class ContainmentConfig(AppConfig):
 
     def ready(self) -> None:
         from containment import duties, flow, gate, invariants, ladder
-        from playbooks import switching
+        from playbooks import returning, switching
 
         gate.configure_connectors()
         from containment import protection
 
         protection.stand_guard()
         duties.tidy_up(duties.aside("invariants", invariants.check_due))
+        from containment import protection
+
+        protection.stand_guard()
         switching.milder.append(flow.wake_held_back)
         duties.look_after(ladder.ask_due)
+        duties.look_after(returning.end_due)

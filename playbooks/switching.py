@@ -91,8 +91,8 @@ def lift(actor: Actor, *, seen: str = "") -> KillSwitch:
     was, row.position = row.position, row.lift_to
     row.because, row.by_id, row.at = row.lift_because, _key(actor), clock.now()
     row.save()  # who asked stays in the row: the database compares the two
-    facts = {"was": WORDS[was], "asked_by": str(row.lift_by), "reason": row.lift_because}
-    record("killswitch.lifted", REF, actor=actor, position=WORDS[row.position], **facts)
+    asked_by, reason = str(row.lift_by), row.lift_because
+    record("killswitch.lifted", REF, actor=actor, position=WORDS[row.position], was=WORDS[was], asked_by=asked_by, reason=reason)
     for wake in milder:
         wake()
     return row

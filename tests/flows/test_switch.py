@@ -161,6 +161,7 @@ def test_what_would_be_contained_is_recorded_waits_and_is_contained_once_it_is_o
     again = flow.decide_due(detection.pk)
     assert again is not None
     assert (again.verdict, again.generation, again.cause) == ("contain", 1, flow.SWITCHED_OFF)
+    assert again.case is not None
     assert (again.case, again.case.detections_seen) == (held_back.case, 1)
     assert (Run.objects.count(), ContainmentSpend.objects.count()) == (1, 1)
 
