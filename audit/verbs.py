@@ -87,6 +87,9 @@ SENTENCES: dict[str, str] = {
     "case.opened": "opened a case about {identity}",
     "case.moved": "moved the case to {state}",
     "case.judged": "called the case {verdict}: {reason}",
+    "taken.found": "found what was taken before the cut: {said}",
+    "taken.cut": "noted that {said} opens nothing any more: {because}",
+    "taken.settled": "called what was taken ({said}) {state}: {because}",
     "budget.refused": "found the containment budget spent ({scope}): what follows is asked about as one",
     # runs
     "playbook.drafted": "drafted version {version} of {name}",
@@ -113,6 +116,8 @@ SENTENCES: dict[str, str] = {
     "run.time_over": "ended a containment whose time was over at {until}",
     "run.gave_back": "gave back {back} of {of}: {rest}",
     "run.hastened": "puts back at once what was kept: {because}",
+    "run.drifted": "found that somebody lifted {measure} outside: {said}",
+    "run.healed": "found that {measure} on {subject} holds again",
     "step.intended": "is about to do {measure} on {target} (attempt {attempt})",
     "step.seen": "saw what was there before {measure}",
     "step.settled": "settled {measure}: {state}, {said}",

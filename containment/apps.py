@@ -9,7 +9,7 @@ class ContainmentConfig(AppConfig):
     name = "containment"
 
     def ready(self) -> None:
-        from containment import duties, flow, gate, invariants, ladder
+        from containment import drift, duties, flow, gate, invariants, ladder
         from playbooks import returning, switching
 
         gate.configure_connectors()
@@ -17,9 +17,7 @@ class ContainmentConfig(AppConfig):
 
         protection.stand_guard()
         duties.tidy_up(duties.aside("invariants", invariants.check_due))
-        from containment import protection
-
-        protection.stand_guard()
+        duties.tidy_up(duties.aside("drift", drift.look_due))
         switching.milder.append(flow.wake_held_back)
         duties.look_after(ladder.ask_due)
         duties.look_after(returning.end_due)

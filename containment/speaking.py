@@ -15,7 +15,9 @@ from core.refs import Ref
 
 GUARD = "guard"  # the source of whoever asks with a token that speaks for none
 AGENTS = "guard-agents"  # of agents' own runtimes about their own calls
-CEILINGS = {GUARD: "hold", AGENTS: "contain"}
+DRIFT = "drift"  # what somebody lifted outside: told, never acted upon
+TAKEN = "taken"  # credentials of others that were read before their reader was cut: people decide
+CEILINGS = {GUARD: "hold", AGENTS: "contain", DRIFT: "watch", TAKEN: "hold"}  # of the built-in sources
 
 
 def source_name(actor: Actor) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -30,6 +30,11 @@ class Role:
         dsn = self.server.dsn("estate", user=self.name, password=self.password)
         self.opened.append(psycopg.connect(dsn, application_name=application, autocommit=True))
         return self.opened[-1]
+
+    def as_owner(self, statement: LiteralString) -> None:
+        """What an administrator of the estate does behind Holdfast's back."""
+        with psycopg.connect(self.server.dsn("estate"), autocommit=True) as admin:
+            admin.execute(statement)
 
     def can_log_in(self) -> bool:
         try:
