@@ -212,7 +212,17 @@ SPECTACULAR_SETTINGS = {
 # provider name -> what its connector needs to know. Secrets come from the environment, never from a row.
 CONNECTORS: dict[str, dict[str, Any]] = {"holdfast": {"use": "holdfast"}}
 if env.text("HOLDFAST_ESTATE_DSN", ""):
-    CONNECTORS["postgres"] = {"use": "postgres", "dsn": env.text("HOLDFAST_ESTATE_DSN"), "secret": SEAL_KEY.hex()}
+    CONNECTORS["postgres"] = {
+        "use": "postgres",
+        "dsn": env.text("HOLDFAST_ESTATE_DSN"),
+        "secret": SEAL_KEY.hex(),
+        "look_dsn": env.text("HOLDFAST_ESTATE_LOOK_DSN", ""),
+        "deliveries": env.text("HOLDFAST_DELIVERIES", ""),
+        "checkpoints": {
+            role: {"call": names.partition(":")[0], "newest": names.partition(":")[2]}
+            for role, _, names in (word.partition("=") for word in env.words("HOLDFAST_ESTATE_CHECKPOINTS"))
+        },
+    }
 if env.text("HOLDFAST_WEBHOOK_URL", ""):
     CONNECTORS["webhook"] = {
         "use": "webhook",

@@ -29,7 +29,8 @@ from embedded.postgres import Postgres, free_port, start_log, write_private
 from embedded.trouble import Trouble
 from embedded.valkey import Valkey
 
-OWNER, APPLICATION, ESTATE_ADMIN = "holdfast_owner", "holdfast_app", "estate_admin"
+OWNER, APPLICATION = "holdfast_owner", "holdfast_app"
+ESTATE_ADMIN, ESTATE_LOOKER = "estate_admin", "holdfast_look"
 USUAL_PORT = 8000
 PREPARE_PATIENCE, WEB_PATIENCE = 180.0, 120.0
 LOOK_EVERY = 0.05
@@ -154,6 +155,11 @@ class Supervisor:
         if self.estate:
             self.estate.ensure_database("estate", owner=ESTATE_ADMIN)
             told["HOLDFAST_ESTATE_DSN"] = self.estate.dsn("estate")
+            told["HOLDFAST_ESTATE_LOOK_DSN"] = self.estate.dsn(
+                "estate", user=ESTATE_LOOKER, password=self.estate.ensure_role(ESTATE_LOOKER, "LOGIN")
+            )
+            told["HOLDFAST_ESTATE_CHECKPOINTS"] = "trainer=models.checkpoint:models.newest_checkpoint"
+            told["HOLDFAST_DELIVERIES"] = str(self.home / "deliveries")
             told["HOLDFAST_ESTATE_SOCKET"] = str(self.estate.socket_folder)
         return told
 

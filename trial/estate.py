@@ -20,7 +20,9 @@ from psycopg.conninfo import make_conninfo
 
 from embedded.postgres import write_private
 
-STRUCTURES = tuple(Path(__file__).with_name(name) for name in ("estate.sql", "estate_2.sql", "estate_3.sql"))  # one per version
+STRUCTURES = tuple(
+    Path(__file__).with_name(name) for name in ("estate.sql", "estate_2.sql", "estate_3.sql", "estate_4.sql")
+)  # one per version
 PASSWORDS = "estate-roles.json"
 VERSION = len(STRUCTURES)
 ONE_BUILDER = 0x686F6C6466617374  # the advisory lock under which two starts at once build one estate

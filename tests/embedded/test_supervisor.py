@@ -125,6 +125,11 @@ def test_the_application_role_is_not_the_owner(shared):
         assert owner.execute(ask).fetchone() == ("holdfast_owner", "holdfast_owner", False)
     with psycopg.connect(told["HOLDFAST_ESTATE_DSN"]) as estate:
         assert estate.execute("select current_user, current_database()").fetchone() == ("estate_admin", "estate")
+    with psycopg.connect(told["HOLDFAST_ESTATE_LOOK_DSN"]) as looker:
+        assert looker.execute("select current_user, rolsuper from pg_roles where rolname = current_user").fetchone() == (
+            "holdfast_look",
+            False,
+        )
     assert told["BROKER_URL"].startswith("redis+socket://")
     assert told["CHANNELS_URL"].startswith("unix://")
     for private in ("environment.json", "keys.json"):

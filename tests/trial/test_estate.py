@@ -67,6 +67,17 @@ def test_every_right_is_the_roles_own_so_that_it_can_be_taken_away(built: Estate
         assert not ask(built, "SELECT count(*) FROM pg_database, aclexplode(datacl) AS acl WHERE datname = %s AND grantee = 0", database)
 
 
+def test_the_role_for_looking_sees_everybody_and_no_table(built: Estate) -> None:
+    assert ask(built, "SELECT pg_has_role('holdfast_look', 'pg_read_all_stats', 'USAGE')")
+    assert ask(built, "SELECT has_database_privilege('holdfast_look', 'estate', 'CONNECT')")
+    tables = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'v')"
+    theirs = "n.nspname IN ('vault', 'payments', 'reports', 'models', 'agents', 'ingest', 'mail', 'ops')"
+    assert ask(built, f"{tables} AND {theirs}") > 10
+    reached = "has_any_column_privilege('holdfast_look', c.oid, 'SELECT, INSERT, UPDATE')"
+    assert ask(built, f"{tables} AND {theirs} AND {reached}") == 0
+    assert not ask(built, "SELECT has_function_privilege('trainer', 'models.checkpoint()', 'EXECUTE')")
+
+
 def test_a_role_reaches_no_other_database_of_the_cluster(built: Estate) -> None:
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
         psycopg.connect(built.conninfo("etl_reader", "a-test", dbname="postgres"))

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from connectors.base import Measure, Step, Target
+from connectors.postgres import PostgresConnector
 from tests.trial.door import Door
 from tests.trial.helpers import ask, do, eventually
 from trial.estate import Estate
@@ -95,6 +97,23 @@ def test_a_training_job_goes_on_from_its_last_checkpoint(built: Estate, working:
     do(built, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'train-7'")
     eventually(lambda: training.status.connections >= 2)
     assert ask(built, "SELECT max(step) FROM models.checkpoints") <= eventually(lambda: ask(built, "SELECT step FROM models.progress"))
+
+
+def test_a_training_job_saves_itself_when_it_is_asked_to(built: Estate, working: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the names that the trial configures."""
+    monkeypatch.setattr("trial.workloads.training.A_CHECKPOINT_EVERY", 3600.0)
+    training = working(Training, built)
+    eventually(lambda: training.status.worked >= 2)
+    connector = PostgresConnector(
+        dsn=built.dsn, checkpoints={"trainer": {"call": "models.checkpoint", "newest": "models.newest_checkpoint"}}
+    )
+    step = Step(Measure.JOB_CHECKPOINT, Target("postgres", "workload", "trainer", "0190a5b0-0000-7000-8000-00000000000a"))
+    assert connector.preflight(step).can
+    was = connector.look(step)
+    assert not connector.probe(step, key="once", was=was).dead
+    assert connector.perform(step, key="once", was=was).changed
+    assert connector.probe(step, key="once", was=was).dead
+    eventually(lambda: not ask(built, "SELECT bool_or(wants_checkpoint) FROM models.jobs"))
 
 
 def test_the_status_file_tells_what_each_workload_last_did(built: Estate, home: Path) -> None:

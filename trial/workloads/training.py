@@ -1,4 +1,5 @@
-"""The trainer: a long model job on one connection, a step at a time, that saves itself every few seconds and goes on from there."""
+"""The trainer: a long model job on one connection, a step at a time, that saves itself every few seconds, or when it is asked to, and goes
+on from there."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ class Training(Workload):
 
     def tick(self, connection: psycopg.Connection) -> None:
         step = self._step if self._step is not None else last_checkpoint(connection, self.session)
+        asked = self._is_asked_to_save(connection)
         self._do_as_configured(connection)
         connection.execute(
             "INSERT INTO models.progress (job, step, loss) VALUES (%s, %s, %s) "
@@ -31,17 +33,24 @@ class Training(Workload):
         )
         self._step = step + 1
         self.did("data.write", "models.progress")
-        if time.monotonic() - self._saved_at >= A_CHECKPOINT_EVERY:
+        if asked or time.monotonic() - self._saved_at >= A_CHECKPOINT_EVERY:
             connection.execute(
                 "INSERT INTO models.checkpoints (job, step) VALUES (%s, %s) ON CONFLICT DO NOTHING", [self.session, self._step]
             )
             self.did("data.write", "models.checkpoints")
             self._saved_at = time.monotonic()
+        if asked:
+            connection.execute("UPDATE models.jobs SET wants_checkpoint = false WHERE job = %s", [self.session])
         self.status.did_well()
 
     def refused(self, no: psycopg.Error) -> None:
         if self.connection is not None and self.connection.closed:
             self._step = None  # what was not saved is lost: that is the price of stopping a long job
+
+    def _is_asked_to_save(self, connection: psycopg.Connection) -> bool:
+        """models.checkpoint() sets the wish, which is what is called before the job is cut."""
+        row = connection.execute("SELECT wants_checkpoint FROM models.jobs WHERE job = %s", [self.session]).fetchone()
+        return bool(row and row[0])
 
     def _do_as_configured(self, connection: psycopg.Connection) -> None:
         """A training set-up is a file that somebody edits. One line more, and the job mints itself a token."""
