@@ -20,6 +20,7 @@ from api.v1 import (
     runs,
     sessions,
     sources,
+    switch,
 )
 
 v1 = [
@@ -65,6 +66,7 @@ v1 = [
     path("sources/<uuid:key>", sources.OneSource.as_view(), name="api-source"),
     path("guard/calls", guard.GuardCalls.as_view(), name="api-guard-calls"),
     path("guard/calls/<uuid:key>", guard.OneGuardCall.as_view(), name="api-guard-call"),
+    path("kill-switch", switch.Switch.as_view(), name="api-kill-switch"),
     path("verdicts", sources.Verdicts.as_view(), name="api-verdicts"),
     path("audit", reads.AuditTrail.as_view(), name="api-audit"),
 ]

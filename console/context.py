@@ -43,6 +43,8 @@ PLACES = (
     Place("route", "Playbooks", "/playbooks/", "p"),
     Place("adjustments", "Policy", "/policy/", "o"),
     Place("plug", "Sources", "/sources/", "u"),
+    Place("hand-stop", "Kill switch", "/switch/", "k"),
+    Place("arrow-back-up", "Undo many", "/mass-undo/", "m"),
     Place("file-text", "Audit trail", "/audit/", "t"),
     Place("server", "Health", "/health/", "h"),
     Place("flask", "Scenarios", "/scenarios/", "s", trial_only=True),

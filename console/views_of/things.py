@@ -47,6 +47,8 @@ ADDRESSES: Mapping[str, str] = {
     "preflight": "/policy/ramp/",
     "person": "/access/",
     "token": "/access/tokens/",
+    "killswitch": "/switch/",
+    "mass_undo": "/mass-undo/{}/",
 }
 NAMERS: Mapping[str, tuple[Any, Callable[[Any], str]]] = {
     "identity": (Identity, lambda row: row.label),
@@ -77,7 +79,7 @@ SHOWN_WITH: Mapping[str, Callable[[Any], str]] = {  # what has no page of its ow
     "access_request": lambda row: f"hold:{row.hold_id}",
     "designation": lambda row: f"identity:{row.identity_id}",
 }
-WORDS = {"grant": "exception", "work": "document", "guard_call": "call", "access_request": "request"}
+WORDS = {"grant": "exception", "work": "document", "guard_call": "call", "access_request": "request", "killswitch": "kill switch", "mass_undo": "undo of many"}
 LONGEST = 60
 
 
