@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from connectors.base import EffectClass
 from core.crashpoints import crashpoint
-from playbooks import claims, steps
+from playbooks import boundary, claims, steps
 from playbooks.calls import call_of, connector_of, troubles
 from playbooks.models import Run
 from playbooks.runs import Ticket
@@ -13,13 +14,20 @@ def undo(ticket: Ticket, run: Run, seq: int) -> None:
     """Intent, put back what is still ours, outcome."""
     if steps.postponed(ticket, seq, seen=run, direction="undo") or claims.keep(ticket, seq, seen=run):
         return
+    step = run.steps.get(seq=seq)
+    in_doubt = step.effect == EffectClass.BLIND and steps.may_have_undone(run, step)
     step = steps.intend(ticket, seq, seen=run, direction="undo")
     connector, was = connector_of(step), steps.state_before(step)
     if connector is None or was is None:  # (what nobody looked at was not touched either: next_action lets it be)
         steps.trouble(ticket, seq, outcome="foreign", said=f"No connector acts on “{step.connector}” any more.", direction="undo")
         return
+    if in_doubt:
+        said = "It may have been put back, and trying again could do it twice. A person has to look."
+        steps.trouble(ticket, seq, outcome="blind", said=said, direction="undo")
+        return
     with troubles(ticket, step, "undo"):
         crashpoint("back.undo.before_call")
+        boundary.heed_now(ticket.run_id, ticket.fence, step, "undo")
         effect = connector.undo(call_of(run, step), key=str(step.key), was=was)
         crashpoint("back.undo.after_call")
         steps.undone(ticket, seq, said=effect.said, was_done=True, left=effect.left)

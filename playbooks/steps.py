@@ -321,6 +321,12 @@ def may_have_acted(step: Step) -> bool:
     return forward.filter(kind="intent").count() > forward.filter(outcome=STOPPED).count()
 
 
+def may_have_undone(run: Run, step: Step) -> bool:
+    """The same on the way back, since it was asked for last; an attempt of which the target said that it did nothing is none."""
+    tried = step.journal.filter(direction="undo", at__gte=run.undo_at or run.created_at)
+    return tried.filter(kind="intent").count() > tried.filter(outcome__in=[STOPPED, "unavailable"]).count()
+
+
 def _undo_tries(run: Run, step: Step) -> int:
     """Attempts to put it back since that was asked for last, but for those that were called off before their call."""
     tried = step.journal.filter(direction="undo", at__gte=run.undo_at or run.created_at)

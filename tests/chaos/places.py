@@ -1,0 +1,77 @@
+"""Where a run may be cut short, and in which scene somebody comes by there. A place of the engine that is missing here fails a test."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Mapping, Sequence
+
+from embedded.places import ROOT
+
+A_PLACE = re.compile(r"""\bcrashpoint\(\s*"([a-z_.]+)"\s*\)""")
+
+
+def _around(place: str) -> tuple[str, str]:
+    return f"{place}.before_commit", f"{place}.after_commit"
+
+
+def _told(scenes: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    return {place: names for story, names in scenes.items() for place in _around(story)}
+
+
+# place -> the scenes in which it is died at: at least one; forward and undo where the way leads by there in both
+ENGINE: Mapping[str, Sequence[str]] = {
+    "runs.claim.before_commit": ("plain", "undone"),
+    "engine.drive.claimed": ("plain", "undone"),
+    "runs.renew.before_commit": ("slow",),
+    "engine.evidence.before_call": ("plain",),
+    "engine.evidence.after_call": ("plain",),
+    "engine.look.before_call": ("plain",),
+    "engine.look.after_call": ("plain",),
+    "engine.perform.before_call": ("plain",),
+    "engine.perform.after_call": ("plain",),
+    "engine.probe.before_call": ("plain",),
+    "engine.probe.after_call": ("plain",),
+    "back.undo.before_call": ("undone",),
+    "back.undo.after_call": ("undone",),
+    **_told(
+        {
+            "playbooks.runs.begin": ("plain",),
+            "playbooks.runs.finish": ("plain", "undone"),
+            "playbooks.runs.give_up": ("struck out",),
+            "playbooks.runs.wait": ("refused once", "undo refused once"),
+            "playbooks.steps.postponed": ("plain", "undone"),
+            "playbooks.steps.intend": ("plain", "undone"),
+            "playbooks.steps.see": ("plain",),
+            "playbooks.steps.preserve": ("plain",),
+            "playbooks.steps.settle": ("plain",),
+            "playbooks.steps.prove": ("shown late",),
+            "playbooks.steps.trouble": ("refused once", "undo refused once"),
+            "playbooks.steps.skip": ("rejected", "undone at once"),
+            "playbooks.steps.undone": ("undone", "was so before"),
+        }
+    ),
+}
+TOLD: Mapping[str, Sequence[str]] = _told(
+    {
+        "containment.flow._stored_and_decided": ("reported",),
+        "containment.flow._counts": ("decided later",),
+        "containment.flow.decide": ("decided later",),
+        "containment.flow.undo_run": ("a person undoes",),
+    }
+)
+
+
+def of_the_engine() -> set[str]:
+    """What the engine has: each place named in its source, and each story that is told with a worker's ticket."""
+    from audit.record import STORIES
+
+    named = {place for path in sorted((ROOT / "playbooks").glob("*.py")) for place in A_PLACE.findall(path.read_text())}
+    told = {name for name in STORIES if name.startswith("playbooks.") and "ticket" in inspect.signature(_function(name)).parameters}
+    return named | {place for name in told for place in _around(name)}
+
+
+def _function(name: str) -> object:
+    module, _, function = name.rpartition(".")
+    return getattr(sys.modules[module], function)
