@@ -86,7 +86,8 @@ def _rejected_in_a_group(refs: list[str], since: datetime) -> list[No]:
 
 
 def _undone(refs: list[str], since: datetime) -> list[No]:
-    runs = Run.objects.filter(identity_ref__in=refs, undo_by__startswith="person:", undo_at__gt=since).order_by("-undo_at")[:MOST_NOES]
+    said_no = Run.objects.filter(identity_ref__in=refs, undo_by__startswith="person:", undo_at__gt=since)
+    runs = said_no.exclude(state="reinstating").order_by("-undo_at")[:MOST_NOES]  # what is still watched on its way back is cut again
     return [No(run.undo_at, "undid", run.case_ref, run.decisions.all()) for run in runs if run.undo_at]
 
 

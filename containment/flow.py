@@ -193,6 +193,8 @@ def _decide(detection: Detection, *, generation: int, cause: str, kept: Decision
                 raised = runs.raise_stage(decision.run.pk, to=str(judgement.stage), because=judgement.because)
                 if raised.stage != decision.run.stage:
                     budget.spend_anew(detection, now)  # where people had released it, nothing was spent for it yet
+            if judgement.choice.retries:
+                outcomes.try_again(decision.run)
             if judgement.choice.releases:
                 _release(decision.run, judgement)
                 budget.spend(detection, now)
