@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
-from tests import servers
+from tests import examples, servers
 from tests.servers import database_server, estate, valkey
+
+settings.load_profile(examples.USUAL)
 
 __all__ = ["database_server", "estate", "valkey"]
 

@@ -35,9 +35,10 @@ from containment.domain.policy import HoldReason
 from containment.domain.signals import Fired, fired
 from containment.domain.trail import Trail
 from tests.domain.facts_of import DAY, ETL, HOUR, MINUTE, NOW, SHIPPED, agent, judged, sample
+from tests.examples import some
 
 MONDAY = datetime(2026, 10, 5, 9, 0, tzinfo=UTC)
-MODEST = settings(max_examples=60, deadline=None)
+MODEST = settings(max_examples=some(60), deadline=None)
 
 moments = st.integers(0, 20 * 24 * 60 * 60).map(lambda second: MONDAY + timedelta(seconds=second))
 events = st.builds(

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from containment.domain.inside import beyond, looser, over, pattern_inside
+from tests.examples import some
 
 ALPHABET = "ab"
 NAMES = ["".join(letters) for length in range(5) for letters in product(ALPHABET, repeat=length)]
@@ -60,7 +61,7 @@ def test_what_cannot_be_shown_to_lie_inside_does_not(inner, outer):
     assert not pattern_inside(inner, outer)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=some(400), deadline=None)
 @given(patterns, patterns)
 def test_no_name_fits_the_inner_pattern_and_not_the_outer_one(inner, outer):
     if pattern_inside(inner, outer):

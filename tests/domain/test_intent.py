@@ -31,6 +31,7 @@ from containment.domain.signals.intent_resource import intent_resource
 from containment.domain.signals.intent_tool import intent_tool
 from containment.domain.values import Shape
 from tests.domain.facts_of import NOW, SHIPPED
+from tests.examples import some
 
 STRANGER, FRIEND = "US133000000121212121212", "GB29NWBK60161331926819"
 PROFILE: dict[str, Any] = {
@@ -43,7 +44,7 @@ PROFILE: dict[str, Any] = {
     ]
 }
 RULES = intent.tool_rules(PROFILE["tools"])
-MODEST = settings(max_examples=120, deadline=None)
+MODEST = settings(max_examples=some(120), deadline=None)
 
 
 def sure(found: Finding | None) -> Finding:

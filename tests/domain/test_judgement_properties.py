@@ -51,9 +51,10 @@ from tests.domain.facts_of import (
     PAYMENTS_WORKFLOW,
     SHIPPED,
 )
+from tests.examples import some
 
 CODES = sorted(set(FAMILIES) - {SOURCE_CLAIM})
-MODEST = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+MODEST = settings(max_examples=some(150), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 moments = st.integers(-3000, 3000).map(lambda minutes: NOW + minutes * MINUTE)
 maybe = st.booleans()

@@ -40,6 +40,7 @@ from containment.domain.policy import (
 from containment.domain.tightening import changes, people_needed
 from tests.domain.facts_of import MINUTE, SHIPPED
 from tests.domain.test_judgement_properties import worlds
+from tests.examples import some
 
 shares = st.sampled_from([0.0, 0.05, 0.2, 0.4, 0.6, 0.9, 1.0])
 decibans = st.sampled_from([0.0, 1.0, 6.0, 12.0, 20.0, 30.0, 45.0, 60.0])
@@ -179,7 +180,7 @@ def by_itself(choice: Choice) -> tuple[int, timedelta]:
 
 EITHER_WAY = {"conclusive", "odds_at_most", "thinning", "trust", "exposed_patience"}  # no change of these takes one person alone
 MANY = settings(
-    max_examples=80,
+    max_examples=some(80),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )

@@ -27,6 +27,7 @@ from containment.domain.policy import (
 )
 from containment.domain.tightening import ELSEWHERE, MEMBERS, Way, changes, people_needed, turned_on
 from tests.domain.facts_of import SHIPPED
+from tests.examples import some
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 OBSERVING = SHIPPED.in_mode(Mode.OBSERVE)
@@ -215,7 +216,7 @@ def test_the_cells_that_are_turned_on_are_named_one_by_one():
 numbers = st.floats(0, 60).map(lambda one: round(one, 2))
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # how fast it is says nothing
+@settings(max_examples=some(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])  # how fast it is says nothing
 @given(st.dictionaries(st.sampled_from(sorted(SHIPPED.weights)), numbers, min_size=1), st.integers(0, 400))
 def test_of_weights_and_minima_what_is_tighter_one_way_is_looser_the_other(weights, events):
     new = replace(SHIPPED, weights={**SHIPPED.weights, **weights}, minimum=Minimum(events, 7))
