@@ -7,7 +7,7 @@ still ours.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 
@@ -79,6 +79,8 @@ class SandboxConnector:
 
     def look(self, step: Step) -> State:
         subject, measure = step.target.subject, str(step.measure)
+        if self.target.mood(subject, Mood.HIDES):
+            raise Unavailable("The sandbox does not answer.")
         try:
             with self.target.connected(step.deadline_s) as connection:
                 state = self.target.state(connection, subject, measure)
@@ -112,7 +114,9 @@ class SandboxConnector:
         if self._is_blind(step):
             return Proof(dead=True, level=ProofLevel.ACKNOWLEDGED, said="the sandbox said OK; nothing else shows it")
         dead = self.look(step).contained
-        return Proof(dead=dead, level=ProofLevel.INTROSPECTED, said="its record says cut" if dead else "its record says open")
+        lives_on = datetime.now(UTC) + timedelta(minutes=1) if self.target.mood(step.target.subject, Mood.LINGERS) else None
+        said = "its record says cut" if dead else "its record says open"
+        return Proof(dead=dead, level=ProofLevel.INTROSPECTED, said=said, residual_until=lives_on)
 
     def undo(self, step: Step, *, key: str, was: State) -> Effect:
         subject, measure, before = step.target.subject, str(step.measure), str(was.public["state"])

@@ -35,6 +35,8 @@ class Mood(StrEnum):
     WRONG_ACCOUNT = "wrong_account"
     LAGS = "lags"  # did it, but shows the old state for a while
     SABOTAGES = "sabotages"  # answers OK and changes nothing, always
+    HIDES = "hides"  # does not answer when it is looked at
+    LINGERS = "lingers"  # did it, and what was given out before lives on for a minute
 
 
 class SandboxTarget:

@@ -33,9 +33,17 @@ def started(sandbox: Any) -> Callable[..., Any]:
     from playbooks import runs
     from playbooks.models import Run
 
-    def start(*measures: str, hard: Sequence[str] = (), on_failure: str = "stop", subject: str = "") -> Run:
+    def start(
+        *measures: str,
+        hard: Sequence[str] = (),
+        on_failure: str = "stop",
+        subject: str = "",
+        waived: bool = True,
+        terms: dict[str, Any] | None = None,
+    ) -> Run:
         with telling():
-            return runs.start(**_planned(soft=measures, hard=hard or measures, on_failure=on_failure, subject=subject), stage="soft")
+            given = _planned(soft=measures, hard=hard or measures, on_failure=on_failure, subject=subject, waived=waived)
+            return runs.start(**given, terms=terms, stage="soft")
 
     return start
 
@@ -56,7 +64,7 @@ def held(sandbox: Any) -> Callable[..., Any]:
     return hold
 
 
-def _planned(*, soft: Sequence[str], hard: Sequence[str], on_failure: str, subject: str) -> dict[str, Any]:
+def _planned(*, soft: Sequence[str], hard: Sequence[str], on_failure: str, subject: str, waived: bool = True) -> dict[str, Any]:
     """What runs.start and runs.prepare take, for a playbook of these measures. Inside a story."""
     from core.actor import SYSTEM
     from core.ids import uuid7
@@ -65,8 +73,9 @@ def _planned(*, soft: Sequence[str], hard: Sequence[str], on_failure: str, subje
     from playbooks.domain.document import parse
     from playbooks.domain.plan import plan_digest, render
 
+    waiver = "evidence_waiver: the sandbox keeps its own ledger\n" if waived else ""
     text = (
-        f"name: p-{uuid7()}\nkinds: [service_account]\nevidence_waiver: the sandbox keeps its own ledger\n"
+        f"name: p-{uuid7()}\nkinds: [service_account]\n{waiver}"
         f"stages:\n  soft:\n{_steps(soft, on_failure)}\n  hard:\n{_steps(hard, on_failure)}\nholds:\n  default: {{on_lapse: release}}\n"
     )
     target = {
