@@ -335,7 +335,7 @@ INVARIANTS: Mapping[str, Invariant] = MappingProxyType(
                HAVING max(e.seq) IS DISTINCT FROM h.seq""",
         ),
         "every_change_is_on_record": Invariant(
-            "Each decision, each intent that does not repeat an attempt without an answer, and each state of a run has its entry in the trail.",
+            "Each decision, each state of a run and each intent has its entry in the trail, but for repeating what had no answer.",
             """SELECT 'decision ' || d.id || ' has no entry' FROM decision d WHERE d.id >= %(since_id)s
                  AND NOT EXISTS (SELECT FROM audit_entry e WHERE e.subject = 'decision:' || d.id AND e.verb = 'decision.made')
                UNION ALL

@@ -43,6 +43,13 @@ def leave_running(run_id: UUID, *, actor: Actor, because: str, keep: timedelta =
         gate.open_again(Ref.parse(run.identity_ref).id)
 
 
+def try_again(run: Run) -> None:
+    """More came about an identity whose run was set aside: what a step waits for a person with is tried again, looking before it acts.
+    A run that killed its workers, or whose playbook was withdrawn, is not: the decision says that a person has to look."""
+    if run.steps.filter(state="needs_human").exclude(stage="interim").exists() and not runs.why_not_again(run):
+        runs.retry(run.pk, actor=SYSTEM)
+
+
 def protected_by_now(identity: Identity | None, run: Run | None) -> bool:
     """Whether silence, or one person's word, contains it no more: it is protected, a connector asks for that, the plan cuts into somebody
     who is, or it would lock us out."""

@@ -234,6 +234,8 @@ def why_not_again(run: Run) -> str:
         return f"This run is {run.state.replace('_', ' ')}; only one that needs a person can be tried again."
     if run.undo_at is not None:
         return "This run was being undone. Undo it again instead."
+    if because := boundary.withdrawn(run):
+        return because
     if not run.plan.get(run.stage):
         return "No connector can carry this plan out, so there is nothing to try again."
     return ""

@@ -49,8 +49,8 @@ class Choice:
     Of a hold: `hold_reason`, `patience`, `interim` (its interim stage runs now),
     `at_once` (sessions that get the soft stage now), `bystanders` (who is held), `evidence_only`, `grouped` (with all others like it).
     `credential_only`: the evidence condemns the credential, and nothing but that may be cut. `offers_hard`: the playbook may open a hold
-    for the hard stage besides. `raises`, `releases`: the live run gets the hard stage, or waits for people no longer. `spends`: it takes
-    one from the containment budget.
+    for the hard stage besides. `raises`, `releases`, `retries`: the live run gets the hard stage, waits for people no longer, or tries
+    again what it was set aside for. `spends`: it takes one from the containment budget.
     """
 
     verdict: Verdict
@@ -72,6 +72,7 @@ class Choice:
     seen_again: bool = False
     run: str = ""
     raises: bool = False
+    retries: bool = False
     releases: bool = False
     grant: str = ""
 
@@ -79,6 +80,11 @@ class Choice:
     def held_back(self) -> bool:
         """Decided again when the kill switch is off."""
         return Cap.KILL_SWITCH in self.capped_by
+
+    @property
+    def acts(self) -> bool:
+        """Of a live run that covers it: it does more because of this."""
+        return self.raises or self.releases or self.retries
 
     @property
     def spends(self) -> bool:
@@ -160,7 +166,11 @@ def covered(question: Question) -> Choice | None:
     raises = run.may_rise and contains and alone.stage is Stage.HARD and run.stage is Stage.SOFT
     raises = raises and (run.credential_alone or not alone.credential_only)
     releases = run.waiting and run.asks in WEAK and contains
+    retries = run.state == "needs_human" and contains
     because = f"Run {run.id} has this identity under the same control already" + (", and rises to the hard stage." if raises else ".")
+    if run.state == "needs_human":
+        because = f"Run {run.id} has this identity, but did not get it under control: a person has to look."
+        because += " What a machine can try again is tried again." if retries else ""
     if releases:
         because = f"Run {run.id} waits for people ({run.asks.replace('_', ' ')}), and waits no longer: {_uncapital(alone.because)}"
     return Choice(
@@ -172,6 +182,7 @@ def covered(question: Question) -> Choice | None:
         would_have_stage=alone.stage,
         run=run.id,
         raises=raises,
+        retries=retries,
         releases=releases,
         credential_only=alone.credential_only,
     )
@@ -347,7 +358,7 @@ def _under_ceiling(question: Question, choice: Choice) -> Choice:
         return choice
     said = f"{choice.because} {why}"
     if choice.verdict is Verdict.COVERED:
-        return _unraised(question, choice, cap, said) if choice.raises or choice.releases else choice
+        return _unraised(question, choice, cap, said) if choice.acts else choice
     if ceiling is Ceiling.WATCH:
         return _watched(choice, cap, said)
     if choice.verdict is Verdict.CONTAIN:
@@ -396,7 +407,7 @@ def _from_observed_source(question: Question, choice: Choice) -> Choice:
         return choice
     said = f"{choice.because} Only observed: {why}"
     if choice.verdict is Verdict.COVERED:
-        return _unraised(question, choice, Cap.SOURCE, said) if choice.raises or choice.releases else choice
+        return _unraised(question, choice, Cap.SOURCE, said) if choice.acts else choice
     return _watched(choice, Cap.SOURCE, said)
 
 
@@ -407,7 +418,7 @@ def _observed(question: Question, choice: Choice) -> Choice:
         return choice
     said = f"{choice.because} Only observed: that is the mode of {identity.kind} in {identity.environment or 'this environment'}."
     if choice.verdict is Verdict.COVERED:
-        return _unraised(question, choice, Cap.OBSERVE, said) if choice.raises or choice.releases else choice
+        return _unraised(question, choice, Cap.OBSERVE, said) if choice.acts else choice
     return _watched(choice, Cap.OBSERVE, said)
 
 
@@ -419,7 +430,7 @@ def _held_back(question: Question, choice: Choice) -> Choice:
     words = "no new containment" if position == "no_new" else "nothing"
     said = f"{choice.because} Held back by the kill switch, which is at “{words}”. It is decided again when that is off."
     if choice.verdict is Verdict.COVERED:
-        return _unraised(question, choice, Cap.KILL_SWITCH, said) if choice.raises or choice.releases else choice
+        return _unraised(question, choice, Cap.KILL_SWITCH, said) if choice.acts else choice
     return _watched(choice, Cap.KILL_SWITCH, said)
 
 
@@ -437,7 +448,13 @@ def _watched(choice: Choice, cap: Cap, because: str) -> Choice:
 def _unraised(question: Question, choice: Choice, cap: Cap, because: str) -> Choice:
     run = question.facts.run
     return replace(
-        choice, because=because, raises=False, releases=False, stage=run.stage if run else None, capped_by=(*choice.capped_by, cap)
+        choice,
+        because=because,
+        raises=False,
+        releases=False,
+        retries=False,
+        stage=run.stage if run else None,
+        capped_by=(*choice.capped_by, cap),
     )
 
 
