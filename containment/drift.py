@@ -21,7 +21,7 @@ from django.db.models import F, Q
 from audit import clock, nudges
 from audit.record import record, story
 from connectors import optional
-from connectors.base import IRREVERSIBLE, Connector, ConnectorTrouble, State
+from connectors.base import IRREVERSIBLE, Connector, ConnectorTrouble, Measure, State
 from containment.flow import DECIDE
 from containment.models import Detection, Identity, Source
 from containment.speaking import CEILINGS, DRIFT
@@ -88,8 +88,9 @@ def _next() -> UUID | None:
 
 
 def _standing(run: Run) -> list[Step]:
-    """The controls that this run set and that can be lifted. What was ended once (a session) may begin anew and is no control."""
-    steps = run.steps.filter(disruptive=True, state__in=["done", "partial"], was__isnull=False)
+    """The controls that this run set and that can be lifted. What was ended once (a session) may begin anew and is no control, nor is a
+    password that was replaced: whoever replaces it again lifts nothing."""
+    steps = run.steps.filter(disruptive=True, state__in=["done", "partial"], was__isnull=False).exclude(measure=Measure.CREDENTIAL_ROTATE)
     return list(steps.exclude(inverse=IRREVERSIBLE).order_by("seq"))
 
 

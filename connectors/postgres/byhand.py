@@ -22,7 +22,7 @@ HAD_A_PASSWORD = frozenset({"scram-sha-256", "md5", "unknown"})
 
 
 def commands(step: Step, cut: Cut, was: State) -> list[str]:
-    if step.measure in (Measure.EVIDENCE_PRESERVE, Measure.JOB_CHECKPOINT):
+    if step.measure in (Measure.EVIDENCE_PRESERVE, Measure.JOB_CHECKPOINT) or step.parameters.get("keep_new") is True:
         return []
     before, name = Own.kept_in(was), step.target.subject
     lines = [*_attributes(name, before), *_password(name, cut, was), *_privileges(name, before.grants)]

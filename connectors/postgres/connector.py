@@ -89,9 +89,10 @@ class PostgresConnector:
         ),
         Measure.CREDENTIAL_ROTATE: _ability(
             EffectClass.KEYED,
-            "the former password, and what lay before where the new one was laid down",
+            "the former password, and what lay before where the new one was laid down; with `keep_new`, nothing: the new password stays",
             "the new password is let in, a wrong one is not, the former is not on record; no session from before is left, counted twice",
             deliver_to=str,
+            keep_new=bool,
         ),
         Measure.JOB_CHECKPOINT: _ability(
             EffectClass.NATURAL, "nothing to undo", "a checkpoint is on record that is newer than the request", disruptive=False

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from connectors.base import Rejected
 
-ADDRESS = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}(/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}){0,4}")
+ADDRESS = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.@+-]{0,99}(/[A-Za-z0-9_-][A-Za-z0-9_.@+-]{0,99}){0,4}")
 MOST_BYTES = 64 * 1024
 
 
@@ -45,7 +45,9 @@ class Folder:
 
     def __call__(self, to: str, parcel: Parcel | None, *, back: bool = False) -> str:
         if not isinstance(to, str) or not ADDRESS.fullmatch(to):
-            raise Rejected("`deliver_to` is a path inside the folder for deliveries: letters, digits, dots, dashes, at most five levels.")
+            raise Rejected(
+                "`deliver_to` is a path inside the folder for deliveries: letters, digits, dots, dashes, @ and +, at most five levels."
+            )
         try:
             with self._opened(to.split("/")[:-1]) as folder:
                 if parcel is None:

@@ -77,6 +77,8 @@ class Rotation:
         return Proof(True, ProofLevel.INTROSPECTED, said)
 
     def undo(self, step: Step, *, key: str, was: State) -> Effect:
+        if step.parameters.get("keep_new") is True:
+            return Effect(False, f"{step.target.subject} keeps its new password: the former one is known to others.")
         issued = Issued(self.secret, step.target.subject, key)
         changed = self.client.change(lambda call: self._put_back(call, step, issued, was), seconds=step.deadline_s)
         left = self._deliver(step, self._parcel(step, issued, key), back=True)

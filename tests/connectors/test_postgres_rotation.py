@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from connectors.base import Ambiguous, Foreign, ProofLevel, Rejected, State
+from connectors.base import Ambiguous, Foreign, ProofLevel, Rejected, State, Step
 from connectors.postgres import PostgresConnector
 from connectors.postgres.deliveries import Folder, Parcel
 from tests.connectors.contract import KEY, Scene, lasting
@@ -63,6 +63,9 @@ def test_a_rotation_from_the_first_look_to_the_way_back(town: Town, tmp_path: Pa
     verifier = town.ask(f"SELECT rolpassword FROM pg_authid WHERE rolname = '{town.worker}'")[0][0]
     assert not [secret for secret in (delivered, PASSWORD, verifier, was.secret["verifier"]) if secret in shown]
 
+    kept = Step(scene.step.measure, scene.step.target, {"deliver_to": TO, "keep_new": True})
+    assert not scene.connector.undo(kept, key=KEY, was=was).changed
+    assert town.access_lists() == once
     assert scene.undo(was).changed
     assert not scene.undo(was).changed
     assert town.access_lists() == exactly
