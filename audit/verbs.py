@@ -114,6 +114,7 @@ SENTENCES: dict[str, str] = {
     "run.contained_again": "contained it again: {because}",
     "run.prolonged": "let it last until {until}: {reason}",
     "run.time_over": "ended a containment whose time was over at {until}",
+    "run.secret_opened": "opened what was sealed for putting it back by hand, {count} in all",
     "run.gave_back": "gave back {back} of {of}: {rest}",
     "run.hastened": "puts back at once what was kept: {because}",
     "run.drifted": "found that somebody lifted {measure} outside: {said}",

@@ -18,17 +18,21 @@ from django.db import connection
 from django.db.models import Q
 
 from audit.record import record, story
-from connectors.base import IRREVERSIBLE
+from connectors import optional, registry
+from connectors.base import IRREVERSIBLE, Measure, State, Target
+from connectors.base import Step as Call
 from core.actor import SYSTEM
 from evidence import vault
 from playbooks import runs
 from playbooks.domain.moves import LIVE, STEP, WORKABLE
+from playbooks.domain.reinstating import held_stage_of, stage_of
 from playbooks.domain.specs import OUR_GATE
 from playbooks.models import Attempt, ControlClaim, Run, Step
 from playbooks.refusals import Occupied, Turned
 from playbooks.runs import Ticket
 
 HOLDING = ("acting", "verifying", "done", "partial", "needs_human", "undoing")
+STANDING = ("verifying", "done", "partial")
 UNKNOWN = ("ambiguous", "unexpected")  # outcomes after which a call may still take effect
 KEPT = "kept"
 
@@ -75,32 +79,81 @@ def enter(run: Run, step: Step, direction: str, now: datetime) -> None:
 
 @story
 def keep(ticket: Ticket, seq: int, *, seen: Run) -> bool:
-    """Whether another run holds the same control. Then nothing is given back now: that run takes over what was there before."""
+    """Whether another run holds the same control. Then nothing is given back now: that run takes over what was there before. What stays and
+    takes some of the same by another measure takes over its part, so that giving back the rest does not loosen it."""
     step = Step.objects.select_related("run").get(run_id=ticket.run_id, seq=seq)
     if not _is_held(step):
         return False
     control = Control.of(step.run, step)
-    others = {claim.run_id for claim in control.claims()} - {ticket.run_id}
-    if not others:
-        return False
+    others = _other_runs(control, ticket.run_id)
     list(Run.objects.select_for_update(of=("self",)).filter(pk__in=[*others, ticket.run_id]).order_by("pk"))
     run = runs.fenced(ticket, seen=seen)
-    theirs = Q(run__in=others, connector=step.connector, measure=step.measure)
-    steps = list(Step.objects.select_for_update(of=("self",)).filter(theirs | Q(pk=step.pk)).order_by("pk"))
+    beside = Q(run__in=[*others, run.pk], connector=step.connector, disruptive=True)
+    steps = list(Step.objects.select_for_update(of=("self",)).select_related("run").filter(beside).order_by("pk"))
     mine = next(one for one in steps if one.pk == step.pk)
-    mine.run = run
     control.lock()
-    claims = control.claims()
-    if {claim.run_id for claim in claims} - {ticket.run_id} != others:
+    if _other_runs(control, ticket.run_id) != others:
         raise Turned
+    claims = control.claims()
     holders = _holders([claim for claim in claims if claim.run_id != run.pk], control)
     if not holders:
+        _share(
+            mine,
+            [one for one in steps if one.pk != mine.pk and one.state in STANDING and (one.run_id != run.pk or _is_new_level(run, one))],
+        )
         return False
     if acting := next((one for one in holders if one.state == "acting"), None):
         raise Occupied(f"Run {acting.run_id} is at work on the same control; it goes first.")
     _hand_over(mine, holders, {claim.run_id: claim.pk for claim in claims})
     _is_kept(run, mine, control, holders)
     return True
+
+
+def _other_runs(control: Control, run_id: uuid.UUID) -> set[uuid.UUID]:
+    """Live runs that hold anything of the same connector on the same subject."""
+    claims = ControlClaim.objects.filter(connector=control.connector, subject=control.subject, run__state__in=LIVE)
+    return set(claims.exclude(run=run_id).values_list("run_id", flat=True))
+
+
+def _is_new_level(run: Run, step: Step) -> bool:
+    return run.state == "reinstating" and step.stage in (stage_of(run.level + 1), held_stage_of(run.level + 1))
+
+
+def _share(mine: Step, staying: list[Step]) -> None:
+    """Only a connector knows what two of its measures have in common."""
+    connector = registry.connector_for(mine.connector)
+    if connector is None or mine.was is None or mine.was["contained"]:
+        return
+    for step in staying:
+        was, theirs = _before(mine), _before(step)
+        if was is None or theirs is None or step.inverse == IRREVERSIBLE:
+            continue
+        less, more = optional.hands_over(connector, _call(mine), was, _call(step), theirs)
+        if more == theirs:
+            continue
+        _write(mine, less)
+        step.performed = True
+        _write(step, more)
+        about = [step.run.ref, *step.run.about, mine.run.ref]
+        record("step.inherited", step.ref, actor=SYSTEM, about=about, measure=mine.measure, run=str(mine.run_id))
+
+
+def _call(step: Step) -> Call:
+    return Call(measure=Measure(step.measure), target=Target(**step.run.target), parameters=step.parameters, deadline_s=step.timeout_s)
+
+
+def _before(step: Step) -> State | None:
+    if step.was is None:
+        return None
+    secret = vault.open_secret(bytes(step.was_sealed), about=str(step.ref)) if step.was_sealed else {}
+    return State(step.was["contained"], step.was["public"], secret, step.was["live_sessions"], step.was["account"])
+
+
+def _write(step: Step, state: State) -> None:
+    assert step.was is not None  # noqa: S101 - it was read from there
+    step.was = step.was | {"contained": state.contained, "public": dict(state.public)}
+    step.was_sealed = vault.seal_secret(dict(state.secret), about=str(step.ref)) if state.secret else None
+    step.save(update_fields=["was", "was_sealed", "performed"])
 
 
 def give_back(run: Run, step: Step) -> None:
