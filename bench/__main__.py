@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import activity, backtest, guard, ingest, judge, replay, storm
+from bench import activity, backtest, chaos, guard, ingest, judge, replay, storm
 
 NAMES = {
     "ingest": ingest.main,
@@ -14,6 +14,7 @@ NAMES = {
     "replay": replay.main,
     "judge": judge.main,
     "guard": guard.main,
+    "chaos": chaos.main,
 }
 
 

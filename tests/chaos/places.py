@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from embedded.places import ROOT
 
@@ -72,6 +72,7 @@ def of_the_engine() -> set[str]:
     return named | {place for name in told for place in _around(name)}
 
 
-def _function(name: str) -> object:
+def _function(name: str) -> Callable[..., object]:
     module, _, function = name.rpartition(".")
-    return getattr(sys.modules[module], function)
+    found: Callable[..., object] = getattr(sys.modules[module], function)
+    return found

@@ -56,7 +56,7 @@ def forward(
         if crashes:
             from playbooks.models import Run
 
-            Run.objects.filter(pk=played.run).update(crash_count=crashes)
+            Run.objects.filter(target__subject=played.subject).update(crash_count=crashes)
         return played
 
     return prepare
@@ -167,7 +167,7 @@ def undone(played: Played) -> None:
     """A person asks for it, again if the page did not come back."""
     from playbooks.models import Run
 
-    if not Run.objects.filter(pk=played.run, undo_at__isnull=False).exists():
+    if not Run.objects.filter(target__subject=played.subject, undo_at__isnull=False).exists():
         undo(played)
     go_on(played)
 
