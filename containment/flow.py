@@ -408,6 +408,7 @@ def _ask(
     )
     if choice.grouped and (group := grouped.ask(run, detection, judgement, plan, policy)) is not None:
         return run, group
+    cannot = readiness.warning(plan.stages.get(str(judgement.stage), []), plan.target)
     reason = str(choice.hold_reason)
     terms = binding.document.hold_for(reason)
     quorum = max(terms.quorum, groups.QUORUM) if choice.grouped or choice.evidence_only else terms.quorum
@@ -416,7 +417,7 @@ def _ask(
         case_ref=run.case_ref,
         identity_ref=run.identity_ref,
         title=detection.title,
-        because=" ".join(filter(None, (choice.because, plan.trouble, readiness.warning(plan.stages.get(str(judgement.stage), []), plan.target)))),
+        because=" ".join(filter(None, (choice.because, plan.trouble, cannot))),
         reason_class=reason,
         plan=plan.shown,
         plan_digest=plan.digest,
@@ -535,9 +536,10 @@ def _lock_identity_of(hold_id: UUID) -> Identity | None:
 
 
 @story
-def undo_run(run_id: UUID, *, actor: Actor, reason: str) -> Run:
-    """Put back what a run did. Its identity gets a cool-off: the same signals do not cut again (sentence 4)."""
-    return runs.undo(run_id, actor=actor, reason=reason)
+def undo_run(run_id: UUID, *, actor: Actor, reason: str, early: bool = False) -> Run:
+    """Put back what a run did; `early`: also before it came to rest. Its identity gets a cool-off: the same signals do not cut again
+    (sentence 4)."""
+    return runs.undo(run_id, actor=actor, reason=reason, early=early)
 
 
 @story

@@ -134,6 +134,22 @@ class OnlyApprover(Forbidden):
     code = "only_approver"
 
 
+class NoSuchMassUndo(Missing):
+    code = "no_such_mass_undo"
+
+
+class ListChanged(Refusal):
+    """The list of runs is not the one that was on the screen."""
+
+    code = "list_changed"
+
+
+class AlreadySettled(Refusal):
+    """Somebody agreed to it, or called it off."""
+
+    code = "already_settled"
+
+
 class NotThePerson(Forbidden):
     """Only people with a certain right do this, and not by a program."""
 

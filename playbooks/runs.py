@@ -33,6 +33,7 @@ ENGINE_VERSION = 2  # 2: evidence has a time, a soft stage may be followed by th
 LEASE = timedelta(seconds=10)
 STRIKES = 3  # workers that may die on one run before it is set aside for a person
 DRIVE = "playbooks.drive"
+UNRESTED = frozenset({"pending", "running", "verifying"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +173,9 @@ def stand_down(run_id: uuid.UUID, *, actor: Actor, because: str, keep: timedelta
 
 
 @story
-def undo(run_id: uuid.UUID, *, actor: Actor, reason: str) -> Run:
+def undo(run_id: uuid.UUID, *, actor: Actor, reason: str, early: bool = False) -> Run:
     """Put everything back; in levels, where the playbook says so. NotUndoable unless the run is contained, partial, failed or waits for a
-    person."""
+    person; `early`: or has not come to rest yet."""
     run, reason = lock(run_id), masking.in_text(reason)
     if run.state == "reinstating":
         return run
@@ -185,7 +186,7 @@ def undo(run_id: uuid.UUID, *, actor: Actor, reason: str) -> Run:
             run.save(update_fields=["undo_reason", "undo_by", "undo_at"])
             make_due(run)
         return run
-    if run.state not in moves.UNDOABLE:
+    if run.state not in (moves.UNDOABLE | UNRESTED if early else moves.UNDOABLE):
         raise NotUndoable(f"This run is {run.state.replace('_', ' ')}; only a run that acted and came to rest can be undone.")
     record("run.undo_requested", run.ref, actor=actor, about=run.about, reason=reason)
     try:

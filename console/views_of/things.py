@@ -79,7 +79,14 @@ SHOWN_WITH: Mapping[str, Callable[[Any], str]] = {  # what has no page of its ow
     "access_request": lambda row: f"hold:{row.hold_id}",
     "designation": lambda row: f"identity:{row.identity_id}",
 }
-WORDS = {"grant": "exception", "work": "document", "guard_call": "call", "access_request": "request", "killswitch": "kill switch", "mass_undo": "undo of many"}
+WORDS = {
+    "grant": "exception",
+    "work": "document",
+    "guard_call": "call",
+    "access_request": "request",
+    "killswitch": "kill switch",
+    "mass_undo": "undo of many",
+}
 LONGEST = 60
 
 

@@ -69,7 +69,7 @@ class Session(threading.Thread):
 
 
 @contextmanager
-def holding(table: str, key: UUID) -> Iterator[None]:
+def holding(table: str, key: UUID | int) -> Iterator[None]:
     """The test's own session holds this row until the block ends."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SELECT FROM {table} WHERE id = %s FOR UPDATE", [key])
