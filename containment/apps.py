@@ -13,9 +13,10 @@ class ContainmentConfig(AppConfig):
         from playbooks import returning, switching
 
         gate.configure_connectors()
-        from containment import protection
+        from containment import protection, readiness
 
         protection.stand_guard()
+        readiness.look_after()
         duties.tidy_up(duties.aside("invariants", invariants.check_due))
         duties.tidy_up(duties.aside("drift", drift.look_due))
         switching.milder.append(flow.wake_held_back)

@@ -6,28 +6,25 @@ one of them is not green. Connectors are asked outside any transaction, within a
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from accounts import people
 from accounts.models import Person
 from approvals.models import GroupMember, Hold
 from audit import clock
 from audit.record import record, story
-from connectors import registry
-from connectors.base import ConnectorTrouble, Measure, Step, Target
-from containment import backtests, gather
+from containment import backtests, gather, readiness
 from containment.domain.facts import USUAL_DRIVE, Kind
 from containment.domain.policy import Budget, Ramp, RiskPolicy
-from containment.models import Identity, PreflightCheck, ProtectedConfirmation
+from containment.models import Identity, PreflightCheck, ProtectedConfirmation, Readiness
 from containment.refusals import NotThePerson
 from core.actor import Actor
 from core.refs import Ref
@@ -36,8 +33,6 @@ from playbooks import library
 from playbooks.domain.plan import CannotPlan, render
 from playbooks.refusals import NoPlaybook
 
-log = logging.getLogger(__name__)
-
 SAMPLE = 3  # identities that a connector is asked about, of each provider
 MOST_PROVIDERS = 20
 MOST_ENVIRONMENTS = 30
@@ -45,7 +40,6 @@ MOST_PROTECTED = 10_000
 MOST_LACKS = 20
 MOST_HOLDS = 10_000
 SECONDS = 20.0  # for all connectors of one kind and environment together
-SECONDS_EACH = 5.0
 
 
 class Point(StrEnum):
@@ -175,13 +169,28 @@ def _preflight(cell: Cell, now: datetime) -> Light:
         if not check.green:
             said = f"The connector of {provider} cannot do it: {check.lacks[0][0]}."
             return Light(Point.PREFLIGHT, False, said, "Give it what is missing, then run the preflight again.")
-        if check.at < old:
-            said = (
-                f"The connector of {provider} was last tried at {check.at:%Y-%m-%d %H:%M}, more than {cell.bar.preflight_hours} hours ago."
-            )
+        if (lost := _lost_since(cell, check)) is not None:
+            said = f"The connector of {provider} can do it no more: {'; '.join(lost.missing) or lost.measure}."
+            return Light(Point.PREFLIGHT, False, said, "Give it what is missing, then run the preflight again.")
+        if _tried_at(check) < old:
+            at = _tried_at(check)
+            said = f"The connector of {provider} was last tried at {at:%Y-%m-%d %H:%M}, more than {cell.bar.preflight_hours} hours ago."
             return Light(Point.PREFLIGHT, False, said, how)
-    oldest = min(checks[provider].at for provider in providers)
+    oldest = min(_tried_at(checks[provider]) for provider in providers)
     return Light(Point.PREFLIGHT, True, f"{', '.join(providers)}: tried at {oldest:%Y-%m-%d %H:%M}, and can do what the plans ask.")
+
+
+def _lost_since(cell: Cell, check: PreflightCheck) -> Readiness | None:
+    """What the hourly look found to be gone: the connector answers no more, or one of these identities is out of its reach."""
+    here = cell.identities.filter(provider=check.provider).values("subject")
+    rows = Readiness.objects.filter(Q(measure=readiness.CONTACT) | Q(subject__in=here), provider=check.provider)
+    return rows.filter(can=False, checked_at__gt=check.at).first()
+
+
+def _tried_at(check: PreflightCheck) -> datetime:
+    """A preflight that was green stays so while the hourly look finds nothing missing."""
+    contact = readiness.last_contact(check.provider)
+    return max(check.at, contact.checked_at) if contact is not None and contact.can else check.at
 
 
 def _approvers(cell: Cell) -> Light:
@@ -315,62 +324,24 @@ def _asked(cell: Cell, provider: str, ends: float) -> tuple[int, list[list[str]]
         return 0, [[refusal.sentence.rstrip("."), ""]]
     looked_at, lacks = 0, list[list[str]]()
     for identity in cell.identities.filter(provider=provider, protected=False).order_by("-last_seen_at", "id")[:SAMPLE]:
-        target = _target(identity)
+        target = readiness.target_of(identity)
         looked_at += 1
         try:
             stages = render(document, target, library.ability_of)
         except CannotPlan as refusal:
             return looked_at, [[refusal.sentence.rstrip("."), ""]]
-        for step in _steps(stages):
+        for step in readiness.once(stages):
             if time.monotonic() > ends:
                 return looked_at, [[f"The connectors did not answer within {SECONDS:g} s", ""]]
             lacks += [lack for lack in _lacks(step, target, ends) if lack not in lacks]
     return looked_at, lacks
 
 
-def _steps(stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Mapping[str, Any]]:
-    """Each measure of each connector once, whichever stage it stands in."""
-    seen: set[tuple[str, str]] = set()
-    for steps in stages.values():
-        for step in steps:
-            what = (str(step["connector"]), str(step["measure"]))
-            if what not in seen:
-                seen.add(what)
-                yield step
-
-
 def _lacks(step: Mapping[str, Any], target: Mapping[str, Any], ends: float) -> list[list[str]]:
-    connector, measure = registry.connector_for(str(step["connector"])), Measure(step["measure"])
-    if connector is None:
-        return [[f"No connector acts on {step['connector']}", ""]]
-    deadline = max(0.5, min(SECONDS_EACH, ends - time.monotonic()))
-    try:
-        ready = connector.preflight(Step(measure, Target(**target), parameters=step["parameters"], deadline_s=deadline))
-    except ConnectorTrouble as trouble:
-        return [[f"{measure} on {target['subject']}: {trouble.said.rstrip('.')}", ""]]
-    except Exception:  # whatever a connector does, the page says that it cannot be relied on
-        log.exception("the preflight of %s failed", step["connector"])
-        return [[f"{measure} on {target['subject']}: its connector failed; the log says why", ""]]
-    if ready.can:
+    found = readiness.look_at(step, target, ends=ends)
+    if found.can:
         return []
-    remedies = [*ready.remedy, *[""] * len(ready.missing)]
-    return [[what, remedy] for what, remedy in zip(ready.missing, remedies, strict=False)] or [[f"{measure} on {target['subject']}", ""]]
-
-
-def _target(identity: Identity) -> dict[str, Any]:
-    """As containment/targets.py freezes it, for somebody against whom nothing is known."""
-    return {
-        "provider": identity.provider,
-        "kind": identity.kind,
-        "subject": identity.subject,
-        "identity": str(identity.pk),
-        "session": "",
-        "credential": "",
-        "facts": {
-            "environment": identity.environment,
-            "sessions": [],
-            "spare": [],
-            "only": [],
-            "must_go_on": {"schemas": [], "reconnect": False},
-        },
-    }
+    remedies = [*found.remedy, *[""] * len(found.missing)]
+    return [[what, remedy] for what, remedy in zip(found.missing, remedies, strict=False)] or [
+        [f"{found.measure} on {target['subject']}", ""]
+    ]
