@@ -158,6 +158,17 @@ class TestCovered:
         assert (won.verdict, won.raises, won.stage) == (Verdict.COVERED, False, SOFT)
         assert "rises" not in won.because
 
+    def test_a_run_that_was_set_aside_covers_nobody_in_silence(self):
+        won = choice(sample(run=RunFacts(id="r", stage=SOFT, state="needs_human")))
+        assert (won.verdict, won.retries, won.raises) == (Verdict.COVERED, True, False)
+        assert "a person has to look" in won.because
+
+    @pytest.mark.parametrize("changes", [MILD, {"detection": ceiling(Ceiling.HOLD)}, {"budget_left": 0}], ids=["mild", "ceiling", "budget"])
+    def test_a_run_that_was_set_aside_is_tried_again_only_by_what_would_have_contained(self, changes):
+        won = choice(sample(**{"run": RunFacts(id="r", stage=SOFT, state="needs_human")} | changes))
+        expected = changes is MILD and won.would_have is Verdict.CONTAIN
+        assert (won.retries, "a person has to look" in won.because) == (expected, True)
+
     def test_what_would_be_held_raises_nothing(self):
         assert not choice(payments(run=RunFacts(id="r", stage=SOFT))).raises
 

@@ -22,6 +22,11 @@ def step(seq: int, state: str, **more: Any) -> StepView:
     return StepView(**{"seq": seq, "state": state, "disruptive": True, "seen": True, **more})
 
 
+def taking(seq: int, **more: Any) -> StepView:
+    """Evidence that was begun and has not come yet."""
+    return step(seq, "acting", **{"disruptive": False, "preserve_until": LATER} | more)
+
+
 interim, soft, hard = (partial(step, stage=stage) for stage in ("interim", "soft", "hard"))
 
 
@@ -45,6 +50,16 @@ interim, soft, hard = (partial(step, stage=stage) for stage in ("interim", "soft
         ("running", [step(1, "done", disruptive=False)], "finish", 0, "fail"),  # evidence alone contains nobody
         ("running", [soft(1, "failed"), hard(2, "planned")], "do", 2, ""),  # what stopped the soft stage does not stop the hard one
         ("running", [soft(1, "failed"), soft(2, "planned"), hard(3, "planned")], "skip", 2, ""),
+        ("running", [soft(1, "partial"), hard(2, "done")], "finish", 0, "contain"),  # the hard stage is whole by itself
+        ("running", [soft(1, "done"), hard(2, "partial")], "finish", 0, "leave_partial"),
+        ("running", [soft(1, "failed"), hard(2, "failed")], "finish", 0, "fail"),
+        ("running", [taking(1), step(2, "planned")], "do", 1, ""),
+        ("running", [taking(1, next_at=LATER), step(2, "planned")], "wait", 0, "preserve"),
+        ("running", [taking(1, preserve_until=NOW), step(2, "planned")], "lose", 1, ""),
+        ("running", [taking(1, preserve_until=NOW, next_at=LATER), step(2, "planned")], "lose", 1, ""),
+        ("running", [step(1, "done"), taking(2, preserve_until=NOW)], "lose", 2, ""),  # nor is what was cut kept from being contained
+        ("waiting", [taking(1, preserve_until=NOW)], "do", 1, ""),  # no cut waits for it
+        ("waiting", [taking(1, preserve_until=NOW, stage="interim"), interim(2, "planned")], "lose", 1, ""),
         ("waiting", [step(1, "done")], "rest", 0, ""),
         ("waiting", [interim(1, "needs_human"), interim(2, "planned")], "skip", 2, ""),  # the hold is the person it needs
         ("waiting", [interim(1, "needs_human", on_failure="continue"), interim(2, "planned")], "do", 2, ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 from contextlib import suppress
 from datetime import timedelta
 
@@ -10,9 +11,10 @@ import pytest
 from celery import Celery
 
 from audit.record import telling
+from connectors.base import Unavailable
 from core.actor import SYSTEM
 from playbooks import engine, runs, steps
-from playbooks.calls import call_of, connector_of
+from playbooks.calls import call_of, connector_of, in_what_is_left
 from playbooks.domain.specs import LONGEST_CALL
 from playbooks.models import Run
 
@@ -72,6 +74,35 @@ def test_an_undo_waits_for_a_call_that_may_still_be_out(started, sandbox):
     engine.drive(run.pk, executor="command")
     run.refresh_from_db()
     assert run.state == "undone"
+
+
+@pytest.mark.fault("A10")
+@pytest.mark.parametrize("measure", ["session.pause", "workload.isolate"])
+def test_an_undo_waits_for_any_call_that_may_still_be_out_also_behind_a_later_attempt(started, sandbox, measure):
+    run = started(measure)
+    lost(run, sandbox, performed=False)
+    engine.drive(run.pk, executor="command")
+    run.refresh_from_db()
+    assert (run.state, run.steps.get().attempts) == ("contained", 2)
+    runs.undo(run.pk, actor=SYSTEM, reason="enough")
+    engine.drive(run.pk, executor="command")
+    run.refresh_from_db()
+    step = run.steps.get()
+    assert (run.state, step.state, sandbox.done(run.target["subject"], "restored")) == ("undoing", "undoing", 0)
+    assert run.next_at == step.next_at == step.journal.get(kind="intent", n=1).at + timedelta(seconds=step.timeout_s)
+    call_has_had_its_time(run)
+    engine.drive(run.pk, executor="command")
+    run.refresh_from_db()
+    assert run.state == "undone"
+
+
+def test_an_attempt_looks_and_acts_within_the_time_of_one_call(started, sandbox):
+    run = started("workload.isolate")
+    step = run.steps.get()
+    call = call_of(run, step)
+    assert 0 < in_what_is_left(call, time.monotonic() - 4).deadline_s <= step.timeout_s - 4
+    with pytest.raises(Unavailable):
+        in_what_is_left(call, time.monotonic() - step.timeout_s)
 
 
 @pytest.mark.parametrize("measure", ["session.pause", "workload.isolate"])
