@@ -158,7 +158,7 @@ def _alone(member: GroupMember, run: Run, *, protected: bool, actor: Actor) -> H
         title=member.title,
         because=member.because,
         reason_class=str(reason),
-        plan={"plan": run.plan, "target": run.target, "versions": member.asks["versions"]},
+        plan={"plan": run.plan, "target": run.target, "versions": member.asks["versions"]} | ({"terms": run.terms} if run.terms else {}),
         plan_digest=member.plan_digest,
         terms=reviewers.terms_for(decision.detection, (), run.playbook, quorum=max(groups.QUORUM, terms.quorum)),
         patience=member.hold.patience,

@@ -92,7 +92,7 @@ def retire(version_id: UUID, *, actor: Actor, because: str, confirmed: bool = Fa
         raise NotInThatState(f"{version} is {version.state.replace('_', ' ')}. Only what is in force is retired.")
     if (left := uncovered_without(version)) and not confirmed:
         raise LeavesNoPlaybook(
-            f"Without {version} nothing could be contained for {_said_cases(left)}. Say that you mean it, or approve another."
+            f"Without {version} nothing could be contained for {said_cases(left)}. Say that you mean it, or approve another."
         )
     return _ended(version, "retire", actor=actor, because=because)
 
@@ -152,7 +152,7 @@ def instead_of(version: PlaybookVersion) -> str:
         f"{name} is bound now for {', '.join(dict.fromkeys(kind.replace('_', ' ') for kind in kinds))}." for name, kinds in taken.items()
     ]
     if left := bindings.without(others, bindings.cases_of(version)):
-        said.append(f"No playbook is left for {_said_cases(left)}: nothing can be contained there until one is approved.")
+        said.append(f"No playbook is left for {said_cases(left)}: nothing can be contained there until one is approved.")
     return " ".join(said)
 
 
@@ -266,7 +266,8 @@ def _refuse_ties(version: PlaybookVersion) -> None:
             raise TiedPlaybooks(f"{other} is as specific for {', '.join(kinds)}. Make one of them narrower.")
 
 
-def _said_cases(cases: Iterable[tuple[str, str]]) -> str:
+def said_cases(cases: Iterable[tuple[str, str]]) -> str:
+    """Kinds and drives, in words."""
     drives: dict[str, list[str]] = {}
     for kind, drive in cases:
         drives.setdefault(kind.replace("_", " "), []).append(drive)

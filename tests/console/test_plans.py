@@ -68,7 +68,7 @@ def test_every_fault_of_a_draft_is_named_with_its_path_and_the_text_stays():
     text = next_playbook().replace("credential.revoke", "credential.explode").replace("quorum: 2", "quorum: 0")
     response = signed_in("enzo").post("/playbooks/draft/", {"text": text})
     assert response.status_code == 422
-    assert "stages.hard[1].measure line 21: Must be one of" in words(response)
+    assert "Line 21 stages.hard[1].measure Must be one of" in words(response)
     assert "holds.protected.quorum" in words(response)
     assert "credential.explode" in response.content.decode()
     assert not PlaybookVersion.objects.filter(state="draft").exists()

@@ -76,7 +76,7 @@ def test_a_credential_that_can_be_cut_alone_is_and_nothing_else(role):
     same = {"kind": "service_account", "provider": "postgres", "subject": "etl_reader"}
     decision = make.detected("etl_reader", **QUIET | {"identity": same, "session": {"id": "s-77"}})
     assert (decision.verdict, decision.stage) == ("contain", "hard"), decision.because
-    assert measures(make.run_of(decision)) == {"evidence.preserve", "credential.revoke"}
+    assert measures(make.run_of(decision)) == {"evidence.preserve", "credential.rotate", "credential.revoke"}
 
 
 def test_a_soft_run_about_something_else_does_not_end_the_agent_for_it(drive):
