@@ -172,6 +172,10 @@ class Rejected(ConnectorTrouble):
     """The target will not do it, now or later: permission, unknown subject, unsupported."""
 
 
+class LockedOut(Rejected):
+    """The target refuses our own credential, whatever we ask for. Each try may lock the account: a person, and few tries a minute."""
+
+
 class Foreign(ConnectorTrouble):
     """Somebody changed it after us. `diff` holds before, ours and now. Nothing was touched."""
 

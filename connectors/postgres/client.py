@@ -19,7 +19,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 
-from connectors.base import Ambiguous, ConnectorTrouble, Rejected, Unavailable
+from connectors.base import Ambiguous, ConnectorTrouble, LockedOut, Rejected, Unavailable
 
 T = TypeVar("T")
 Query = LiteralString | sql.SQL | sql.Composed
@@ -29,7 +29,7 @@ OUR_LOCK = 0x686F6C6466617374  # "holdfast", the key of the advisory lock that a
 TRIES = 5  # catalogue rows are not locked by GRANT; the loser of a race is told XX000 "tuple concurrently updated"
 NOT_PERMITTED = "is not permitted to log in"
 RACED = {"XX000", "40001", "40P01"}
-HOPELESS = {"28", "3D", "42", "0L", "0P", "2B", "22", "0A"}  # SQLSTATE classes that trying again does not mend
+HOPELESS = {"3D", "42", "0L", "0P", "2B", "22", "0A"}  # SQLSTATE classes that trying again does not mend
 
 
 class Call:
@@ -186,10 +186,12 @@ class Client:
             return Unavailable(f"{self.where} did not answer in time.")
         if error.sqlstate in RACED:
             return _Raced(said)
+        if error.sqlstate and error.sqlstate[:2] == "28":
+            return LockedOut(f"{self.where} does not accept our own credential: {said}")
         if error.sqlstate and error.sqlstate[:2] in HOPELESS:
             return Rejected(f"{self.where} refused: {said}")
         if error.sqlstate is None and ("authentication failed" in said or "pg_hba.conf" in said or NOT_PERMITTED in said):
-            return Rejected(f"{self.where} does not let us in: {said}")
+            return LockedOut(f"{self.where} does not accept our own credential: {said}")
         return Unavailable(f"{self.where} is not reachable: {said}")
 
 

@@ -11,6 +11,7 @@ record.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from connectors.base import (
     Effect,
     EffectClass,
     Foreign,
+    LockedOut,
     Measure,
     OnAmbiguous,
     Proof,
@@ -41,6 +43,7 @@ from connectors.webhook.egress import Answer
 LONGEST_SAYING = 200
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 900.0
 BUSY = {408, 425, 429, 503}
+NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 
 NOTIFY = Ability(
     effect=EffectClass.KEYED,
@@ -171,16 +174,20 @@ def _taken(answer: Answer, host: str, *, asking: bool) -> Answer:
         raise Unavailable(said, retry_after=_wait(answer.headers.get("retry-after", "")))
     if answer.status == 409:
         raise Foreign(f"{host} says that somebody else changed it.", diff={"answer": _json(answer)})
+    if answer.status in (401, 403):
+        raise LockedOut(
+            f"{host} answered {answer.status}: it does not accept our own credential, the secret that messages are signed with."
+        )
     if answer.status >= 500:
         raise Unavailable(said) if asking else Ambiguous(said)
     raise Rejected(f"{said} Redirects are not followed." if 300 <= answer.status < 400 else said)
 
 
 def _wait(text: str) -> float | None:
-    """Seconds or a date, believed between one second and a quarter of an hour."""
+    """Seconds or a date, believed between one second and a quarter of an hour. None if it says nothing that can be read."""
     try:
-        seconds = float(text) if text.strip().isdigit() else (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
+        seconds = float(text) if NUMBER.fullmatch(text.strip()) else (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, SHORTEST_WAIT), LONGEST_WAIT)
 

@@ -72,7 +72,7 @@ def place(url: str, *, private_hosts: Collection[str] = (), seconds: float = 5.0
 def post(where: Place, body: bytes, headers: Mapping[str, str], *, seconds: float, authorities: str = "") -> Answer:
     """Unavailable if nothing was sent, Ambiguous if it may have arrived."""
     way = _Way(where, time.monotonic() + seconds)
-    context = ssl.create_default_context(cafile=authorities or None)
+    context = _trusting(authorities) if where.url.lower().startswith("https:") else None  # (to load the authorities takes its time)
     try:
         with (
             httpcore.ConnectionPool(network_backend=way, ssl_context=context, max_connections=1, retries=0) as pool,
@@ -80,10 +80,28 @@ def post(where: Place, body: bytes, headers: Mapping[str, str], *, seconds: floa
         ):
             return _read(response)
     except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-        raise Unavailable(f"{where.host} is not reachable: {type(error).__name__}.") from error
+        raise Unavailable(_not_reached(where.host, error)) from error
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
         trouble = Ambiguous if way.sent else Unavailable
         raise trouble(f"{where.host} did not answer properly in time: {type(error).__name__}.") from error
+
+
+def _trusting(authorities: str) -> ssl.SSLContext:
+    """Checks the name and the chain; nothing can switch that off."""
+    context = ssl.create_default_context(cafile=authorities or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _not_reached(host: str, error: BaseException) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"{host} shows a certificate that is not accepted: {cause.verify_message}. Nothing was sent."
+        if isinstance(cause, ssl.SSLError):
+            return f"{host} speaks no TLS that is safe enough: {cause.reason or 'no reason given'}. Nothing was sent."
+        cause = cause.__cause__ or cause.__context__
+    return f"{host} is not reachable: {type(error).__name__}."
 
 
 def _read(response: httpcore.Response) -> Answer:

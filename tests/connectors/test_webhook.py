@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
-from connectors.base import Ambiguous, ConnectorTrouble, Foreign, Measure, ProofLevel, Rejected, State, Step, Target, Unavailable
+from connectors.base import (
+    Ambiguous,
+    ConnectorTrouble,
+    Foreign,
+    LockedOut,
+    Measure,
+    ProofLevel,
+    Rejected,
+    State,
+    Step,
+    Target,
+    Unavailable,
+)
 from connectors.webhook import WebhookConnector, egress, signature
 from tests.connectors.contract import KEY, Cutting, Scene
 from tests.connectors.receiver import SECRET, Answer, Receiver
@@ -108,12 +123,9 @@ def test_a_receiver_that_is_not_trusted_to_look_only_acknowledges(receiver: Rece
         ((500, {}, b""), Ambiguous, None),
         ((502, {}, b"<html>"), Ambiguous, None),
         ((503, {"retry-after": "7"}, b""), Unavailable, 7.0),
-        ((429, {"retry-after": "99999999"}, b""), Unavailable, 900.0),
-        ((429, {"retry-after": "-5"}, b""), Unavailable, None),
-        ((429, {"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, b""), Unavailable, 1.0),
-        ((429, {"retry-after": "soon"}, b""), Unavailable, None),
-        ((302, {"location": "http://169.254.169.254/latest/meta-data/"}, b""), Rejected, None),
-        ((401, {}, b""), Rejected, None),
+        ((429, {}, b""), Unavailable, None),
+        ((401, {}, b""), LockedOut, None),
+        ((403, {}, b""), LockedOut, None),
         ((410, {}, b""), Rejected, None),
         ((409, {}, b'{"now": "somebody else\'s"}'), Foreign, None),
     ],
@@ -127,6 +139,75 @@ def test_what_the_receiver_answers_decides_what_happens_next(
     assert said.value.retry_after == retry_after
 
 
+@pytest.mark.fault("F3")
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("", None),
+        ("soon", None),
+        ("²", None),
+        ("٣", None),
+        ("1e3", None),
+        ("NaN", None),
+        ("Thu, 99 Foo 2026 00:00:00 GMT", None),
+        ("Thu, 01 Jan 2026 00:00:00 -0000", None),  # of no time zone: it names no moment
+        ("0", 1.0),
+        ("-5", 1.0),
+        ("0.25", 1.0),
+        ("7", 7.0),
+        (" 90 ", 90.0),
+        ("900", 900.0),
+        ("901", 900.0),
+        ("9" * 4000, 900.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 1.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 900.0),
+    ],
+)
+def test_a_receiver_may_ask_for_patience_between_a_second_and_a_quarter_of_an_hour(
+    receiver: Receiver, text: str, seconds: float | None
+) -> None:
+    receiver.next_answer = lambda _: (429, {"retry-after": text.encode().decode("latin-1")}, b"")
+    with pytest.raises(Unavailable) as said:
+        connector_to(receiver).perform(NOTIFY, key=KEY, was=NOTHING)
+    assert said.value.retry_after == seconds
+    assert receiver.done == 1
+
+
+@pytest.mark.fault("F3")
+def test_a_date_to_come_is_waited_for(receiver: Receiver) -> None:
+    """A date's seconds are counted from now, so a minute ahead is a minute, or a little less."""
+    ahead = format_datetime(datetime.now(UTC) + timedelta(seconds=61), usegmt=True)
+    receiver.next_answer = lambda _: (429, {"retry-after": ahead}, b"")
+    with pytest.raises(Unavailable) as said:
+        connector_to(receiver).perform(NOTIFY, key=KEY, was=NOTHING)
+    assert said.value.retry_after is not None
+    assert 1.0 < said.value.retry_after <= 61.0
+
+
+@pytest.mark.fault("F4")
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_of_our_own_credential_says_so_and_is_tried_once(receiver: Receiver, status: int) -> None:
+    receiver.next_answer = lambda _: (status, {}, b"")
+    with pytest.raises(LockedOut, match="our own credential"):
+        connector_to(receiver).look(DISABLE)
+    assert len(receiver.messages) == 1
+
+
+@pytest.mark.fault("F10")
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed(receiver: Receiver, status: int) -> None:
+    there = Receiver()
+    try:
+        for location in (there.url, "http://169.254.169.254/latest/meta-data/"):
+            receiver.next_answer = lambda _, to=location: (status, {"location": to}, b"")
+            with pytest.raises(Rejected, match="not followed"):
+                connector_to(receiver).perform(NOTIFY, key=KEY, was=NOTHING)
+        assert not there.messages
+    finally:
+        there.close()
+
+
+@pytest.mark.fault("F5")
 @pytest.mark.parametrize(
     "content",
     [
@@ -145,27 +226,37 @@ def test_an_answer_that_cannot_be_read_contains_nobody(receiver: Receiver, conte
         connector_to(receiver).look(DISABLE)
 
 
+@pytest.mark.fault("F6")
 def test_a_compressed_answer_is_not_unpacked(receiver: Receiver) -> None:
-    receiver.next_answer = lambda _: (200, {"content-encoding": "gzip"}, b'{"contained": true}')
-    with pytest.raises(Unavailable):
-        connector_to(receiver).look(DISABLE)
+    bomb = gzip.compress(b'{"contained": true, "padding": "' + b"x" * 30_000_000 + b'"}')
+    for content in (gzip.compress(b'{"contained": true}'), bomb):
+        receiver.next_answer = lambda _, body=content: (200, {"content-encoding": "gzip"}, body)
+        with pytest.raises(Unavailable):
+            connector_to(receiver).look(DISABLE)
 
 
+@pytest.mark.fault("F6")
 def test_an_endless_answer_is_left_after_its_first_kilobytes(receiver: Receiver) -> None:
+    written, closed = [0], threading.Event()
+
     def endless(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.end_headers()
         try:
             while True:
-                request.wfile.write(b"x" * 4096)
+                written[0] += request.wfile.write(b"x" * 4096)
         except OSError:
             request.close_connection = True
+            closed.set()
 
     receiver.next_answer = endless
     assert connector_to(receiver).perform(NOTIFY, key=KEY, was=NOTHING).changed  # it took the message, and talks too much
+    assert closed.wait(10)
+    assert egress.MOST_BYTES < written[0] < 20_000_000  # what the sockets between us hold
 
 
-@pytest.mark.parametrize("line", [b"HTTP/1.1 200 OK\r\n", b""])
+@pytest.mark.fault("F7")
+@pytest.mark.parametrize("line", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", b""])
 def test_a_receiver_that_drips_is_left_at_the_deadline(receiver: Receiver, line: bytes) -> None:
     left = threading.Event()
 
@@ -251,6 +342,7 @@ FORBIDDEN = [
 ]
 
 
+@pytest.mark.fault("F9")
 @pytest.mark.parametrize("url", FORBIDDEN)
 def test_places_that_no_message_may_go_to_are_refused(url: str) -> None:
     with pytest.raises(Rejected):
@@ -277,6 +369,7 @@ def test_a_host_of_ours_may_be_private_and_no_other(receiver: Receiver) -> None:
     assert not receiver.messages
 
 
+@pytest.mark.fault("F9")
 def test_the_connection_goes_to_the_address_that_was_checked_and_the_name_is_kept(receiver: Receiver) -> None:
     """Whatever the name leads to by the time of the connection."""
     port = int(receiver.url.rsplit(":", 1)[1].split("/")[0])
