@@ -89,6 +89,7 @@ SENTENCES: dict[str, str] = {
     "case.judged": "called the case {verdict}: {reason}",
     "taken.found": "found what was taken before the cut: {said}",
     "taken.cut": "noted that {said} opens nothing any more: {because}",
+    "taken.reopened": "noted that {said} counts again: what cut it was undone",
     "taken.settled": "called what was taken ({said}) {state}: {because}",
     "budget.refused": "found the containment budget spent ({scope}): what follows is asked about as one",
     # runs

@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from approvals.models import Answer, GroupMember, Hold
 from audit import clock, nudges
 from audit.record import record, story
-from containment import leaks, minted, verdicts
+from containment import leaks, minted, taken, verdicts
 from containment.flow import DECIDE
 from containment.models import Case, Detection
 from containment.refusals import CaseClosed, NoSuchDetection, NotSetAside, NotYetSettled, OnlyApprover
@@ -65,9 +65,15 @@ def try_again(detection_id: UUID, *, actor: Actor) -> Detection:
     return detection
 
 
-@story
 def close(case_id: UUID, *, actor: Actor) -> Case:
-    """Nothing is left open, and somebody other than the only approver has looked. A cut that stands goes on standing."""
+    """Nothing is left open, and somebody other than the only approver has looked. A cut that stands goes on standing. What was taken is
+    looked for once more before, in a story of its own: it stays on the page when the case is not closed because of it."""
+    taken.gather(case_id)
+    return _close(case_id, actor=actor)
+
+
+@story
+def _close(case_id: UUID, *, actor: Actor) -> Case:
     case = _open(case_id)
     if left := open_items(case):
         raise NotYetSettled(f"This case cannot be closed yet: {', '.join(left)}.")
@@ -92,6 +98,7 @@ def open_items(case: Case) -> list[str]:
         f"{'' if line.vouched else ', a claim'}): cut it, or say that it is cleared or accepted"
         for line in minted.left_standing(case)
     ]
+    left += [f"{line.said}: say whether it was cut, is cleared or accepted" for line in taken.left_open(case)]
     return left + [
         f"{name} leaked and no run cuts it: stop it by hand, then say on the page of the leak that it was replaced"
         for name in leaks.left_uncut(case)

@@ -10,7 +10,9 @@ class GuardConfig(AppConfig):
 
     def ready(self) -> None:
         from containment import duties
-        from guard import chain
+        from containment import taken as what_was_taken
+        from guard import chain, taken
 
         duties.look_after(chain.chain_due)
         duties.tidy_up(chain.tidy)
+        what_was_taken.readers.append(taken.let_through)

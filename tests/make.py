@@ -12,7 +12,7 @@ from django.db import connection
 
 from approvals.models import Hold
 from audit import clock
-from containment import fingerprints, flow, intake, policies
+from containment import fingerprints, flow, intake, policies, taken
 from containment.domain.policy import Mode
 from containment.models import (
     Backtest,
@@ -26,6 +26,7 @@ from containment.models import (
     RiskPolicyVersion,
     Session,
     Source,
+    Taken,
     WorkDocument,
 )
 from core.actor import Actor
@@ -151,6 +152,13 @@ def deadline_passed(hold: Hold) -> None:
     """As if nobody had answered until now."""
     with connection.cursor() as cursor:
         cursor.execute("UPDATE hold SET deadline = clock_timestamp() - interval '1 s' WHERE id = %s", [hold.pk])
+
+
+def what_was_taken_settled(case_id: UUID) -> None:
+    """As if Ines had looked into everything that was read before the cut: the sample detection tells of a secret."""
+    taken.gather(case_id)
+    for line in Taken.objects.filter(case_id=case_id, state="open"):
+        taken.settle(line.pk, "cleared", "test data", actor=cast.person("ines"))
 
 
 def run_of(decision: Decision) -> Run:

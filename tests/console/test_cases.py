@@ -105,6 +105,7 @@ def test_what_cannot_be_put_back_is_accepted_as_it_is_and_the_case_closes(contai
     assert "A person accepted it as it is: its owner dropped it." in text_of(response)
     assert "Mara accepted it as it is: its owner dropped it" in text_of(response)
     cases.judge(contained.case.pk, "benign", "a migration", actor=cast.person("mara"))
+    make.what_was_taken_settled(contained.case.pk)
     assert cases.close(contained.case.pk, actor=cast.person("ines")).state == "closed"
 
 
@@ -189,6 +190,7 @@ def test_a_case_is_closed_once_it_has_a_verdict_and_nothing_is_open(contained):
     client = signed_in("ines")
     assert client.post(f"/cases/{contained.case.pk}/close/", headers=HTMX).status_code == 409
     cases.judge(contained.case.pk, "true_positive", "seen in the proxy log", actor=cast.person("ines"))
+    make.what_was_taken_settled(contained.case.pk)
     response = client.post(f"/cases/{contained.case.pk}/close/", headers=HTMX)
     contained.case.refresh_from_db()
     assert (response.status_code, contained.case.state) == (200, "closed")
@@ -199,6 +201,7 @@ def test_a_case_is_closed_once_it_has_a_verdict_and_nothing_is_open(contained):
 def test_who_approved_alone_does_not_close(postgres_plans):
     hold = _approved_by("omar")
     cases.judge(hold["case"].pk, "true_positive", "seen", actor=cast.person("omar"))
+    make.what_was_taken_settled(hold["case"].pk)
     with pytest.raises(OnlyApprover):
         cases.close(hold["case"].pk, actor=cast.person("omar"))
     cases.close(hold["case"].pk, actor=cast.person("mara"))
