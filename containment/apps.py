@@ -9,7 +9,7 @@ class ContainmentConfig(AppConfig):
     name = "containment"
 
     def ready(self) -> None:
-        from containment import drift, duties, flow, gate, invariants, ladder
+        from containment import drift, duties, flow, gate, invariants, ladder, taken
         from playbooks import returning, switching
 
         gate.configure_connectors()
@@ -21,4 +21,6 @@ class ContainmentConfig(AppConfig):
         duties.tidy_up(duties.aside("drift", drift.look_due))
         switching.milder.append(flow.wake_held_back)
         duties.look_after(ladder.ask_due)
+        duties.look_after(taken.gather_soon)
+        duties.tidy_up(taken.gather_due)
         duties.look_after(returning.end_due)
