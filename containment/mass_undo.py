@@ -237,7 +237,8 @@ def _close(key: UUID) -> bool:
     row.state, row.ended_at = "done", clock.now()
     row.save(update_fields=["state", "ended_at"])
     counted = counts(row)
-    record("mass_undo.done", row.ref, actor=SYSTEM, **{name: counted.get(name, 0) for name in ("undone", "drifted", "refused")})
+    undone, drifted, refused = (counted.get(state, 0) for state in ("undone", "drifted", "refused"))
+    record("mass_undo.done", row.ref, actor=SYSTEM, undone=undone, drifted=drifted, refused=refused)
     return True
 
 

@@ -26,7 +26,7 @@ class PicksForm(Strict):
     """At least one; a run must fit all that are given."""
 
     policy_version = Whole(required=False, min_value=1, max_value=2_000_000_000)
-    source = Text(required=False, max_length=200)
+    source = Text(required=False, max_length=200)  # type: ignore[assignment]
     playbook = Text(required=False, max_length=200, help_text="its name, or one version of it as in `service-account v3`")
     since = Moment(required=False, help_text="the runs began after")
     until = Moment(required=False, help_text="the runs began before")
@@ -55,7 +55,7 @@ class MemberShape(serializers.ModelSerializer[MassUndoMember]):
 
 
 class MassUndoBrief(serializers.ModelSerializer[MassUndo]):
-    requester = serializers.CharField()  # type: ignore[assignment]
+    requester = serializers.CharField()
     approver = serializers.CharField(allow_null=True)
     url = serializers.SerializerMethodField()
 

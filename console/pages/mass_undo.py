@@ -129,9 +129,7 @@ def _picking(request: ActorRequest, form: PickForm, refusal: Refusal | None = No
         "most_shown": MOST_SHOWN,
         "reason": request.POST.get("reason", ""),
         "may_ask": controls.control(request.actor, mass_undo.UNDOES),
-        "policies": RiskPolicyVersion.objects.exclude(in_force_at=None)
-        .order_by("-version")
-        .values_list("version", flat=True)[:MOST_OFFERED],
+        "policies": versions.values_list("version", flat=True)[:MOST_OFFERED],
         "sources": Source.objects.order_by("name").values_list("name", flat=True)[:MOST_OFFERED],
         "playbooks": [str(one) for one in PlaybookVersion.objects.order_by("name", "-version")[:MOST_OFFERED]],
     }
