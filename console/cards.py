@@ -28,9 +28,11 @@ from console.pictures import blast_radius, waterfall
 from console.timelines import Moment
 from console.views_of import cooling_off, waiting
 from console.views_of.cooling_off import Cooling
+from console.views_of.runs import WayBack, way_back
 from console.views_of.waiting import Waiting
-from containment import cases, outcomes, verdicts
+from containment import cases, outcomes, readiness, verdicts
 from containment.models import Case, Decision, Detection, Identity
+from containment.readiness import Mark
 from core.actor import Actor
 from core.refs import Ref
 from core.refusals import Missing
@@ -79,7 +81,7 @@ class StepCard:
     disruptive: bool = True
     on: str = ""
     left: tuple[str, ...] = ()
-    diff: tuple[tuple[str, str], ...] = ()
+    lives_on: datetime | None = None
 
     @classmethod
     def of_step(cls, step: Step) -> StepCard:
@@ -96,7 +98,7 @@ class StepCard:
             disruptive=step.disruptive,
             on=step.connector,
             left=tuple(step.left),
-            diff=tuple((str(name), str(value)) for name, value in (step.diff or {}).items()),
+            lives_on=step.residual_until if step.state == "verifying" else None,
         )
 
     @classmethod
@@ -280,6 +282,7 @@ class HoldCard:
     waiting: tuple[Waiting, ...] = ()
     is_group: bool = False
     is_call: bool = False
+    cannot: tuple[Mark, ...] = ()
 
     @property
     def name(self) -> str:
@@ -309,6 +312,7 @@ class RunCard:
     retrying: Control
     stays: str
     undone_by: str
+    way: WayBack
     hold_url: str
     hold_deadline: datetime | None
     hold_total: float
@@ -411,6 +415,7 @@ TONES_OF_RUNS = {
     "failed": "hot",
     "needs_human": "hot",
     "undoing": "warn",
+    "reinstating": "warn",
 }
 
 
@@ -520,6 +525,7 @@ def hold(hold_id: UUID, viewer: Actor) -> HoldCard:
         extending=extending(found, may_answer_now),
         reversible=all(step["inverse"] != IRREVERSIBLE for step in plan.get(asked, ()) if step["disruptive"]),
         waiting=waiting.of(found),
+        cannot=tuple(readiness.marks(readiness.asked_for(found), found.plan["target"])) if found.is_open else (),
     )
 
 
@@ -646,9 +652,7 @@ def _run_card(run: Run, waiting: Hold | None, viewer: Actor, now: datetime) -> R
         sentence=sentence,
         playbook=str(run.playbook),
         created_at=run.created_at,
-        stages=tuple(
-            StageCard(said.STAGES.get(name, name), tuple(StepCard.of_step(one) for one in steps if one.stage == name)) for name in names
-        ),
+        stages=tuple(StageCard(said.stage(name), tuple(StepCard.of_step(one) for one in steps if one.stage == name)) for name in names),
         level=run.proof_level if run.state == "contained" else "",
         left=tuple(line for step in steps for line in step.left) if run.state == "partial" else (),
         residual_until=residual if run.state == "verifying" else None,
@@ -657,6 +661,7 @@ def _run_card(run: Run, waiting: Hold | None, viewer: Actor, now: datetime) -> R
         retrying=_retrying(run, viewer),
         stays=said.stays(steps) if run.state in ACCEPTABLE else "",
         undone_by=_person_named(run.undo_by),
+        way=way_back(run, steps, viewer, now),
         hold_url=f"/holds/{waiting.pk}/" if waiting else "",
         hold_deadline=waiting.deadline if waiting else None,
         hold_total=_total(waiting) if waiting else 0,

@@ -188,6 +188,8 @@ def run_sentence(run: Run, steps: Sequence[Step], now: datetime) -> tuple[str, s
             if run.next_at is not None and run.next_at > now + timedelta(seconds=60):
                 return "warn", f"Left running. What was restricted meanwhile is put back at {clock_time(run.next_at)}."
             return "warn", f"Being put back, in reverse order: {run.undo_reason or run.because}"
+        case "reinstating":
+            return "warn", _returning(run, now)
         case "undone":
             return "quiet", f"Everything that could be put back is as it was before: {run.undo_reason or run.because}"
         case "accepted":
@@ -204,6 +206,21 @@ def stays(steps: Iterable[Step]) -> str:
     if not named:
         return "Nothing was cut, and nothing will be. The identity is free for another run."
     return f"{and_join(named)} {'stays' if len(named) == 1 else 'stay'} as now; nothing is tried or put back any more."
+
+
+def stage(name: str) -> str:
+    """A stage as a heading."""
+    if name.startswith("return-"):
+        level, _, again = name.removeprefix("return-").partition("-")
+        return f"On the way back, level {level}{', once what was looser had come back' if again else ''}"
+    return STAGES.get(name, name)
+
+
+def _returning(run: Run, now: datetime) -> str:
+    if run.level and run.next_at is not None and run.next_at > now:
+        return f"It comes back in levels: {run.because}, until {clock_time(run.next_at)}."
+    why = _whole(run.undo_reason or "undo was asked for")
+    return f"It comes back in levels: what is tighter is brought about before anything is given back. {why}"
 
 
 def _because(run: Run) -> str:

@@ -7,6 +7,7 @@ there. No secret stands on it: it names the command that opens what is sealed, o
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,8 @@ from evidence import vault
 from playbooks.calls import connector_of
 from playbooks.domain.moves import LIVE
 from playbooks.models import Run, Step
+
+log = logging.getLogger(__name__)
 
 STANDING = ("acting", "verifying", "done", "partial", "failed", "needs_human", "undoing")
 MOST = 500
@@ -139,7 +142,10 @@ def _deed(run: Run, step: Step) -> Deed:
     commands: tuple[str, ...] = ()
     was = State(step.was["contained"], step.was["public"], {}, step.was["live_sessions"], step.was["account"])
     if connector is not None and step.inverse != IRREVERSIBLE:
-        commands = tuple(optional.manual(connector, call_of(run, step), was))
+        try:
+            commands = tuple(optional.manual(connector, call_of(run, step), was))
+        except Exception:  # one measure that cannot be told must not cost the others their commands
+            log.exception("the connector %s could not say how to put %s back", step.connector, step.measure)
     if step.inverse == IRREVERSIBLE:
         otherwise = "What was ended stays ended. Let its owner begin anew."
     elif not commands:

@@ -15,6 +15,7 @@ from api.v1 import shapes
 from api.v1.reads import RUNS
 from containment import flow
 from playbooks import runs
+from playbooks.domain.moves import COMING_BACK
 
 
 class UndoForm(Strict):
@@ -33,7 +34,7 @@ class UndoRun(Endpoint):
     def post(self, request: Request, key: UUID) -> Response:
         said = read(UndoForm, self.body(request))
         run = flow.undo_run(key, actor=self.actor(request), reason=said["reason"])
-        return Response(shapes.RunShape(found(RUNS, key)).data, status=202 if run.state == "undoing" else 200)
+        return Response(shapes.RunShape(found(RUNS, key)).data, status=202 if run.state in COMING_BACK else 200)
 
 
 class AcceptForm(Strict):

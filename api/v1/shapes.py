@@ -12,6 +12,8 @@ from approvals.models import AccessRequest, Answer, ExceptionGrant, GroupMember,
 from audit import verbs
 from audit.models import AuditEntry
 from containment.models import Case, Credential, Decision, Detection, Identity, Session
+from playbooks import returning
+from playbooks.domain.receipt import receipt
 from playbooks.models import Run, Step
 
 
@@ -208,19 +210,66 @@ class StepShape(serializers.ModelSerializer[Step]):
         )
 
 
+PROVEN = {
+    "replayed": "what worked before was tried again and is refused",
+    "introspected": "the target's own record says unusable, looked at twice",
+    "acknowledged": "the target said OK; nothing else shows it",
+}
+
+
+class ReturningShape(serializers.Serializer[Any]):
+    level = serializers.IntegerField(help_text="how many levels have come to stand")
+    of = serializers.IntegerField()
+    watched_until = serializers.DateTimeField(
+        allow_null=True, help_text="then the next one follows by itself; null while one is brought about"
+    )
+
+
+class ReceiptShape(serializers.Serializer[Any]):
+    measure = serializers.CharField()
+    connector = serializers.CharField()
+    back = serializers.BooleanField()
+    why = serializers.ChoiceField(choices=["back", "kept", "irreversible", "was_so_before", "untouched", "foreign", "not_yet"])
+    said = serializers.CharField()
+    left = serializers.ListField(child=serializers.CharField())
+
+
 class RunShape(serializers.ModelSerializer[Run]):
     identity = Ref(source="identity_ref")
     case = Ref(source="case_ref")
     decision = Ref(source="decision_ref")
     playbook = serializers.CharField()
     steps = StepShape(many=True)
+    proven = serializers.SerializerMethodField(help_text="what `proof_level` means, in words; empty before it is contained")
+    returning = serializers.SerializerMethodField(help_text="where a return in levels stands; null where there is none")
+    receipt = serializers.SerializerMethodField(help_text="what came back and what did not, once undo was asked for")
 
     class Meta:
         model = Run
         fields = named(
             "id state stage because playbook identity case decision plan_digest proof_level residual_until created_at "
-            "released_at contained_at finished_at next_at undo_reason steps"
+            "released_at contained_at finished_at next_at undo_reason steps lasts_until proven returning receipt"
         )
+
+    def get_proven(self, run: Run) -> str:
+        return PROVEN.get(run.proof_level, "")
+
+    @extend_schema_field(ReturningShape(allow_null=True))
+    def get_returning(self, run: Run) -> dict[str, object] | None:
+        if run.state != "reinstating":
+            return None
+        watched = returning.is_watched(run)
+        return {"level": run.level, "of": len(returning.levels(run)), "watched_until": run.next_at if watched else None}
+
+    @extend_schema_field(ReceiptShape(many=True))
+    def get_receipt(self, run: Run) -> list[dict[str, object]]:
+        if run.undo_at is None:
+            return []
+        lines = receipt(run.steps.all())
+        return [
+            {"measure": one.measure, "connector": one.connector, "back": one.back, "why": one.why, "said": one.said, "left": list(one.left)}
+            for one in lines
+        ]
 
 
 class AnswerShape(serializers.ModelSerializer[Answer]):

@@ -21,6 +21,7 @@ from console import cards, refusals
 from console.cards import CaseCard
 from console.frame import fragment, fresh, show
 from console.views_of import sessions
+from console.views_of.runs import PROLONG_BY
 from containment import cases
 from containment.models import Case
 from core.refusals import Missing, Refusal
@@ -116,7 +117,7 @@ def list_for(request: ActorRequest) -> dict[str, Any]:
 
 
 def _beside(card: CaseCard | None) -> dict[str, Any]:
-    return {"card": card, "verdicts": cases.VERDICTS, "sessions": sessions.of_case(card.id) if card else []}
+    return {"card": card, "prolong_by": PROLONG_BY, "verdicts": cases.VERDICTS, "sessions": sessions.of_case(card.id) if card else []}
 
 
 urlpatterns = [
