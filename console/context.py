@@ -43,6 +43,7 @@ PLACES = (
     Place("route", "Playbooks", "/playbooks/", "p"),
     Place("adjustments", "Policy", "/policy/", "o"),
     Place("plug", "Sources", "/sources/", "u"),
+    Place("server", "Connectors", "/connectors/", "n"),
     Place("hand-stop", "Kill switch", "/switch/", "k"),
     Place("arrow-back-up", "Undo many", "/mass-undo/", "m"),
     Place("file-text", "Audit trail", "/audit/", "t"),

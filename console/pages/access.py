@@ -28,6 +28,7 @@ from audit import clock
 from console import controls, frame
 from console.deeds import faults_of, tried
 from console.refusals import of_form
+from containment import lockout
 from containment.models import Identity, Source
 from core.refs import Ref
 from core.refusals import BadInput, Fault, Refusal
@@ -198,6 +199,8 @@ def _person(request: ActorRequest, person_id: UUID, *, link: str = "") -> HttpRe
         "roles": [(role, role in found.roles) for role in Role],
         "grants": found.role_grants.all(),
         "tokens": found.tokens.all()[:MOST],
+        "accounts": lockout.accounts_of(found)[:MOST],
+        "suggested": lockout.suggested_accounts(found),
         "link": link,
         "mine": mine,
         "asked": request.GET.get("ask", ""),

@@ -21,7 +21,7 @@ from console.filters import Filter
 from console.refusals import of_form
 from console.views_of import identities as shown
 from console.views_of.things import is_id
-from containment import inventory
+from containment import inventory, lockout
 from containment.models import Identity
 from containment.models.identity import KINDS
 
@@ -35,6 +35,11 @@ class AdoptForm(forms.Form):
     owner = forms.ModelChoiceField(Person.objects.filter(is_active=True), required=False)
     team = forms.CharField(required=False, max_length=100)
     back = forms.ChoiceField(choices=[("identity", "identity"), ("adopt", "adopt")], required=False)
+
+
+class PersonForm(forms.Form):
+    person = forms.ModelChoiceField(Person.objects.filter(is_active=True))
+    back = forms.ChoiceField(choices=[("identity", "identity"), ("person", "person")], required=False)
 
 
 class MergeForm(forms.Form):
@@ -137,6 +142,26 @@ def split_alias(request: ActorRequest, identity_id: UUID) -> HttpResponse:
     return redirect("identity", other.pk if other else identity_id)
 
 
+@allowed("people.manage")
+@require_POST
+def link_person(request: ActorRequest, identity_id: UUID) -> HttpResponse:
+    """This is the account of that person."""
+    form = PersonForm(request.POST)
+    if not form.is_valid():
+        raise of_form(form)
+    person, back = form.cleaned_data["person"], form.cleaned_data["back"]
+    said = f"It is the account of {person}. A plan that would leave a hold without an answer is held for two."
+    tried(request, lambda: lockout.link(person.pk, identity_id, actor=request.actor), said=said)
+    return redirect("person", person.pk) if back == "person" else redirect("identity", identity_id)
+
+
+@allowed("people.manage")
+@require_POST
+def unlink_person(request: ActorRequest, identity_id: UUID) -> HttpResponse:
+    tried(request, lambda: lockout.unlink(identity_id, actor=request.actor), said="It is nobody's account here any more.")
+    return redirect("identity", identity_id)
+
+
 @allowed("protected.edit")
 @require_POST
 def protect(request: ActorRequest, identity_id: UUID) -> HttpResponse:
@@ -218,6 +243,8 @@ urlpatterns = [
     path("identities/<uuid:identity_id>/merge/", merge, name="merge_identity"),
     path("identities/<uuid:identity_id>/split/", split, name="split_identity"),
     path("identities/<uuid:identity_id>/split-alias/", split_alias, name="split_alias"),
+    path("identities/<uuid:identity_id>/person/", link_person, name="link_person"),
+    path("identities/<uuid:identity_id>/person/unlink/", unlink_person, name="unlink_person"),
     path("identities/<uuid:identity_id>/protect/", protect, name="protect_identity"),
     path("identities/<uuid:identity_id>/unprotect/", unprotect, name="unprotect_identity"),
 ]

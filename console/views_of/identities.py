@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 from django.urls import reverse
 
+from accounts.models import Person
 from approvals import grants
 from approvals.models import ExceptionGrant, Hold
 from console.controls import Control, control
@@ -16,8 +17,9 @@ from console.views_of import baselines, cooling_off, intents
 from console.views_of import decisions as told
 from console.views_of import exceptions as spared
 from console.views_of.cooling_off import Cooling
-from containment import gather
-from containment.models import Case, Credential, Decision, Designation, Identity, IdentityAlias, Session
+from containment import gather, lockout, protection
+from containment.lockout import Suggestion
+from containment.models import Case, Credential, Decision, Designation, Identity, IdentityAlias, PersonIdentity, Session
 from core.actor import Actor
 from playbooks.domain.moves import LIVE
 from playbooks.models import Run
@@ -79,6 +81,11 @@ class Card:
     case: Case | None
     hold: Hold | None
     cooling: Cooling | None
+    persons: Sequence[Person]
+    linked: bool
+    suggested: Suggestion | None
+    two_people: str
+    may_link: Control
     may_edit: Control
     may_protect: Control
     may_ask: Control
@@ -116,6 +123,11 @@ def card(identity: Identity, viewer: Actor, *, now: datetime) -> Card:
         case=Case.objects.filter(identity=identity).exclude(state="closed").first(),
         hold=_open_hold(ref),
         cooling=cooling_off.of(identity, now),
+        persons=list(lockout.people_of(identity).values()),
+        linked=PersonIdentity.objects.filter(identity=identity).exists(),
+        suggested=lockout.suggested_for(identity),
+        two_people="" if identity.protected or identity.merged_into else protection.protected_because(identity) or lockout.stands(identity),
+        may_link=control(viewer, lockout.LINKS, unless=merged_away),
         may_edit=control(viewer, "inventory.edit", unless=merged_away),
         may_protect=control(viewer, "protected.edit", unless=merged_away),
         may_ask=control(viewer, "exception.ask", unless=merged_away),

@@ -45,6 +45,8 @@ ADDRESSES: Mapping[str, str] = {
     "exposure": "/exposures/{}/",
     "confirmation": "/policy/ramp/#protected",
     "preflight": "/policy/ramp/",
+    "proposal": "/connectors/",
+    "readiness": "/connectors/",
     "person": "/access/",
     "token": "/access/tokens/",
     "killswitch": "/switch/",

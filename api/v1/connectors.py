@@ -1,0 +1,124 @@
+"""Connectors: who each is in its system, what it can and cannot do there with which command to mend it, and whom it asks to protect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.routes import Endpoint
+from api.v1.shapes import named
+from connectors import registry
+from connectors.base import IRREVERSIBLE, Connector
+from containment import readiness
+from containment.models import ProtectionProposal, Readiness
+from core.refusals import Missing
+
+MOST = 500
+
+
+class _Measure(serializers.Serializer[Any]):
+    measure = serializers.CharField()
+    effect = serializers.CharField(help_text="What saying it twice does: keyed, natural, observable or blind")
+    inverse = serializers.CharField()
+    reversible = serializers.BooleanField()
+    residual_s = serializers.FloatField(help_text="The longest that access already given may live on")
+    probe = serializers.CharField()
+    disruptive = serializers.BooleanField()
+
+
+class _Found(serializers.ModelSerializer[Readiness]):
+    class Meta:
+        model = Readiness
+        fields = named("measure subject can missing remedy too_much checked_at")
+
+
+class _Proposal(serializers.ModelSerializer[ProtectionProposal]):
+    class Meta:
+        model = ProtectionProposal
+        fields = named("id subject because state proposed_at seen_at answered_at")
+
+
+class ConnectorBrief(serializers.Serializer[Any]):
+    provider = serializers.CharField()
+    kind = serializers.CharField()
+    answers = serializers.BooleanField(allow_null=True, help_text="Whether it did when it was asked last; null before that")
+    asked_at = serializers.DateTimeField(allow_null=True)
+    can = serializers.IntegerField(help_text="Measures and targets that it can do at the last look")
+    cannot = serializers.IntegerField()
+    proposals = serializers.IntegerField(help_text="Subjects that it asks to protect and that nobody answered")
+    url = serializers.CharField()
+
+
+class ConnectorShape(ConnectorBrief):
+    trouble = serializers.ListField(child=serializers.CharField())
+    measures = _Measure(many=True)
+    found = _Found(many=True, help_text="One for each measure and target; no subject: anybody there")
+    protects = _Proposal(many=True)
+
+
+class ConnectorList(serializers.Serializer[Any]):
+    results = ConnectorBrief(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+class Connectors(Endpoint):
+    needs = {"GET": "read"}
+
+    @extend_schema(responses=ConnectorList)
+    def get(self, request: Request) -> Response:
+        return Response(
+            ConnectorList({"results": [_brief(provider, one) for provider, one in sorted(registry.providers().items())], "next": None}).data
+        )
+
+
+class OneConnector(Endpoint):
+    needs = {"GET": "read"}
+
+    @extend_schema(responses=ConnectorShape)
+    def get(self, request: Request, provider: str) -> Response:
+        connector = registry.connector_for(provider)
+        if connector is None:
+            raise Missing("No connector acts on a provider of this name.")
+        contact = readiness.last_contact(provider)
+        measures = [
+            {
+                "measure": str(measure),
+                "effect": str(ability.effect),
+                "inverse": ability.inverse,
+                "reversible": ability.inverse != IRREVERSIBLE,
+                "residual_s": ability.residual.total_seconds(),
+                "probe": ability.probe,
+                "disruptive": ability.disruptive,
+            }
+            for measure, ability in connector.abilities.items()
+        ]
+        whole = {
+            **_brief(provider, connector),
+            "trouble": contact.missing if contact else [],
+            "measures": measures,
+            "found": _tried(provider)[:MOST],
+            "protects": ProtectionProposal.objects.filter(provider=provider)[:MOST],
+        }
+        return Response(ConnectorShape(whole).data)
+
+
+def _tried(provider: str) -> Any:
+    return Readiness.objects.filter(provider=provider).exclude(measure=readiness.CONTACT)
+
+
+def _brief(provider: str, connector: Connector) -> dict[str, Any]:
+    contact = readiness.last_contact(provider)
+    return {
+        "provider": provider,
+        "kind": connector.name,
+        "answers": contact.can if contact else None,
+        "asked_at": contact.checked_at if contact else None,
+        "can": _tried(provider).filter(can=True).count(),
+        "cannot": _tried(provider).filter(can=False).count(),
+        "proposals": ProtectionProposal.objects.filter(provider=provider, state="open").count(),
+        "url": f"/connectors/{provider}/",
+    }

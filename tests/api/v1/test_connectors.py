@@ -1,0 +1,31 @@
+"""Connectors, as programs read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from connectors.base import Ready
+from containment import protection, readiness
+from tests.console.conftest import postgres_plans
+
+__all__ = ["postgres_plans"]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("postgres_plans")]
+
+
+def test_a_program_reads_what_lacks_and_what_gives_it(program):
+    readiness.keep("postgres", readiness.CONTACT, "", Ready(True))
+    readiness.keep("postgres", "credential.revoke", "etl", Ready(False, missing=["changing etl"], remedy=["GRANT etl TO us"]))
+    protection._keep("postgres", {"dba": protection.ADMINISTERS})
+    read = program("read")
+    listed = {one["provider"]: one for one in read.get("/api/v1/connectors").body["results"]}
+    assert (listed["postgres"]["answers"], listed["postgres"]["cannot"], listed["postgres"]["proposals"]) == (True, 1, 1)
+    assert listed["holdfast"]["answers"] is None
+    shown = read.get("/api/v1/connectors/postgres").body
+    assert [(one["measure"], one["subject"], one["can"], one["remedy"]) for one in shown["found"]] == [
+        ("credential.revoke", "etl", False, ["GRANT etl TO us"])
+    ]
+    assert shown["protects"][0]["state"] == "open"
+    terminate = next(one for one in shown["measures"] if one["measure"] == "session.terminate")
+    assert (terminate["effect"], terminate["reversible"]) == ("observable", False)
+    assert read.get("/api/v1/connectors/nowhere").status == 404
+    assert program("detections.write").get("/api/v1/connectors").status == 403
