@@ -9,7 +9,7 @@ class ContainmentConfig(AppConfig):
     name = "containment"
 
     def ready(self) -> None:
-        from containment import drift, duties, flow, gate, invariants, ladder, taken
+        from containment import drift, duties, flow, gate, invariants, ladder, mass_undo, taken
         from playbooks import returning, switching
 
         gate.configure_connectors()
@@ -24,3 +24,4 @@ class ContainmentConfig(AppConfig):
         duties.look_after(taken.gather_soon)
         duties.tidy_up(taken.gather_due)
         duties.look_after(returning.end_due)
+        duties.look_after(mass_undo.go_on)
