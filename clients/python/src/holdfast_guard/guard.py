@@ -38,6 +38,21 @@ SLACK_S = 1.0  # for the thread to come round, where this process is busy
 class _OwnLoop(asyncio.SelectorEventLoop):
     """Looks names up in threads that hold nobody up: the process ends, however long a look-up takes, and may look up while it ends."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
+
+    async def create_connection(self, *given: Any, **more: Any) -> Any:
+        transport, protocol = await super().create_connection(*given, **more)
+        self._lines.add(transport)
+        return transport, protocol
+
+    async def cut_off(self) -> None:
+        """Lines that nobody came round to close are closed with the loop: afterwards nobody could."""
+        for line in list(self._lines):
+            line.abort()
+        await asyncio.sleep(0)
+
     async def getaddrinfo(self, host: Any, port: Any, **more: Any) -> Any:
         found: asyncio.Future[Any] = self.create_future()
 
@@ -72,6 +87,7 @@ class _Loop:
             task.cancel()
         if left:  # so that each closes what it has open
             self._loop.run_until_complete(asyncio.wait(left, timeout=0.5))
+        self._loop.run_until_complete(self._loop.cut_off())
         self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
