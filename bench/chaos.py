@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 POSTERS, EACH_S = 2, 0.5
 UNDONE, FAULTY, DUPLICATE = 0.3, 0.5, 0.1  # shares of what is posted
 FROZEN_S = 12.0  # beyond the lease
-BETWEEN_S = (1.5, 5.0)
+BETWEEN_S = (3.0, 8.0)
 DRAINED_S = 240.0
 TAKEN_OVER_WANTED_S = 15.0
 FAULTS: Sequence[tuple[Fault, Mapping[str, Any]]] = (
@@ -387,6 +387,8 @@ class Storm:
         kind, given = order.choice(FAULTS)
         measure = MEASURES[posted.effect]
         call = "look" if kind is Fault.STALE else order.choice(["look", "perform", "undo", "*"])
+        if kind is Fault.LAG and posted.effect == "observable":
+            given = {"seconds": 2}  # later than our patience, nobody can know whether to try again
         self.house.world.order(kind, posted.subject, measure, call=call, times=order.choice([1, 1, 2]), **given)
         if order.random() < 0.1:
             self.house.world.put(posted.subject, measure, CUT)
@@ -523,6 +525,19 @@ class Storm:
         for run in Run.objects.filter(state__in=["contained", "undone"]).prefetch_related("steps"):
             counts["said so, and is not so"] += self._is_otherwise(run)
         return counts
+
+    def _doubled(self) -> list[str]:
+        """What happened more than once, with all that was written about it."""
+        from playbooks.models import Attempt
+
+        ledger, told = self.house.world.done(), []
+        for (_, did, key), n in Counter((done.measure, done.did, done.key) for done in ledger).items():
+            if n > 1:
+                rows = [f"{done.at:%T.%f} {done.did}" for done in ledger if done.key == key]
+                journal = Attempt.objects.filter(step__key=key).order_by("id")
+                said = [f"{one.at:%T.%f} {one.fence} {one.worker} {one.direction} {one.kind} {one.outcome} {one.said}" for one in journal]
+                told.append("\n  ".join([f"{did} {n} times:", *rows, *said]))
+        return told
 
     def _is_otherwise(self, run: Run) -> bool:
         wrong = False

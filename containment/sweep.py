@@ -87,6 +87,7 @@ class Sweeper:
         while not self.stopping:
             try:
                 close_old_connections()
+                _safely(wake_workers)
                 done = sum(_safely(duty) for duty in duties.soon)
             except (OperationalError, InterfaceError) as error:
                 log.warning("the database does not answer (%s); the duties are still due", type(error).__name__)
@@ -116,6 +117,18 @@ def sweep_once() -> bool:
     """One round. True when there was something to do."""
     rounds: list[Callable[[], int]] = [_holds, _members, _requests, _grants, _sources, _exposures, _detections, _runs]
     return sum(_safely(one) for one in rounds) > 0
+
+
+def wake_workers() -> int:
+    """Nudge what became due a moment ago, or whose worker's lease has passed: whatever the sweep is busy with, a worker may be free."""
+    now = clock.now()
+    free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
+    lately = Q(next_at__gt=now - GRACE) | Q(lease_until__gt=now - GRACE)
+    due = Run.objects.filter(free, lately, state__in=WORKABLE, next_at__lte=now, engine_version__lte=ENGINE_VERSION).order_by("next_at")
+    keys = list(due.values_list("id", flat=True)[:BATCH])
+    for key in keys:
+        nudges.wake_worker(DRIVE, key)
+    return len(keys)
 
 
 def _runs() -> int:

@@ -48,6 +48,12 @@ ENGINE: Mapping[str, Sequence[str]] = {
             "playbooks.steps.settle": ("plain",),
             "playbooks.steps.prove": ("shown late",),
             "playbooks.steps.trouble": ("refused once", "undo refused once"),
+            "playbooks.steps.lose": ("too late for evidence",),
+            "playbooks.steps.call_off": ("harmful",),
+            "playbooks.claims.keep": ("undone",),
+            "playbooks.returning.add_level": ("in levels",),
+            "playbooks.returning._watch": ("in levels",),
+            "playbooks.returning._did_not_hold": ("in levels that do not hold",),
             "playbooks.steps.skip": ("rejected", "undone at once"),
             "playbooks.steps.undone": ("undone", "was so before"),
         }

@@ -5,6 +5,7 @@ Each ends by itself when nobody dies, and says what is to be true then.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,30 @@ def done(*, fault: Fault | None = None, call: str = "undo", before: str = OPEN) 
         undo(played)
         if fault is not None:
             world.order(fault, played.subject, played.measure, call=call)
+        return played
+
+    return prepare
+
+
+def hurried(world: World, effect: str) -> Played:
+    """Evidence that cannot be had within the time that the cut waits for it."""
+    played = Played(effect, f"{effect}-{uuid7().hex[-12:]}")
+    started(played, terms={"evidence_s": 0.2})
+    world.order(Fault.BEFORE, played.subject, "evidence.preserve", times=20)
+    return played
+
+
+def coming_back(*, holds: bool) -> Any:
+    """Undone by way of a level: something milder is cut before what is cut comes back. It holds, or the world does not let us."""
+
+    def prepare(world: World, effect: str) -> Played:
+        played = Played(effect, f"{effect}-{uuid7().hex[-12:]}")
+        level = KEYED if effect != "keyed" else NATURAL
+        started(played, level=level)
+        go_on(played)
+        undo(played)
+        if not holds:
+            world.order(Fault.NO_PERMISSION, played.subject, level, call="perform", times=5)
         return played
 
     return prepare
@@ -163,6 +188,27 @@ def decided_and_carried_out(played: Played) -> None:
     go_on(played)
 
 
+def harmful(played: Played) -> None:
+    """As it goes on, its playbook turns out to be harmful: after an intent, and before its call."""
+    from playbooks.models import Attempt, PlaybookVersion, Run
+
+    run = Run.objects.get(target__subject=played.subject)
+
+    def revoke() -> None:
+        from django.db import connection
+
+        ends = time.monotonic() + 10
+        while time.monotonic() < ends and not Attempt.objects.filter(step__run=run, step__disruptive=True).exists():
+            time.sleep(0.01)
+        PlaybookVersion.objects.filter(pk=run.playbook_id).update(state="revoked")
+        connection.close()
+
+    somebody = threading.Thread(target=revoke, daemon=True)
+    somebody.start()
+    go_on(played)
+    somebody.join(15)
+
+
 def undone(played: Played) -> None:
     """A person asks for it, again if the page did not come back."""
     from playbooks.models import Run
@@ -180,7 +226,8 @@ def undo(played: Played) -> None:
     flow.undo_run(played.run, actor=cast.person("mara"), reason="it was a drill")
 
 
-def started(played: Played, *more: str, on_failure: str = "stop") -> None:
+def started(played: Played, *more: str, on_failure: str = "stop", terms: dict[str, Any] | None = None, level: str = "") -> None:
+    """`level`: what is cut on the way back, before the rest is given back."""
     from audit.record import telling
     from core.actor import SYSTEM
     from core.refs import Ref
@@ -189,7 +236,7 @@ def started(played: Played, *more: str, on_failure: str = "stop") -> None:
     from playbooks.domain.plan import plan_digest, render
 
     kind = "service_account"  # it bears every measure
-    measures = [played.measure, *(measure for measure in more if measure != played.measure)]
+    measures = [played.measure, *(measure for measure in (*more, level) if measure not in {"", played.measure})]
     text = house.playbook(f"p-{played.subject}", kind, *measures, timeout_s=2, on_failure=on_failure)
     target = {"provider": "world", "kind": kind, "subject": played.subject, "identity": str(uuid7()), "facts": {}}
     with telling():
@@ -197,6 +244,9 @@ def started(played: Played, *more: str, on_failure: str = "stop") -> None:
         version.state, version.in_force_at = "superseded", version.drafted_at  # it was, so that no other detection gets it
         version.save(update_fields=["state", "in_force_at"])
         plan = render(parse(text), target, library.ability_of)
+        if level:
+            steps = [plan["hard"].pop(), plan["soft"].pop()][:1]
+            terms = {"reinstatement": [{"steps": steps, "watch_s": 0}]}
         run = runs.start(
             version,
             identity=Ref.to("identity", uuid7()),
@@ -206,6 +256,7 @@ def started(played: Played, *more: str, on_failure: str = "stop") -> None:
             plan=plan,
             plan_digest=plan_digest(plan, target),
             stage="soft",
+            terms=terms,
         )
     played.run = run.pk
 
@@ -220,6 +271,10 @@ SCENES = {
         Scene("slow", "forward", forward(fault=Fault.LAG, call="perform"), go_on, STANDS),
         Scene("rejected", "forward", forward(fault=Fault.NO_PERMISSION, call="perform", more=(NATURAL, KEYED)), go_on, ("failed",)),
         Scene("struck out", "forward", forward(crashes=3), go_on, ("needs_human",)),
+        Scene("too late for evidence", "forward", hurried, go_on, STANDS),
+        Scene("harmful", "forward", forward(fault=Fault.LAG, call="look"), harmful, ("needs_human", *STANDS)),
+        Scene("in levels", "undo", coming_back(holds=True), go_on, ("undone",), ("keyed", "natural", "observable")),
+        Scene("in levels that do not hold", "undo", coming_back(holds=False), go_on, STANDS, ("keyed", "natural", "observable")),
         Scene("undone", "undo", done(), go_on, ("undone",)),
         Scene("undo refused once", "undo", done(fault=Fault.BUSY), go_on, ("undone",)),
         Scene("was so before", "undo", done(before=CUT), go_on, ("undone",), ("keyed", "natural", "observable")),

@@ -69,8 +69,8 @@ def at(died: list[dict[str, Any]], *parts: str) -> list[dict[str, Any]]:
     return found
 
 
-def wrong(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [case for case in cases if case["wrong"]]
+def wrong(cases: list[dict[str, Any]]) -> list[str]:
+    return [f"{case['what']} at {case['place']} ({case['effect']}, {case['scene']}): {case['wrong']}" for case in cases if case["wrong"]]
 
 
 @pytest.mark.fault("A1")

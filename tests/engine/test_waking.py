@@ -1,0 +1,32 @@
+"""Sweepers wake workers for what became due a moment ago, and leave alone what somebody holds or what they do themselves by now."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from audit import clock
+from containment import sweep
+from playbooks.models import Run
+
+pytestmark = pytest.mark.django_db
+
+MOMENT, LONG = timedelta(milliseconds=200), timedelta(minutes=5)
+
+
+@pytest.mark.fault("A7")
+@pytest.mark.parametrize(
+    ("due", "lease", "woken"),
+    [
+        (MOMENT, None, 1),  # it became due
+        (LONG, MOMENT, 1),  # its worker died, and the lease has passed
+        (LONG, -LONG, 0),  # somebody is at it
+        (-LONG, None, 0),  # not yet
+        (LONG, LONG, 0),  # no worker took it: the sweep does it itself
+    ],
+)
+def test_a_free_worker_hears_of_a_run_that_nobody_holds_any_more(started, due, lease, woken):
+    run, now = started("workload.isolate"), clock.now()
+    Run.objects.filter(pk=run.pk).update(next_at=now - due, lease_until=None if lease is None else now - lease)
+    assert sweep.wake_workers() == woken
