@@ -69,7 +69,11 @@ def test_no_two_are_equally_specific_and_nobody_is_without_one():
 def test_each_is_named_as_its_file_and_answers_every_reason_to_ask(name: str):
     document = DOCUMENTS[name]
     assert document.name == name
-    assert {"default", "payment", "customer_facing", "long_running_job", "regulated", "shared_credential", "protected"} <= set(
-        document.holds
-    )
+    assert set(REASONS) - {"cool_off", "thin", "budget", "ceiling"} <= set(document.holds)
     assert set(document.stages) == {"interim", "soft", "hard"}
+
+
+def test_the_playbook_of_the_instructions_is_one():
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "write-a-playbook.md").read_text()
+    text = page[page.index("```yaml") + 8 : page.index("```", page.index("```yaml") + 8)]
+    assert parse(text).reinstatement[0].step.measure is Measure.SESSION_RESTRICT
