@@ -102,8 +102,10 @@ class Program:
     environment: Mapping[str, str]
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    began: float = 0.0
 
     def start(self) -> None:
+        self.began = time.monotonic()
         self.process = spawn(self.command, cwd=ROOT, env=self.environment, log=self.log, on_orphaned=signal.SIGKILL)
 
     def pids(self) -> list[int]:
@@ -137,6 +139,11 @@ class House:
     port: int
     programs: dict[str, Program]
     token: str = ""
+    boot_s: float = 0.0  # what a program takes on this machine until it is of use
+
+    def grown_up(self, *names: str) -> list[str]:
+        """Those that were of use already: who dies in its cradle shows nothing but how fast a machine starts programs."""
+        return [name for name in names if time.monotonic() - self.programs[name].began > 1.5 * self.boot_s]
 
     def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.database.dsn("holdfast"), autocommit=True, connect_timeout=3) as connection:
@@ -180,8 +187,9 @@ def _house() -> Iterator[House]:
         house.token = _furnished()
         for program in programs.values():
             program.start()
-        if not wait_until(house.answers, seconds=90, pause=0.2):
+        if not wait_until(house.answers, seconds=180, pause=0.2):
             raise SystemExit(f"The web server did not answer:\n{tail(programs['web'].log)}")
+        house.boot_s = time.monotonic() - programs["web"].began
         yield house
     finally:
         for program in programs.values():
@@ -264,24 +272,29 @@ class Storm:
         threads += [threading.Thread(target=self._undo), threading.Thread(target=self._watch, daemon=True)]
         for thread in threads:
             thread.start()
-        happens: Sequence[tuple[int, Callable[[], str]]] = (
-            (4, lambda: self._kill(self.dice.choice(["worker-1", "worker-2"]))),
-            (2, lambda: self._kill_child(self.dice.choice(["worker-1", "worker-2"]))),
-            (2, lambda: self._kill(self.dice.choice(["sweeper-1", "sweeper-2"]))),
-            (2, lambda: self._kill("web")),
-            (2, lambda: self._freeze(self.dice.choice(["worker-1", "worker-2"]))),
+        happens: Sequence[tuple[int, Callable[[], str]]] = (  # weight, event
+            (4, lambda: self._one_of(self._kill, "worker-1", "worker-2")),
+            (2, lambda: self._one_of(self._kill_child, "worker-1", "worker-2")),
+            (2, lambda: self._one_of(self._kill, "sweeper-1", "sweeper-2")),
+            (1, lambda: self._one_of(self._kill, "web")),
+            (2, lambda: self._one_of(self._freeze, "worker-1", "worker-2")),
             (1, self._crash_database),
             (1, self._kill_valkey),
             (1, self._wipe_valkey),
-            (1, lambda: self._kill("world")),
+            (1, lambda: self._one_of(self._kill, "world")),
         )
         while time.monotonic() < ends:
             event = self.dice.choices([one for _, one in happens], [weight for weight, _ in happens])[0]
-            self.events[event()] += 1
+            if what := event():
+                self.events[what] += 1
             time.sleep(min(self.dice.uniform(*BETWEEN_S), max(0.0, ends - time.monotonic())))
         self.over.set()
         for thread in threads[:-1]:
             thread.join()
+
+    def _one_of(self, event: Callable[[str], str], *names: str) -> str:
+        there = self.house.grown_up(*names)
+        return event(self.dice.choice(there)) if there else ""
 
     def _kill(self, name: str) -> str:
         program = self.house.programs[name]
@@ -477,6 +490,7 @@ class Storm:
                 self.wrong.append(f"{what}: {counts[what]}")
         over = "–" if not taken else f"{percentile(taken, 0.5):.1f} s · **{percentile(taken, 0.99):.1f} s**, {len(slow)} over it"
         return {
+            "a program is of use after · load": f"{self.house.boot_s:.0f} s · {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores",
             "died, froze, was wiped": ", ".join(f"{count} × {what}" for what, count in sorted(self.events.items())),
             "faults of the world that were met": ", ".join(f"{count} × {kind}" for kind, count in self.house.world.met().items()),
             "detections acknowledged · sent again without an answer · sent twice": f"{acknowledged} · {self.refused} · {self.again}",
