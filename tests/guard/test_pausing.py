@@ -17,7 +17,9 @@ from core.refusals import BadInput
 from guard import pausing, slow
 from guard.answers import Answer, Reason
 from guard.models import GuardCall
+from playbooks import switching
 from playbooks.models import Run
+from playbooks.switch import Position
 from sources import authzen
 from tests import cast, make
 from tests.access.door import put_in_force
@@ -54,6 +56,17 @@ def test_what_judgement_only_watches_is_paused_by_the_guard_and_is_a_case(sessio
     assert (answer.case, case.identity_id, case.state) == (case.pk, session.identity_id, "open")
     verbs = set(AuditEntry.objects.values_list("verb", flat=True))
     assert {"guard.denied", "session.gated", "case.opened"} <= verbs
+
+
+@pytest.mark.parametrize("position", ["no_new", "nothing"])
+def test_under_the_kill_switch_each_call_is_denied_and_no_session_is_paused(session: Session, position: Position) -> None:
+    switching.turn(position, "", actor=cast.person("ines"))
+    for _ in range(2):
+        assert leaves_its_intent().decision is False
+    session.refresh_from_db()
+    assert session.gate == "active"
+    assert asks("files.read", arguments={"path": "books/1"}).decision is True
+    assert not Run.objects.exists()
 
 
 def test_the_runtime_is_told_to_end_the_session_where_it_says_it_can(session: Session) -> None:
