@@ -20,7 +20,7 @@ from console.deeds import tried
 from console.refusals import of_form
 from console.views_of import playbooks as shown
 from console.views_of.things import is_id
-from containment import trying
+from containment import readiness, trying
 from containment.models import Identity
 from core.refusals import Refusal
 from playbooks import library
@@ -91,6 +91,7 @@ def _page(request: ActorRequest, found: PlaybookVersion, *, status: int = 200, *
         "others": others,
         "before": next((one for one in others if one.version < found.version), None),
         "runs": Run.objects.filter(playbook=found, state__in=LIVE).count(),
+        "lacking": readiness.of_playbook(found) if found.state in {"in_force", "draft"} else [],
         "now": library.instead_of(found) if found.state in {"revoked", "retired"} else "",
         "lines": found.text.splitlines(),
         "may_draft": controls.control(request.actor, "playbook.author"),
