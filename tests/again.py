@@ -22,16 +22,17 @@ class Kept:
     numbers: list[str]
 
 
-def scene(name: Hashable, make: Callable[[], None]) -> None:
-    """What `make` puts into an empty database. The first time it is really made; after that its rows come back as they were, ids and times
-    and audit chain included. In a database that has rows already it is made, as there."""
-    if _filled():
-        make()
-    elif name in _kept:
+def scene(name: Hashable, make: Callable[[], None]) -> bool:
+    """What `make` puts into an empty database. The first time it is really made (True); after that its rows come back as they were, ids and
+    times and audit chain included. In a database that has rows already it is made."""
+    if name in _kept and not _filled():
         _put_back(_kept[name])
-    else:
-        make()
+        return False
+    keeps = name not in _kept and not _filled()
+    make()
+    if keeps:
         _kept[name] = _what_is_there()
+    return True
 
 
 def empty() -> None:

@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import httpx
 from tests.access.policies import SCENARIOS, Scenario
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 120.0
 DATA = Path(os.environ.get("HOLDFAST_TRACES") or ROOT.parent / "shared" / "data")
 _SCOPE = re.compile(r"^scope:.*?(?=^[^\s#]|\Z)", re.MULTILINE | re.DOTALL)
 
@@ -51,12 +53,25 @@ class Service:
         if text == self.policy():
             return
         drafted = said(self.engineer.post("/api/v1/policies", json={"text": text}))
+        seen = self.tried(drafted["id"])
         for manager in self.managers:
+            manager.get(f"/backtests/{seen}/").raise_for_status()  # whoever approves opens what it would have done
             word = {"digest": drafted["digest"], "acknowledged": True}
             state = said(manager.post(f"/api/v1/policies/{drafted['id']}/approve", json=word))["state"]
             if state == "in_force":
                 return
         sys.exit("Two managers approved the policy, and it is not in force.")
+
+    def tried(self, version: str) -> str:
+        """The backtest of a version, done."""
+        asked = said(self.engineer.post("/api/v1/backtests", json={"version": version}))
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            found = said(self.engineer.get(f"/api/v1/backtests/{asked['id']}"))
+            if found["state"] in ("done", "failed"):
+                return str(asked["id"])
+            time.sleep(0.3)
+        sys.exit("The backtest was not done in time.")
 
     def list_people(self, scenario: Scenario) -> None:
         with tempfile.TemporaryDirectory() as folder:

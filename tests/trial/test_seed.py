@@ -26,6 +26,7 @@ from containment.models import (
     WorkDocument,
 )
 from playbooks.models import PlaybookVersion
+from tests.trial.begun import begun
 from trial.agent.words import TOKEN
 from trial.estate import Estate
 from trial.seed import ACCESS, seed
@@ -57,7 +58,7 @@ def test_access_json_opens_every_door_that_it_names(fresh_home: Path, built: Est
 
 
 def test_the_agents_token_speaks_for_the_agent_and_stays_the_same(fresh_home: Path, built: Estate) -> None:
-    seed(fresh_home, url=URL, estate=built)
+    begun(fresh_home, URL, built)
     text = json.loads((fresh_home / TOKEN).read_text())["token"]
     agent = Identity.objects.get(subject="invoice-agent")
     assert (tokens.find(text).speaks_for, agent.discovered_at) == (str(agent.ref), None)
@@ -69,13 +70,13 @@ def test_the_agents_token_speaks_for_the_agent_and_stays_the_same(fresh_home: Pa
 
 
 def test_nobody_who_may_answer_a_hold_owns_the_token_that_asked_for_it(fresh_home: Path, built: Estate) -> None:
-    seed(fresh_home, url=URL, estate=built)
+    begun(fresh_home, URL, built)
     owners = {token.owner for token in ServiceToken.objects.select_related("owner")}
     assert not any({Role.ANALYST, Role.MANAGER} & owner.roles for owner in owners)
 
 
 def test_what_must_not_be_cut_without_a_person_is_designated_by_two(fresh_home: Path, built: Estate) -> None:
-    seed(fresh_home, url=URL, estate=built)
+    begun(fresh_home, URL, built)
     found = {one.session_name: one for one in Designation.objects.select_related("requester", "granter")}
     assert {name: one.kind for name, one in found.items()} == {"pay-main": "payment", "train-7": "long_running_job"}
     assert all(one.granted_at and one.granter and one.granter != one.requester for one in found.values())
@@ -83,7 +84,7 @@ def test_what_must_not_be_cut_without_a_person_is_designated_by_two(fresh_home: 
 
 
 def test_every_workload_is_listed_with_where_it_comes_from(fresh_home: Path, built: Estate) -> None:
-    seed(fresh_home, url=URL, estate=built)
+    begun(fresh_home, URL, built)
     names = {"etl-main", "pay-main", "rep-daily", "rep-audit", "rep-adhoc", "train-7"}
     sessions = Session.objects.all()
     assert {session.external_id for session in sessions} == names
@@ -96,7 +97,7 @@ def test_every_workload_is_listed_with_where_it_comes_from(fresh_home: Path, bui
 
 def test_everybody_has_a_past_of_two_weeks_that_fits_what_the_workloads_do(fresh_home: Path, built: Estate) -> None:
     """More than the policy's minimum, and no rate in it that an hour of the running trial would leave."""
-    seed(fresh_home, url=URL, estate=built)
+    begun(fresh_home, URL, built)
     own = {str(one.identity.subject): one for one in Baseline.objects.select_related("identity").filter(workflow="")}
     assert own.keys() >= {"etl_reader", "payments_writer", "reports_shared", "trainer", "invoice-agent", "shop-api"}
     assert all(one.events >= 200 and len(one.learned["days"]) >= 7 for one in own.values())
@@ -108,14 +109,14 @@ def test_everybody_has_a_past_of_two_weeks_that_fits_what_the_workloads_do(fresh
 
 
 def test_the_workloads_get_a_token_for_telling_and_for_nothing_else(fresh_home: Path, built: Estate) -> None:
-    seed(fresh_home, url=URL, estate=built)
+    begun(fresh_home, URL, built)
     token = tokens.find(json.loads((fresh_home / ACTIVITY_TOKEN).read_text())["token"])
     assert (list(token.scopes), token.source) == (["detections.write"], "estate-activity")
     assert Source.objects.get(name="estate-activity").ceiling == "watch"
 
 
 def test_a_second_start_changes_nothing_but_the_address(fresh_home: Path, built: Estate) -> None:
-    seed(fresh_home, url=URL, estate=built)
+    begun(fresh_home, URL, built)
     before, entries = _access(fresh_home), AuditEntry.objects.count()
     Identity.objects.filter(subject="trainer").update(reach="narrow")
     Session.objects.filter(external_id="rep-daily").update(gate="paused")
@@ -127,7 +128,7 @@ def test_a_second_start_changes_nothing_but_the_address(fresh_home: Path, built:
 
 
 def test_a_lost_access_json_is_made_anew_and_opens_the_doors_again(fresh_home: Path, built: Estate) -> None:
-    seed(fresh_home, url=URL, estate=built)
+    begun(fresh_home, URL, built)
     (fresh_home / ACCESS).unlink()
     seed(fresh_home, url=URL, estate=built)
     access = _access(fresh_home)
@@ -149,7 +150,7 @@ def test_an_empty_trial_that_is_given_an_estate_later_keeps_what_was_discovered(
     seed(fresh_home, url=URL, estate=None)
     now = RiskPolicyVersion.objects.get().drafted_at
     found = Identity.objects.create(provider="postgres", subject="etl_reader", kind="workload", discovered_at=now, created_at=now)
-    seed(fresh_home, url=URL, estate=built)
+    begun(fresh_home, URL, built)
     found.refresh_from_db()
     assert (found.kind, found.discovered_at) == ("service_account", None)
 

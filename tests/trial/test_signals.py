@@ -23,12 +23,13 @@ from connectors import registry
 from containment import sweep
 from containment.domain.families import FAMILIES
 from containment.gate import Gate
+from tests.trial.begun import begun
 from trial.estate import Estate
 from trial.management.commands import scenario
 from trial.scenarios import ALL, SIGNALS, Outcome, through_api
 from trial.scenarios.signals import QUIET
 from trial.scenarios.through_api import Holdfast, visit
-from trial.seed import ACCESS, seed
+from trial.seed import ACCESS
 
 pytestmark = pytest.mark.django_db
 URL = "http://testserver"
@@ -38,7 +39,7 @@ URL = "http://testserver"
 def access(built: Estate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """A seeded trial whose API answers in this process; while a scenario waits, a sweeper does what is due."""
     registry.configure(settings.CONNECTORS | {"postgres": {"use": "postgres", "dsn": built.dsn}}, gate=Gate())
-    seed(tmp_path, url=URL, estate=built)
+    begun(tmp_path, URL, built)
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)  # the requests share the connection of the test
     inside = httpx.WSGITransport(app=get_wsgi_application())

@@ -18,6 +18,7 @@ from containment.models import Decision
 from containment.sessions import Registration
 from core.actor import Actor, ActorKind
 from sources import native
+from tests.trial.begun import begun
 from tests.trial.door import Door
 from trial.agent.life import Agent
 from trial.agent.sitting import INTENT
@@ -25,7 +26,6 @@ from trial.agent.words import FIRST_SESSION, KIND, PROVIDER, SUBJECT, TOKEN
 from trial.estate import Estate
 from trial.inventory import DETECTOR
 from trial.scenarios import ALL
-from trial.seed import seed
 from trial.workloads.base import Workload
 from trial.workloads.reports import AdHocReport
 from trial.workloads.training import Training
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def seeded(built: Estate, tmp_path: Path) -> Iterator[None]:
     registry.configure(settings.CONNECTORS | {"postgres": {"use": "postgres", "dsn": built.dsn}}, gate=Gate())
-    seed(tmp_path, url="http://127.0.0.1:8000", estate=built)
+    begun(tmp_path, "http://127.0.0.1:8000", built)
     agent = actors.of_token(tokens.find(json.loads((tmp_path / TOKEN).read_text())["token"]))
     said = Registration(provider=PROVIDER, subject=SUBJECT, kind=KIND, name=FIRST_SESSION, intent=INTENT, life=timedelta(hours=1))
     sessions.register(said, actor=agent)
