@@ -120,6 +120,7 @@ def test_an_event_of_a_clock_that_runs_before_ours_is_as_of_now(etl):
     assert Activity.objects.get().occurred_at <= clock.now()
 
 
+@pytest.mark.fault("D8")
 def test_an_event_that_is_dated_ahead_is_neither_learned_nor_a_step(etl):
     (answer,) = told([event(at=datetime.now(UTC) + 10 * DAY)])
     assert not answer.learned

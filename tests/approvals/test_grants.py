@@ -150,6 +150,7 @@ def test_it_ends_after_it_starts_and_not_in_the_past(start, end, codes):
     assert [fault.code for fault in no.value.faults] == codes
 
 
+@pytest.mark.fault("D7")
 def test_a_time_without_a_zone_is_no_time():
     with pytest.raises(BadInput) as no:
         asked(ends_at=(clock.now() + DAY).replace(tzinfo=None))

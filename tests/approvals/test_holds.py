@@ -69,6 +69,7 @@ def test_a_rejection_needs_a_reason():
     assert fresh(hold).state == "open"
 
 
+@pytest.mark.fault("E8")
 def test_an_approval_of_somebody_who_lost_the_role_meanwhile_no_longer_counts():
     hold, omar, olga, otto = opened(terms=terms(quorum=2)), person("omar"), person("olga"), person("otto")
     holds.answer(hold.pk, "approve", actor=omar, seen_digest=DIGEST)
@@ -115,6 +116,7 @@ def test_who_comes_second_hears_who_was_first_and_when():
     assert no.value.sentence == f"This hold was rejected by Omar at {answered.answer.at:%H:%M:%S} UTC."
 
 
+@pytest.mark.fault("D4")
 @pytest.mark.parametrize(("microseconds", "settled"), [(-1, True), (0, False), (1, False)])
 def test_the_deadline_itself_is_too_late(monkeypatch, microseconds, settled):
     """The clock is set, because nobody hits a microsecond; the row's deadline has passed or not accordingly."""
@@ -137,6 +139,7 @@ def test_a_late_answer_leaves_nothing_behind():
     assert verbs(hold) == ["hold.opened"]
 
 
+@pytest.mark.fault("E9")
 def test_an_answer_about_another_plan_does_not_count():
     hold = opened()
     with pytest.raises(PlanChanged) as no:
@@ -163,6 +166,7 @@ def test_there_is_no_answer_to_a_hold_that_does_not_exist():
         holds.answer(uuid7(), "approve", actor=person("omar"), seen_digest=DIGEST)
 
 
+@pytest.mark.fault("E6")
 def test_nobody_answers_their_own_request():
     omar = person("omar")
     hold = opened(terms=terms(never={omar.principal: "the requester"}))
@@ -195,6 +199,7 @@ def refused_by_the_database(write) -> str:
     return str(no.value)
 
 
+@pytest.mark.fault("E6")
 def test_the_database_refuses_self_approval():
     omar = person("omar")
     hold = opened(terms=terms(never={omar.principal: "the requester"}))
@@ -344,6 +349,7 @@ def test_only_holds_whose_time_has_come_are_due_the_oldest_first():
         holds.lapse(waiting.pk)
 
 
+@pytest.mark.fault("E15")
 @pytest.mark.parametrize("on_lapse", ["contain", "release"])
 def test_silence_means_what_the_page_said(on_lapse):
     hold = opened(on_lapse=on_lapse)
@@ -387,6 +393,7 @@ def test_a_hold_says_from_the_start_that_nobody_is_left_to_escalate_to():
     assert opened(on_lapse="escalate").on_lapse == "release"
 
 
+@pytest.mark.fault("D4")
 def test_a_lapse_found_late_asks_again_and_never_contains():
     hold = opened(on_lapse="contain", terms=terms(PAYROLL, MANAGERS))
     late = timedelta(minutes=6)

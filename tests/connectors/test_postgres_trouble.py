@@ -90,6 +90,7 @@ def test_a_server_that_takes_the_call_and_says_nothing_is_unavailable(town: Town
         connector.look(shortly(town.step("credential.revoke")))
 
 
+@pytest.mark.fault("C8")
 def test_a_lock_that_somebody_keeps_is_unavailable_and_nothing_was_done(town: Town) -> None:
     scene = Scene(town.connector, shortly(town.step("workload.isolate")))
     was = scene.look()
@@ -100,6 +101,7 @@ def test_a_lock_that_somebody_keeps_is_unavailable_and_nothing_was_done(town: To
     assert not scene.look().contained
 
 
+@pytest.mark.fault("F1")
 def test_a_line_that_breaks_at_the_commit_is_ambiguous_and_looking_tells(town: Town) -> None:
     scene = Scene(town.connector, town.step("workload.isolate"))
     was = scene.look()

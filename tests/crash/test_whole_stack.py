@@ -25,6 +25,7 @@ def role(stack: Stack) -> str:
     return stack.new_role(f"role_{uuid7().hex[-12:]}")
 
 
+@pytest.mark.fault("A13")
 @pytest.mark.parametrize("victim", ["worker", "web", "sweeper-1", "valkey", "database"])
 def test_a_run_survives_the_death_of(stack, role, victim):
     answer = stack.post(role, f"kill-{victim}-{role}")
@@ -37,6 +38,7 @@ def test_a_run_survives_the_death_of(stack, role, victim):
     assert [step["state"] for step in cuts] == ["done"]
 
 
+@pytest.mark.fault("A14")
 def test_a_run_survives_the_death_of_everything_at_once(stack, role):
     answer = stack.post(role, f"kill-all-{role}")
     for name in stack.names():
@@ -47,6 +49,8 @@ def test_a_run_survives_the_death_of_everything_at_once(stack, role):
     assert run["proof_level"] == "introspected"
 
 
+@pytest.mark.fault("B5")
+@pytest.mark.fault("B1")
 def test_with_a_broker_that_never_answers_everything_still_works(stack, role):
     stack.signal("valkey", signal.SIGSTOP)
     try:
@@ -70,11 +74,13 @@ def test_a_dead_estate_makes_the_run_wait_with_its_reason(stack, role):
     stack.comes_to(answer["run"]["id"], "contained", seconds=90)
 
 
+@pytest.mark.fault("I2")
 def test_many_reports_about_one_identity_make_one_run(stack, role):
     runs = {stack.post(role, f"many-{n}-{role}")["run"]["id"] for n in range(40)}
     assert len(runs) == 1
 
 
+@pytest.mark.fault("H1")
 def test_what_is_posted_again_gets_the_first_answer(stack, role):
     first = stack.post(role, f"twice-{role}")
     again = stack.post(role, f"twice-{role}")

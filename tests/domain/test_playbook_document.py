@@ -113,6 +113,7 @@ def test_what_a_playbook_may_not_say_beside_its_steps(terms, path, code):
     assert (path, code) in faults(text(**terms))
 
 
+@pytest.mark.fault("G1")
 def test_what_a_playbook_says_beside_its_steps_is_frozen_with_them():
     said = parse(
         text(

@@ -29,6 +29,7 @@ def driven(run: Run, *, rounds: int = 60) -> Run:
     return run
 
 
+@pytest.mark.fault("F1")
 @pytest.mark.parametrize("measure", ["session.pause", "workload.isolate", "session.terminate"])
 @pytest.mark.parametrize("mood", [None, Mood.FAILS_BEFORE, Mood.FAILS_AFTER, Mood.TIMES_OUT, Mood.LAGS])
 def test_an_effect_happens_once_however_the_answer_got_lost(started, sandbox, measure, mood):
@@ -51,6 +52,7 @@ def test_a_saboteur_that_answers_ok_never_becomes_contained(started, sandbox):
     assert sandbox.done(run.target["subject"]) == 0
 
 
+@pytest.mark.fault("A7")
 def test_a_blind_effect_whose_answer_got_lost_is_a_persons_business(started, sandbox):
     run = started("identity.disable")
     sandbox.set_mood(run.target["subject"], Mood.TIMES_OUT)
@@ -65,6 +67,7 @@ def test_a_blind_effect_is_never_called_contained_on_the_targets_word(started, s
     assert "only acknowledged" in run.steps.get().left[0]
 
 
+@pytest.mark.fault("F17")
 def test_another_account_than_the_first_is_not_touched(started, sandbox):
     run = started("workload.isolate")
     subject = run.target["subject"]
@@ -76,6 +79,7 @@ def test_another_account_than_the_first_is_not_touched(started, sandbox):
     assert sandbox.done(subject) == 0
 
 
+@pytest.mark.fault("G7")
 def test_a_permission_that_is_gone_stops_the_plan_and_the_rest_is_left_out(started, sandbox):
     run = started("workload.isolate", "session.pause")
     sandbox.set_mood(run.target["subject"], Mood.PERMISSION_LOST)
@@ -84,6 +88,7 @@ def test_a_permission_that_is_gone_stops_the_plan_and_the_rest_is_left_out(start
     assert [step.state for step in run.steps.order_by("seq")] == ["failed", "skipped"]
 
 
+@pytest.mark.fault("G3")
 def test_undo_goes_backwards_and_leaves_what_was_so_before_us(started, sandbox):
     run = started("workload.isolate", "session.pause")
     subject = run.target["subject"]
@@ -101,6 +106,7 @@ def test_undo_goes_backwards_and_leaves_what_was_so_before_us(started, sandbox):
     assert undone == [str(step.ref) for step in run.steps.order_by("-seq")]
 
 
+@pytest.mark.fault("G4")
 def test_undo_touches_nothing_that_somebody_else_changed(started, sandbox):
     run = driven(started("workload.isolate"))
     subject = run.target["subject"]
@@ -114,6 +120,7 @@ def test_undo_touches_nothing_that_somebody_else_changed(started, sandbox):
         assert sandbox.state(connection, subject, "workload.isolate") == "frozen by audit"
 
 
+@pytest.mark.fault("A10")
 def test_a_write_after_the_lease_passed_is_refused(started):
     run = started("workload.isolate")
     ticket = runs.claim(run.pk, executor="command")
@@ -126,12 +133,15 @@ def test_a_write_after_the_lease_passed_is_refused(started):
         runs.begin(ticket, seen=run)
 
 
+@pytest.mark.fault("B3")
+@pytest.mark.fault("B10")
 def test_a_claimed_run_is_nobody_elses(started):
     run = started("workload.isolate")
     assert runs.claim(run.pk, executor="command") is not None
     assert runs.claim(run.pk, executor="worker") is None
 
 
+@pytest.mark.fault("A11")
 def test_a_run_that_kills_three_workers_waits_for_a_person(started):
     run = started("workload.isolate")
     for _ in range(4):

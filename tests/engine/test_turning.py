@@ -36,6 +36,7 @@ def test_an_approval_between_the_drivers_look_and_its_rest_leaves_the_run_due(he
     assert (run.state, run.next_at is not None) == ("pending", True)
 
 
+@pytest.mark.fault("G8")
 def test_a_rejection_between_the_drivers_look_and_its_intent_keeps_the_step_from_beginning(held, sandbox):
     run = held("session.pause", "session.terminate")
     ticket, seen = claimed(run)

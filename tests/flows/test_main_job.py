@@ -15,6 +15,7 @@ from tests import cast, make
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.mark.fault("F12")
 def test_a_leaked_credential_is_dead_with_proof_and_comes_back_whole(role, drive):
     make.house()
     make.workflow("ingest", [{"action": "data.read", "resource": "ingest.*"}])
@@ -38,6 +39,7 @@ def test_a_leaked_credential_is_dead_with_proof_and_comes_back_whole(role, drive
     assert AuditEntry.objects.filter(verb="step.intended").exists()
 
 
+@pytest.mark.fault("I2")
 def test_five_hundred_reports_about_one_identity_make_one_run(role):
     make.house()
     make.identity("etl_reader")

@@ -167,6 +167,7 @@ def test_an_event_older_than_the_source_may_report_is_held_at_most():
     assert fresh.verdict == "contain"
 
 
+@pytest.mark.fault("D8")
 def test_an_event_from_the_future_is_held_at_most():
     ahead = make.detected("role_0", occurred_at=(clock.now() + timedelta(minutes=7)).isoformat())
     assert (ahead.verdict, _capped_by(ahead)) == ("hold", ["age"])

@@ -59,7 +59,7 @@ def test_a_credential_that_was_read_is_listed_and_held_and_its_line_closes_when_
     house()
     decision = make.detected("etl_reader", resource=SECRET)
     assert decision.verdict == "contain"
-    taken.gather(decision.case_id)
+    taken.gather(case_of(decision).pk)
     line = Taken.objects.get()
     credential = Credential.objects.get(name="payments_writer")
     assert (line.kind, line.state, line.about_ref) == ("secret_read", "open", str(credential.ref))
@@ -69,19 +69,19 @@ def test_a_credential_that_was_read_is_listed_and_held_and_its_line_closes_when_
     assert (held.verdict, held.detection.identity.subject) == ("hold", "payments_writer"), held.because
     assert make.hold_of(held).reason_class == "payment"
 
-    taken.gather(decision.case_id)
+    taken.gather(case_of(decision).pk)
     assert (Taken.objects.count(), Detection.objects.filter(source__name="taken").count()) == (1, 1)
 
     hold = make.hold_of(held)
     flow.answer_hold(hold.pk, "approve", actor=cast.person("omar"), seen_digest=hold.plan_digest, reason="it is stolen")
     as_if_contained(make.run_of(held))
-    taken.gather(decision.case_id)
+    taken.gather(case_of(decision).pk)
     line.refresh_from_db()
     assert (line.state, line.cut_by_ref) == ("cut", str(make.run_of(held).ref))
     assert AuditEntry.objects.filter(verb="taken.cut").exists()
 
     flow.undo_run(make.run_of(held).pk, actor=cast.person("mara"), reason="it has to work again")
-    taken.gather(decision.case_id)
+    taken.gather(case_of(decision).pk)
     line.refresh_from_db()
     assert (line.state, line.cut_by_ref) == ("open", "")
 
@@ -90,7 +90,7 @@ def test_somebody_elses_credential_is_never_more_than_held_on_this_word():
     house()
     make.identity("reports")
     decision = make.detected("etl_reader", resource={"kind": "secret", "id": "vault/reports"})
-    taken.gather(decision.case_id)
+    taken.gather(case_of(decision).pk)
     held = flow.decide(Detection.objects.get(source__name="taken").pk)
     assert (held.verdict, make.hold_of(held).reason_class) == ("hold", "ceiling"), held.because
 
@@ -117,7 +117,7 @@ def test_a_case_stays_open_until_a_person_settled_what_was_taken():
     house()
     decision = make.detected("etl_reader")
     as_if_contained(make.run_of(decision))
-    case = cases.judge(decision.case_id, "true_positive", "seen in the logs", actor=cast.person("ines"))
+    case = cases.judge(case_of(decision).pk, "true_positive", "seen in the logs", actor=cast.person("ines"))
     with pytest.raises(NotYetSettled, match=r"etl_reader read table vault\.card_tokens"):
         cases.close(case.pk, actor=cast.person("mara"))
     line = Taken.objects.get()

@@ -38,6 +38,7 @@ def verbs(hold):
     return list(AuditEntry.objects.filter(subject=str(hold.ref)).order_by("seq").values_list("verb", flat=True))
 
 
+@pytest.mark.fault("E1")
 def test_of_two_answers_in_the_same_instant_one_ends_the_hold_and_the_other_hears_who_did():
     hold, omar, olga = opened(), person("omar"), person("olga")
     first, second = sorted(
@@ -49,6 +50,7 @@ def test_of_two_answers_in_the_same_instant_one_ends_the_hold_and_the_other_hear
     assert (Answer.objects.count(), endings(hold)) == (1, ["hold.approved"])
 
 
+@pytest.mark.fault("E2")
 def test_of_an_approval_and_a_rejection_in_the_same_instant_one_counts():
     hold, omar, olga = opened(), person("omar"), person("olga")
     said = in_the_same_instant("hold", hold.pk, approve(hold, omar), reject(hold, olga))
@@ -63,6 +65,7 @@ def test_two_approvals_in_the_same_instant_reach_a_quorum_of_two_once():
     assert endings(hold) == ["hold.approved"]
 
 
+@pytest.mark.fault("E4")
 def test_a_double_click_is_one_answer():
     hold, omar = opened(), person("omar")
     said = in_the_same_instant("hold", hold.pk, approve(hold, omar), approve(hold, omar))
@@ -89,6 +92,8 @@ def test_an_answer_that_meets_the_lapse_after_the_deadline_does_not():
     assert endings(hold) == ["hold.lapsed"]
 
 
+@pytest.mark.fault("D3")
+@pytest.mark.fault("D6")
 def test_two_sweepers_lapse_a_hold_once():
     hold = opened()
     past_deadline(hold.pk)
@@ -97,6 +102,7 @@ def test_two_sweepers_lapse_a_hold_once():
     assert endings(hold) == ["hold.lapsed"]
 
 
+@pytest.mark.fault("E3")
 @pytest.mark.parametrize("touched", [False, True], ids=["only locked", "locked and changed"])
 def test_an_answer_that_waited_for_the_lock_past_the_deadline_is_too_late(touched):
     """The deadline is ahead when the answer is given, and behind when it gets its turn. The clock, not the row, has moved."""

@@ -23,6 +23,7 @@ def reported_at_once(*names: str) -> list[str]:
     return [session.outcome().verdict for session in [Session(partial(make.detected, name)) for name in names]]
 
 
+@pytest.mark.fault("I3")
 def test_of_many_at_once_exactly_as_many_are_contained_as_the_budget_allows():
     house(2)
     verdicts = reported_at_once("a", "b", "c", "d", "e", "f")

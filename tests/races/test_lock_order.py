@@ -40,6 +40,7 @@ def batch(*subjects: str) -> Any:
     return detections._take(items, 0, intake.Admitted(""), cast.detector())
 
 
+@pytest.mark.fault("C3")
 def test_a_batch_locks_its_identities_by_their_ids_and_not_as_they_were_sent(two):
     first, second = two
     cast.detector()
@@ -60,6 +61,7 @@ def test_a_feed_does_so_too(two):
     assert len(sender.outcome()) == 2
 
 
+@pytest.mark.fault("C3")
 def test_two_batches_of_the_same_in_another_order_both_get_through(two):
     first, second = two
     cast.detector()

@@ -70,6 +70,7 @@ def test_two_that_go_over_in_the_same_instant_raise_one_alarm():
     assert _source().state == "observing"
 
 
+@pytest.mark.fault("I6")
 def test_the_budget_of_a_source_is_not_exceeded_by_one():
     """Eight are decided at once, with a budget of three."""
     from containment import flow
