@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from playbooks.models import Run, Step
 
 POSTERS, EACH_S = 2, 0.5
-UNDONE, FAULTY, DUPLICATE = 0.3, 0.5, 0.1  # shares of what is posted
+UNDONE, FAULTY, SLOW, DUPLICATE = 0.3, 0.6, 0.5, 0.1  # shares of what is posted
 FROZEN_S = 12.0  # beyond the lease
 BETWEEN_S = (3.0, 8.0)
 DRAINED_S = 240.0
@@ -400,6 +400,8 @@ class Storm:
         kind, given = order.choice(FAULTS)
         measure = MEASURES[posted.effect]
         call = "look" if kind is Fault.STALE else order.choice(["look", "perform", "undo", "*"])
+        if order.random() < SLOW:  # a call that takes its time is one in whose middle somebody can die
+            self.house.world.order(Fault.LAG, posted.subject, measure, call=order.choice(["look", "perform"]), times=2, seconds=3)
         if kind is Fault.LAG and posted.effect == "observable":
             given = {"seconds": 2}  # later than our patience, nobody can know whether to try again
         self.house.world.order(kind, posted.subject, measure, call=call, times=order.choice([1, 1, 2]), **given)

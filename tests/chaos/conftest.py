@@ -50,7 +50,6 @@ def driver(estate: Postgres, django_db_setup: Any, django_db_blocker: Any) -> It
             "DJANGO_SETTINGS_MODULE": "tests.world.settings",
             "WORLD_URL": f"http://127.0.0.1:{port}",
             "WORLD_DSN": world,
-            "WORLD_FROZEN_MS": "400",
             "HOLDFAST_LOG": "ERROR",
         }
         log = folder / "driver.log"

@@ -133,10 +133,19 @@ def _forked(work: Callable[[], int]) -> int:
         os._exit(code)
 
 
+def _hold_no_lock_for_long() -> None:
+    """The database ends a transaction that sleeps: after a quarter of a minute in service, at once here."""
+    from django.db import connections
+
+    connections["default"].settings_dict["OPTIONS"]["options"] += " -c idle_in_transaction_session_timeout=1000"
+
+
 def _victim(case: Case) -> int:
     from core import crashpoints
 
     assert case.played is not None
+    if case.what == "freeze" and case.place.endswith("before_commit"):
+        _hold_no_lock_for_long()
     seen = crashpoints.watch()
     crashpoints.order(f"{case.place}:{case.what}:{case.nth}")
     with contextlib.suppress(crashpoints.Crashed):

@@ -89,7 +89,8 @@ def hurried(world: World, effect: str) -> Played:
 
 
 def coming_back(*, holds: bool) -> Any:
-    """Undone by way of a level: something milder is cut before what is cut comes back. It holds, or the world does not let us."""
+    """Undone by way of a level: something milder is cut before what is cut comes back. It holds, or it cannot be
+    seen that it does once the rest came back."""
 
     def prepare(world: World, effect: str) -> Played:
         played = Played(effect, f"{effect}-{uuid7().hex[-12:]}")
@@ -98,7 +99,8 @@ def coming_back(*, holds: bool) -> Any:
         go_on(played)
         undo(played)
         if not holds:
-            world.order(Fault.NO_PERMISSION, played.subject, level, call="perform", times=5)
+            world.order(Fault.LAG, played.subject, level, call="look", times=2, seconds=0)  # it stands at first
+            world.order(Fault.NO_PERMISSION, played.subject, level, call="look", times=5)
         return played
 
     return prepare

@@ -2,11 +2,9 @@
 
 from config import env
 from config.settings import *  # noqa: F403 - all of them, unchanged
-from config.settings import CONNECTORS, DATABASES
+from config.settings import CONNECTORS
 from connectors import registry
 from tests.world.connector import WorldConnector
 
 registry.know("world", lambda settings, gate: WorldConnector(**settings))
 CONNECTORS["world"] = {"use": "world", "url": env.text("WORLD_URL")}
-if env.text("WORLD_FROZEN_MS", ""):  # how long a frozen process may hold a lock; a quarter of a minute in service
-    DATABASES["default"]["OPTIONS"]["options"] += f" -c idle_in_transaction_session_timeout={env.number('WORLD_FROZEN_MS', 15000)}"
