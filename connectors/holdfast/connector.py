@@ -144,6 +144,20 @@ class HoldfastConnector:
         ]
         return Effect(changed=bool(opened), said=f"{', '.join(opened) or 'no session'} back to what it was")
 
+    def manual(self, step: Step, was: State) -> Sequence[str]:
+        """Nothing outside was changed: what keeps a session closed is the gate's own word."""
+        if step.measure not in GATE:
+            return []
+        ours = GATE[step.measure]
+        closed = {name: one for name, one in was.public["sessions"].items() if not _at_least(one["state"], ours)}
+        if not closed:
+            return []
+        return [
+            "# While Holdfast is down nobody asks the gate: each runtime goes by the mode that it declared for itself.",
+            "# Once it is up: open the run and choose Undo, or POST /api/v1/runs/{id of the run}/undo with a reason. Then these are:",
+            *(f"#   {json.dumps(name)}: {ours} -> {one['state']}" for name, one in sorted(closed.items())),
+        ]
+
     def collect(self, step: Step) -> Sequence[Artefact]:
         seen = {name: dict(one) for name, one in self._seen(step).items()}
         content = json.dumps(seen, indent=1, sort_keys=True, default=str).encode()

@@ -22,8 +22,10 @@ HAD_A_PASSWORD = frozenset({"scram-sha-256", "md5", "unknown"})
 
 
 def commands(step: Step, cut: Cut, was: State) -> list[str]:
-    if step.measure in (Measure.EVIDENCE_PRESERVE, Measure.JOB_CHECKPOINT) or step.parameters.get("keep_new") is True:
+    if step.measure in (Measure.EVIDENCE_PRESERVE, Measure.JOB_CHECKPOINT):
         return []
+    if step.parameters.get("keep_new") is True:
+        return ["-- Nothing: the new password stays, because the former one is known to others."]
     before, name = Own.kept_in(was), step.target.subject
     lines = [*_attributes(name, before), *_password(name, cut, was), *_privileges(name, before.grants)]
     return [*lines, *(["-- Sessions that were ended stay ended; the role may open new ones."] if cut.ends or cut.renews else [])]

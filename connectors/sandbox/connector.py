@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import psycopg
+from psycopg import sql
 
 from connectors.base import (
     Ability,
@@ -29,6 +30,9 @@ from connectors.base import (
     Unavailable,
 )
 from connectors.sandbox.target import CUT, OPEN, Mood, ReadOnlyTarget, SandboxTarget
+
+BEFORE = (Mood.FAILS_BEFORE, Mood.BUSY, Mood.VANISHES)
+AFTER = (Mood.FAILS_AFTER, Mood.TIMES_OUT, Mood.GARBLES)
 
 
 def _ability(effect: EffectClass, *, ask: bool = False, disruptive: bool = True) -> Ability:
@@ -79,35 +83,38 @@ class SandboxConnector:
 
     def look(self, step: Step) -> State:
         subject, measure = step.target.subject, str(step.measure)
-        if self.target.mood(subject, Mood.HIDES):
+        mood = self.target.mood(subject, Mood.HIDES, Mood.VANISHES, Mood.LAGS, Mood.TRAILS, Mood.WRONG_ACCOUNT)
+        if mood is Mood.HIDES:
             raise Unavailable("The sandbox does not answer.")
+        _find(mood, subject)
         try:
             with self.target.connected(step.deadline_s) as connection:
                 state = self.target.state(connection, subject, measure)
+                if mood is Mood.LAGS or (mood is Mood.TRAILS and self.target.trails(connection, subject, measure)):
+                    state = OPEN
         except psycopg.OperationalError as error:
             raise Unavailable("The sandbox does not answer.") from error
-        if self.target.mood(subject, Mood.LAGS):
-            state = OPEN
-        account = "elsewhere" if self.target.mood(subject, Mood.WRONG_ACCOUNT) else "sandbox"
+        account = "elsewhere" if mood is Mood.WRONG_ACCOUNT else "sandbox"
         return State(contained=state == CUT and not self._is_blind(step), public={"state": state}, live_sessions=0, account=account)
 
     def perform(self, step: Step, *, key: str, was: State) -> Effect:
         subject = step.target.subject
-        if self.target.mood(subject, Mood.FAILS_BEFORE):
-            raise Unavailable("The sandbox answered 500.")
-        if self.target.mood(subject, Mood.PERMISSION_LOST):
+        mood = self.target.mood(subject, *BEFORE, *AFTER, Mood.PERMISSION_LOST, Mood.SABOTAGES, Mood.BEATEN)
+        self._before(mood, subject)
+        if mood is Mood.PERMISSION_LOST:
             raise Rejected("The sandbox no longer lets us.")
-        if self.target.mood(subject, Mood.SABOTAGES):
+        if mood is Mood.SABOTAGES:
             return Effect(changed=True, said="OK")
         try:
             with self.target.connected(step.deadline_s) as connection:
+                if mood is Mood.BEATEN:
+                    self.target.put(connection, subject, str(step.measure), CUT)
                 changed = self.target.put(connection, subject, str(step.measure), CUT)
                 if changed or step.measure in {Measure.SESSION_TERMINATE, Measure.IDENTITY_DISABLE}:
                     self.target.write(connection, subject, str(step.measure), CUT, key)
         except psycopg.OperationalError as error:
             raise Ambiguous("The sandbox went away in the middle.") from error
-        if self.target.mood(subject, Mood.FAILS_AFTER, Mood.TIMES_OUT):
-            raise Ambiguous("The sandbox did not say whether it did it.")
+        _after(mood)
         return Effect(changed=changed, said="cut")
 
     def probe(self, step: Step, *, key: str, was: State) -> Proof:
@@ -120,8 +127,8 @@ class SandboxConnector:
 
     def undo(self, step: Step, *, key: str, was: State) -> Effect:
         subject, measure, before = step.target.subject, str(step.measure), str(was.public["state"])
-        if self.target.mood(subject, Mood.FAILS_BEFORE):
-            raise Unavailable("The sandbox answered 500.")
+        mood = self.target.mood(subject, *BEFORE, *AFTER)
+        self._before(mood, subject)
         try:
             with self.target.connected(step.deadline_s) as connection:
                 now = self.target.state(connection, subject, measure)
@@ -132,16 +139,39 @@ class SandboxConnector:
                     self.target.write(connection, subject, measure, "restored", key)
         except psycopg.OperationalError as error:
             raise Unavailable("The sandbox does not answer.") from error
-        if self.target.mood(subject, Mood.FAILS_AFTER, Mood.TIMES_OUT):
-            raise Ambiguous("The sandbox did not say whether it did it.")
+        _after(mood)
         return Effect(changed=changed, said=f"back to {before}")
 
     def collect(self, step: Step) -> Sequence[Artefact]:
         state = self.look(step).public["state"]
         return [Artefact(name="state.txt", media_type="text/plain", content=f"{step.target.subject} is {state}\n".encode())]
 
+    def manual(self, step: Step, was: State) -> Sequence[str]:
+        where = sql.SQL("WHERE subject = {} AND measure = {};").format(sql.Literal(step.target.subject), sql.Literal(str(step.measure)))
+        set_to = sql.SQL("UPDATE sandbox_subject SET state = {} ").format(sql.Literal(was.public["state"]))
+        return [(set_to + where).as_string(None)]
+
+    def _before(self, mood: Mood | None, subject: str) -> None:
+        if mood is Mood.FAILS_BEFORE:
+            raise Unavailable("The sandbox answered 500.")
+        if mood is Mood.BUSY:
+            raise Unavailable("The sandbox answered 429.", retry_after=self.target.seconds(subject))
+        _find(mood, subject)
+
     def _is_blind(self, step: Step) -> bool:
         return self.abilities[step.measure].effect is EffectClass.BLIND
+
+
+def _find(mood: Mood | None, subject: str) -> None:
+    if mood is Mood.VANISHES:
+        raise Rejected(f"There is no {subject} here any more.")
+
+
+def _after(mood: Mood | None) -> None:
+    if mood is Mood.GARBLES:
+        raise Ambiguous("The sandbox's answer cannot be read.")
+    if mood in AFTER:
+        raise Ambiguous("The sandbox did not say whether it did it.")
 
 
 class _Looker(SandboxConnector):

@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS sandbox_ledger (
 CREATE UNIQUE INDEX IF NOT EXISTS sandbox_keyed ON sandbox_ledger (subject, measure, did, key) WHERE measure = 'session.pause';
 CREATE TABLE IF NOT EXISTS sandbox_mood (
     subject text PRIMARY KEY, mood text NOT NULL, times int NOT NULL);
+ALTER TABLE sandbox_mood ADD COLUMN IF NOT EXISTS seconds float NOT NULL DEFAULT 0;
 """
 OPEN, CUT = "open", "cut"
 
@@ -36,6 +37,11 @@ class Mood(StrEnum):
     LAGS = "lags"  # did it, but shows the old state for a while
     SABOTAGES = "sabotages"  # answers OK and changes nothing, always
     HIDES = "hides"  # does not answer when it is looked at
+    GARBLES = "garbles"  # did it, and what it answers cannot be read
+    BUSY = "busy"  # answers 429 with `seconds` to wait, and did nothing
+    TRAILS = "trails"  # did it, and shows the old state for `seconds` after each change
+    BEATEN = "beaten"  # somebody else cuts it while we are on our way
+    VANISHES = "vanishes"  # there is no such subject any more
     LINGERS = "lingers"  # did it, and what was given out before lives on for a minute
 
 
@@ -76,12 +82,12 @@ class SandboxTarget:
             [subject, measure, did, key],
         )
 
-    def set_mood(self, subject: str, mood: Mood, times: int = 1) -> None:
+    def set_mood(self, subject: str, mood: Mood, times: int = 1, *, seconds: float = 0) -> None:
         with self.connected() as connection:
             connection.execute(
-                "INSERT INTO sandbox_mood VALUES (%s, %s, %s) "
-                "ON CONFLICT (subject) DO UPDATE SET mood = excluded.mood, times = excluded.times",
-                [subject, str(mood), times],
+                "INSERT INTO sandbox_mood VALUES (%s, %s, %s, %s) "
+                "ON CONFLICT (subject) DO UPDATE SET mood = excluded.mood, times = excluded.times, seconds = excluded.seconds",
+                [subject, str(mood), times, seconds],
             )
 
     def mood(self, subject: str, *among: Mood) -> Mood | None:
@@ -92,6 +98,20 @@ class SandboxTarget:
                 [subject, [str(mood) for mood in among]],
             ).fetchone()
         return Mood(row[0]) if row else None
+
+    def seconds(self, subject: str) -> float:
+        with self.connected() as connection:
+            row = connection.execute("SELECT seconds FROM sandbox_mood WHERE subject = %s", [subject]).fetchone()
+        return float(row[0]) if row else 0.0
+
+    def trails(self, connection: psycopg.Connection[Any], subject: str, measure: str) -> bool:
+        """Whether the last change is younger than what the mood says."""
+        row = connection.execute(
+            "SELECT max(at) > clock_timestamp() - make_interval(secs => (SELECT seconds FROM sandbox_mood WHERE subject = %(subject)s))"
+            "  FROM sandbox_ledger WHERE subject = %(subject)s AND measure = %(measure)s",
+            {"subject": subject, "measure": measure},
+        ).fetchone()
+        return bool(row and row[0])
 
     def done(self, subject: str, did: str = CUT) -> int:
         """How often the ledger says that it happened."""
