@@ -34,8 +34,13 @@ PROBE_EVERY_S = (0.3, 0.7, 1, 2, 5)
 
 def views(run: Run) -> list[StepView]:
     """The steps of a run, as what is next is asked of them."""
-    patience = timedelta(0) if is_waived(run) else evidence_time(run)
+    patience = patience_with_evidence(run)
     return [view(step, patience) for step in run.steps.all()]
+
+
+def patience_with_evidence(run: Run) -> timedelta:
+    """How long a cut of this run waits for evidence."""
+    return timedelta(0) if is_waived(run) else evidence_time(run)
 
 
 def is_waived(run: Run) -> bool:

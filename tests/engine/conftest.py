@@ -10,6 +10,19 @@ import pytest
 from embedded.postgres import Postgres
 
 
+@pytest.fixture(autouse=True)
+def lease_without_renewal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a test that is rolled back no other connection sees the run, so nobody could renew its lease: it is a long one."""
+    from datetime import timedelta
+
+    from playbooks import engine, runs
+
+    marker = request.node.get_closest_marker("django_db")
+    if marker is not None and not marker.kwargs.get("transaction"):
+        monkeypatch.setattr(engine, "RENEW_EVERY_S", 600.0)
+        monkeypatch.setattr(runs, "LEASE", timedelta(minutes=10))
+
+
 @pytest.fixture
 def sandbox(estate: Postgres) -> Iterator[Any]:
     """The sandbox target, with its connector registered for the provider `sandbox`."""

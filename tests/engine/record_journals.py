@@ -140,3 +140,10 @@ def test_an_undo_before_anything_began(lines, started, sandbox):
     run = started(NATURAL, KEYED)
     runs.set_aside(run.pk, because="recorded")
     undone(run)
+
+
+def test_what_was_so_before_us(lines, started, sandbox):
+    run = started(NATURAL, KEYED)
+    with sandbox.connected() as connection:
+        sandbox.put(connection, run.target["subject"], NATURAL, "cut")
+    undone(driven(run))

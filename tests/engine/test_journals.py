@@ -6,9 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
+from connectors.sandbox import Mood
+from core.actor import SYSTEM
+from playbooks import runs
 from playbooks.domain import journal
 from playbooks.runs import ENGINE_VERSION
+from tests.engine.record_journals import driven
 
 JOURNALS = sorted((Path(__file__).parent / "journals").glob("*.json"))
 
@@ -34,6 +39,24 @@ def test_the_corpus_covers_every_kind_of_answer():
     assert kinds >= {"do", "probe", "undo", "skip", "let_be", "lose", "finish", "wait", "rest"}
     moves = {one["then"].get("move") for one in recorded if one["then"]["kind"] == "finish"}
     assert moves >= {"contain", "leave_partial", "fail", "undo", "give_up", "finish_undo"}
+
+
+@pytest.mark.django_db
+def test_runs_that_are_over_tell_their_own_journals(started, sandbox, capsys):
+    done = started("evidence.preserve", "workload.isolate", "session.pause")
+    sandbox.set_mood(done.target["subject"], Mood.FAILS_BEFORE)
+    driven(done)
+    runs.undo(done.pk, actor=SYSTEM, reason="enough")
+    driven(done)
+    failed = started("workload.isolate", "session.pause", on_failure="continue")
+    sandbox.set_mood(failed.target["subject"], Mood.PERMISSION_LOST)
+    driven(failed)
+    call_command("export_journals")
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    then = [[(one["then"]["kind"], one["then"]["seq"]) for one in each["lines"]] for each in told]
+    assert then == [[("do", 1), ("do", 2), ("do", 2), ("do", 3), ("undo", 3), ("undo", 2)], [("do", 1), ("do", 2)]]
+    call_command("export_journals", "--check")
+    assert "All 8 would go on as they did." in capsys.readouterr().out
 
 
 def test_a_journal_names_nobody():
