@@ -45,6 +45,7 @@ _OF_RUN = {
     "contained": "cut",
     "accepted": "cut",
     "undoing": "left",
+    "reinstating": "left",
     "undone": "left",
     "withdrawn": "left",
 }

@@ -23,7 +23,7 @@ from playbooks import runs
 from playbooks.domain.reinstating import held_stage_of, is_return, stage_of
 from playbooks.domain.step_view import INTERIM, Action
 from playbooks.models import Run, Step
-from playbooks.refusals import NotProlongable, NotReturning, Turned
+from playbooks.refusals import NotProlongable, NotReturning
 from playbooks.runs import DRIVE, Ticket
 
 log = logging.getLogger(__name__)
@@ -42,9 +42,10 @@ def levels(run: Run) -> list[Mapping[str, Any]]:
 
 def is_watched(run: Run) -> bool:
     """A level stands, and the next one is not begun."""
-    if run.state != "reinstating" or run.level == 0:
+    if run.state != "reinstating" or run.level == 0 or run.next_at is None:
         return False
-    return run.next_at is not None and not run.steps.filter(stage=stage_of(run.level + 1)).exclude(state="undone").exists()
+    last = max(run.steps.all(), key=lambda step: step.seq)
+    return last.stage == held_stage_of(run.level) and last.state not in {"undoing", "undone"}
 
 
 @story
@@ -52,8 +53,6 @@ def add_level(ticket: Ticket, action: Action, *, seen: Run) -> None:
     """The steps of a level; once more, where what was undone may have taken with it what the level relied on."""
     run = runs.fenced(ticket, seen=seen)
     stage = held_stage_of(action.seq) if action.kind == "hold_level" else stage_of(action.seq)
-    if run.steps.filter(stage=stage, state="planned").exists():
-        raise Turned
     runs.add_steps(run, stage, levels(run)[action.seq - 1]["steps"])
 
 

@@ -13,7 +13,7 @@ from core.actor import Actor
 from playbooks import returning
 from playbooks.domain.moves import UNDOABLE
 from playbooks.domain.receipt import Line, receipt
-from playbooks.domain.reinstating import level_of
+from playbooks.domain.reinstating import is_return, level_of
 from playbooks.models import Run, Step
 
 PROLONG_BY = {"1": "1 hour", "4": "4 hours", "24": "24 hours", "72": "3 days"}
@@ -160,10 +160,9 @@ def _levels(run: Run, began: set[int]) -> Iterable[LevelLine]:
 
 
 def _return(run: Run, steps: Sequence[Step], viewer: Actor) -> Return:
-    began = {level_of(step.stage) for step in steps if step.stage.startswith("return-") and step.state != "undone"}
+    began = {level_of(step.stage) for step in steps if is_return(step.stage) and step.state in {"planned", "acting", "verifying", "done"}}
     levels = returning.levels(run)
-    is_watched = run.level > 0 and run.next_at is not None and run.level + 1 not in began
-    until = run.next_at if is_watched else None
+    until = run.next_at if returning.is_watched(run) else None
     following = "everything that is left is given back" if run.level >= len(levels) else f"level {run.level + 1} of {len(levels)} follows"
     return Return(
         levels=tuple(_levels(run, began)),
