@@ -23,6 +23,7 @@ from api.v1 import (
     sessions,
     sources,
     switch,
+    taken,
 )
 
 v1 = [
@@ -36,6 +37,8 @@ v1 = [
     path("cases/<uuid:key>", reads.OneCase.as_view(), name="api-case"),
     path("cases/<uuid:key>/minted", cases.Minted.as_view(), name="api-case-minted"),
     path("cases/<uuid:key>/minted/<uuid:line>", cases.SettleMinted.as_view(), name="api-case-mint"),
+    path("cases/<uuid:key>/taken", taken.WhatWasTaken.as_view(), name="api-case-taken"),
+    path("cases/<uuid:key>/taken/<uuid:line>", taken.SettleTaken.as_view(), name="api-case-taken-one"),
     path("cases/<uuid:key>/verdict", cases.JudgeCase.as_view(), name="api-case-verdict"),
     path("runs", reads.Runs.as_view(), name="api-runs"),
     path("runs/<uuid:key>", reads.OneRun.as_view(), name="api-run"),

@@ -49,7 +49,7 @@ class Cases(Listing):
 
 
 class OneCase(One):
-    rows, shape = CASES, shapes.CaseShape
+    rows, shape = CASES, shapes.WholeCaseShape
 
 
 class Runs(Listing):

@@ -11,7 +11,8 @@ from rest_framework import serializers
 from approvals.models import AccessRequest, Answer, ExceptionGrant, GroupMember, Hold
 from audit import verbs
 from audit.models import AuditEntry
-from containment.models import Case, Credential, Decision, Detection, Identity, Session
+from containment import taken
+from containment.models import Case, Credential, Decision, Detection, Identity, Session, Taken
 from playbooks import returning
 from playbooks.domain.receipt import receipt
 from playbooks.models import Run, Step
@@ -345,6 +346,30 @@ class CaseShape(serializers.ModelSerializer[Case]):
 
     def get_url(self, case: Case) -> str:
         return f"/cases/{case.pk}/"
+
+
+class TakenShape(serializers.ModelSerializer[Taken]):
+    """Something that was taken before the cut. `about`: the credential or session that it opens, where the inventory knows it."""
+
+    about = serializers.CharField(source="about_ref")
+    cut_by = RefOrNull(source="cut_by_ref")
+
+    class Meta:
+        model = Taken
+        fields = named("id kind key said about first_at found_at state cut_by settled_by_name settled_at because")
+
+
+class WholeCaseShape(CaseShape):
+    """`taken`: what got away before the cut, oldest first."""
+
+    taken = serializers.SerializerMethodField()
+
+    class Meta(CaseShape.Meta):
+        fields = [*CaseShape.Meta.fields, "taken"]
+
+    @extend_schema_field(TakenShape(many=True))
+    def get_taken(self, case: Case) -> Any:
+        return TakenShape(taken.of_case(case), many=True).data
 
 
 class _Budget(serializers.Serializer[ExceptionGrant]):

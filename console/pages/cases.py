@@ -21,9 +21,10 @@ from console import cards, refusals
 from console.cards import CaseCard
 from console.frame import fragment, fresh, show
 from console.views_of import sessions
+from console.views_of import taken as loot
 from console.views_of.runs import PROLONG_BY
-from containment import cases
-from containment.models import Case
+from containment import cases, taken
+from containment.models import Case, Taken
 from core.refusals import Missing, Refusal
 from evidence import vault
 from evidence.models import Artefact
@@ -75,6 +76,17 @@ def close(request: ActorRequest, case_id: UUID) -> HttpResponse:
     return answered(request, case_id, refusal, done="the case is closed")
 
 
+@allowed("case.judge")
+@require_POST
+def settle(request: ActorRequest, case_id: UUID, line_id: UUID) -> HttpResponse:
+    """Something that was taken: it was cut, is cleared, or accepted."""
+    if not Taken.objects.filter(pk=line_id, case_id=case_id).exists():
+        raise Missing("Nothing like that was found to be taken in this case.")
+    word, reason = request.POST.get("state", ""), request.POST.get("reason", "")
+    refusal = refusals.caught(lambda: taken.settle(line_id, word, reason, actor=request.actor))
+    return answered(request, case_id, refusal, done="what became of it is on record")
+
+
 @allowed("audit.export")
 @require_safe
 def evidence(request: ActorRequest, artefact_id: UUID) -> HttpResponse:
@@ -117,7 +129,8 @@ def list_for(request: ActorRequest) -> dict[str, Any]:
 
 
 def _beside(card: CaseCard | None) -> dict[str, Any]:
-    return {"card": card, "prolong_by": PROLONG_BY, "verdicts": cases.VERDICTS, "sessions": sessions.of_case(card.id) if card else []}
+    shown = {"sessions": sessions.of_case(card.id), "loot": loot.of_case(card.id)} if card else {}
+    return {"card": card, "prolong_by": PROLONG_BY, "verdicts": cases.VERDICTS, "taken_words": taken.WORDS, **shown}
 
 
 urlpatterns = [
@@ -125,5 +138,6 @@ urlpatterns = [
     path("cases/<uuid:case_id>/", case, name="case"),
     path("cases/<uuid:case_id>/verdict/", judge, name="judge_case"),
     path("cases/<uuid:case_id>/close/", close, name="close_case"),
+    path("cases/<uuid:case_id>/taken/<uuid:line_id>/", settle, name="settle_taken"),
     path("evidence/<uuid:artefact_id>/", evidence, name="evidence"),
 ]

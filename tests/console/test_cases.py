@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from audit.models import AuditEntry
-from containment import cases, flow
+from containment import cases, flow, taken
+from containment.models import Taken
 from containment.refusals import CaseClosed, NotYetSettled, OnlyApprover
 from core.actor import SYSTEM
 from core.refusals import BadInput
@@ -241,3 +242,29 @@ def _approved_by(name):
     flow.answer_hold(decision.hold.pk, "approve", actor=cast.person(name), seen_digest=decision.hold.plan_digest)
     Run.objects.filter(pk=decision.run.pk).update(state="contained", next_at=None)
     return {"case": decision.case}
+
+
+def test_what_was_taken_stands_on_the_case_and_is_settled_there(contained):
+    taken.gather(contained.case.pk)
+    line, client = Taken.objects.get(), signed_in("ines")
+    place = f"/cases/{contained.case.pk}/"
+    assert "Secret read: etl_reader read table vault.card_tokens" in text_of(client.get(place))
+    assert 'name="state"' not in signed_in("wren").get(place).content.decode()
+    assert client.post(f"{place}taken/{line.pk}/", {"state": "cleared", "reason": " "}, headers=HTMX).status_code == 422
+    answer = client.post(f"{place}taken/{line.pk}/", {"state": "cleared", "reason": "test data"}, headers=HTMX)
+    assert (answer.status_code, Taken.objects.get().state) == (200, "cleared")
+    assert "Ines: test data" in text_of(answer)
+
+
+def test_what_was_lifted_outside_is_said_with_what_the_reader_can_do(contained):
+    line = {
+        "seq": 1,
+        "measure": "credential.revoke",
+        "said": "It does not hold any more.",
+        "at": "2026-11-22T10:00:00+00:00",
+        "healed_at": "",
+    }
+    Run.objects.filter(pk=contained.run.pk).update(drifted=[line])
+    page = text_of(signed_in("wren").get(f"/cases/{contained.case.pk}/"))
+    assert "Lifted outside of Holdfast" in page
+    assert "Nothing is applied again by itself." in page
