@@ -167,6 +167,7 @@ TOOLS_OF_THE_AGENT = (
 RESOURCES = (
     ("table", "vault.card_tokens", "critical"),
     ("table", "vault.signing_keys", "critical"),
+    ("secret", "vault.role_passwords/payments_writer", "critical"),
     ("table", "payments.ledger", "high"),
     ("table", "ingest.batches", "low"),
     ("table", "reports.sales", "moderate"),

@@ -32,6 +32,7 @@ def access(built: Estate) -> dict[str, object]:
 def test_the_incidents_are_there_and_say_what_to_expect() -> None:
     assert {name: scenario.expect for name, scenario in ALL.items()} == {
         "leaked-secret": "contain",
+        "stolen-secret": "contain",
         "payment-flow": "hold",
         "shared-credential": "hold",
         "shared-credential-alone": "contain",

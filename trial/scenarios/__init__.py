@@ -17,6 +17,7 @@ from trial.scenarios import (
     poisoned_document,
     rogue_agent,
     shared_credential,
+    stolen_secret,
     two_workflows,
     undo_and_again,
 )
@@ -29,6 +30,7 @@ ALL: Mapping[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
         leaked_secret.SCENARIO,
+        stolen_secret.SCENARIO,
         payment_flow.SCENARIO,
         shared_credential.WHOLE,
         shared_credential.ONE_WORKFLOW,
