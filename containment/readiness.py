@@ -159,9 +159,12 @@ def _anybody(provider: str, connector: Connector, ends: float) -> None:
                     continue
             except Exception:
                 if measure not in planned:
-                    break  # nobody says with which parameters it would be asked
+                    break
                 ready = tried(provider, measure, target_of(identity), planned[measure], ends=ends)
-            keep(provider, measure, "", ready)
+            if ready.can or measure in planned or (ready.remedy and not connector.abilities[Measure(measure)].parameters):
+                keep(provider, measure, "", ready)
+            else:  # no playbook names it, so that nobody says with which parameters it would be asked
+                Readiness.objects.filter(provider=provider, measure=measure, subject="").delete()
             break
 
 
