@@ -71,5 +71,4 @@ def _left_of(step: Step, live: int) -> str:
 def _said(grant: Any) -> str:
     if not isinstance(grant, Mapping):
         return str(grant)
-    where = ".".join(str(grant[key]) for key in ("schema", "name") if grant.get(key))
-    return f"{grant.get('privilege', '')} on {where or grant.get('kind', '')}".strip()
+    return f"{grant.get('privilege', '')} on {grant.get('name') or grant.get('kind', '')}".strip()

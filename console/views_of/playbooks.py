@@ -220,7 +220,8 @@ def bound(version: PlaybookVersion, others: Iterable[PlaybookVersion]) -> list[B
     merged: dict[tuple[str, str, str], list[str]] = {}
     for (who, by, over), patterns in found.items():
         merged.setdefault((_patterns(patterns), by, over), []).append(who)
-    return [Bound("; ".join(_drives(who)), patterns, by, over) for (patterns, by, over), who in merged.items()]
+    lines = [Bound("; ".join(_drives(who)), patterns, by, over) for (patterns, by, over), who in merged.items()]
+    return sorted(lines, key=lambda line: bool(line.by))
 
 
 def _drives(who: Sequence[str]) -> list[str]:
@@ -294,7 +295,7 @@ def _tried(step: Tried) -> PlanStep:
     if step.disruptive and step.inverse == "irreversible":
         told.append("It cannot be undone.")
     if len(step.hits) > 1:
-        told.append(f"It would hit {', '.join(step.hits)}.")
+        told.append(f"Every name that it would hit: {', '.join(step.hits)}.")
     told += [f"Left over: {one}" for one in step.left]
     if step.ready is not None:
         told += [f"Missing: {one}" for one in step.ready.missing] + [f"This gives it: {one}" for one in step.ready.remedy]
