@@ -102,7 +102,7 @@ def _asked(connector: Connector, measure: str, target: Mapping[str, Any], parame
 @story
 def keep(provider: str, measure: str, subject: str, ready: Ready) -> Readiness:
     """What was found takes the place of what was found before; on record only where it turned."""
-    said = {"missing": list(ready.missing), "remedy": list(ready.remedy), "too_much": list(ready.too_much)}
+    said = {"missing": [one.rstrip(".") for one in ready.missing], "remedy": list(ready.remedy), "too_much": list(ready.too_much)}
     row = Readiness.objects.select_for_update(of=("self",)).filter(provider=provider, measure=measure, subject=subject).first()
     turned = not ready.can if row is None else row.can != ready.can
     row, _ = Readiness.objects.update_or_create(

@@ -131,7 +131,7 @@ def _line(provider: str, connector: Connector, rows: Sequence[Readiness], propos
     return Line(
         provider=provider,
         kind=connector.name,
-        who=[row.subject for row in listed if protection.WORKS_AS in row.because],
+        who=_who(listed),
         can=sum(row.can for row in tried),
         cannot=sum(not row.can for row in tried),
         waiting=sum(row.state == "open" for row in listed) - len(_settled(listed)),
@@ -141,6 +141,12 @@ def _line(provider: str, connector: Connector, rows: Sequence[Readiness], propos
         asked_at=contact.checked_at if contact is not None else None,
         contact_at=answered_at,
     )
+
+
+def _who(rows: Sequence[ProtectionProposal]) -> list[str]:
+    """As whom it works, as far as that can be told from who administers the system besides."""
+    named = [row for row in rows if protection.WORKS_AS in row.because]
+    return [row.subject for row in named if ADMINISTERS not in row.because] or [row.subject for row in named]
 
 
 def _settled(rows: Sequence[ProtectionProposal]) -> set[str]:
@@ -157,7 +163,7 @@ def _state(contact: Readiness | None, tried: Sequence[Readiness]) -> tuple[str, 
         return "not asked yet", "", "It is asked within the next minute."
     if not contact.can:
         again = f"It is asked again every {int(readiness.AFTER_SILENCE.total_seconds() // 60)} minutes."
-        return "silent", "hot", f"{' '.join(contact.missing)} {again}".strip()
+        return "silent", "hot", f"{'; '.join(contact.missing)}. {again}"
     lacking = [row for row in tried if not row.can]
     if lacking:
         return "lacks rights", "warn", f"{'; '.join(lacking[0].missing) or lacking[0].measure}"
