@@ -101,7 +101,7 @@ def gather(case_id: UUID) -> list[Taken]:
 def gather_here(case: Case) -> list[Taken]:
     """Inside a story that holds the case."""
     now = clock.now()
-    known = {(line.kind, line.key) for line in case.taken.all()[:MOST_OF_A_CASE]}
+    known = {(line.kind, line.key) for line in Taken.objects.filter(case=case)[:MOST_OF_A_CASE]}
     for seen in _seen(case):
         if (seen.kind, seen.key) not in known and len(known) < MOST_OF_A_CASE:
             known.add((seen.kind, seen.key))
@@ -125,8 +125,8 @@ def _seen(case: Case) -> list[Seen]:
     found = [*_told(identity, since), *_done(identity, since), *_elsewhere(identity, since)]
     for reader in readers:
         found += reader(identity, since)
-    for line in case.taken.filter(kind="secret_read", about_ref__startswith="credential:")[:SEVERAL]:
-        for user in Identity.objects.filter(credential_uses__credential=Ref.parse(line.about_ref).id).distinct()[:SEVERAL]:
+    for line in Taken.objects.filter(case=case, kind="secret_read", about_ref__startswith="credential:")[:SEVERAL]:
+        for user in Identity.objects.filter(credential_uses__credential=UUID(Ref.parse(line.about_ref).id)).distinct()[:SEVERAL]:
             found += _elsewhere(user, line.first_at)
     return sorted(found, key=lambda seen: seen.at)
 
@@ -238,11 +238,11 @@ def _expose(case: Case, credential: Credential, line: Taken, now: datetime) -> N
 
 
 def of_case(case: Case) -> list[Taken]:
-    return list(case.taken.order_by("first_at", "id")[:MOST_OF_A_CASE])
+    return list(Taken.objects.filter(case=case).order_by("first_at", "id")[:MOST_OF_A_CASE])
 
 
 def left_open(case: Case) -> list[Taken]:
-    return list(case.taken.filter(state="open").order_by("first_at", "id")[:MOST_OF_A_CASE])
+    return list(Taken.objects.filter(case=case, state="open").order_by("first_at", "id")[:MOST_OF_A_CASE])
 
 
 @story
@@ -288,7 +288,7 @@ def _close_what_is_cut(case: Case, now: datetime) -> list[Taken]:
 
 
 def _open_what_came_back(case: Case) -> None:
-    for line in case.taken.filter(state="cut").exclude(cut_by_ref="")[:MOST_OF_A_CASE]:
+    for line in Taken.objects.filter(case=case, state="cut").exclude(cut_by_ref="")[:MOST_OF_A_CASE]:
         run = Run.objects.filter(pk=Ref.parse(line.cut_by_ref).id).first()
         if run is not None and run.state not in BACK:
             continue
