@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -103,9 +104,8 @@ class HoldfastConnector:
             return Effect(changed=False, said="Looking changes nothing.")
         changed = []
         for name, one in sorted(self._seen(step).items()):
-            allows = ["read"] if wanted == "restricted" else []
             if not _at_least(one["state"], wanted) and self._gate.set(
-                step.target.identity, name, state=wanted, because=SAYS[wanted], key=key, allows=allows
+                step.target.identity, name, state=wanted, because=SAYS[wanted], key=key, allows=_allows(wanted)
             ):
                 changed.append(name)
         return Effect(changed=bool(changed), said=f"{', '.join(changed) or 'no session'} {SAYS[wanted].partition(' ')[0]}")
@@ -130,7 +130,7 @@ class HoldfastConnector:
         now = self._gate.look(step.target.identity, sorted(before)) if before else {}
         ours = GATE[step.measure]
         closed = {name for name in before if not _at_least(before[name]["state"], ours)}  # by us: the others were closed already
-        theirs = {name: one["state"] for name, one in now.items() if name in closed and not _is_ours(one, ours, key)}
+        theirs = {name: one["state"] for name, one in now.items() if name in closed and not _is_ours(one, ours, key, before[name])}
         foreign = {name: state for name, state in theirs.items() if state not in (before[name]["state"], "ended")}
         if foreign:
             raise Foreign(
@@ -140,7 +140,7 @@ class HoldfastConnector:
         opened = [
             name
             for name, one in sorted(now.items())
-            if _is_ours(one, ours, key) and self._put_back(step.target.identity, name, before[name])
+            if _is_ours(one, ours, key, before[name]) and self._put_back(step.target.identity, name, before[name])
         ]
         return Effect(changed=bool(opened), said=f"{', '.join(opened) or 'no session'} back to what it was")
 
@@ -157,6 +157,30 @@ class HoldfastConnector:
             "# Once it is up: open the run and choose Undo, or POST /api/v1/runs/{id of the run}/undo with a reason. Then these are:",
             *(f"#   {json.dumps(name)}: {ours} -> {one['state']}" for name, one in sorted(closed.items())),
         ]
+
+    def hands_over(self, step: Step, was: State, to: Step, to_was: State) -> tuple[State, State]:
+        """A session has one state. Where `to` is the stricter, nothing is opened now, and it opens to what `step` found; where it is the
+        looser, `step` opens to no more than `to` allows, under a key that `to` knows."""
+        ours, theirs = GATE.get(step.measure, ""), GATE.get(to.measure, "")
+        if not ours or not theirs:
+            return was, to_was
+        less, more = dict(was.public["sessions"]), dict(to_was.public["sessions"])
+        shared = [
+            name
+            for name, one in was.public["sessions"].items()
+            if name in more and not _at_least(one["state"], ours) and not _at_least(one["state"], theirs) and more[name]["state"] == ours
+        ]
+        for name in shared:
+            before = less.pop(name)
+            more[name] = before
+            if not _at_least(theirs, ours):
+                key = f"handed-over:{step.target.identity}:{name}:{theirs}"
+                less[name] = {"state": theirs, "because": SAYS[theirs], "allows": _allows(theirs), "key": key}
+                more[name] = before | {"left_as": key}
+        if not shared:
+            return was, to_was
+        less_public, more_public = dict(was.public) | {"sessions": less}, dict(to_was.public) | {"sessions": more}
+        return replace(was, public=less_public), replace(to_was, contained=False, public=more_public)
 
     def collect(self, step: Step) -> Sequence[Artefact]:
         seen = {name: dict(one) for name, one in self._seen(step).items()}
@@ -188,12 +212,17 @@ class _ReadOnly:
         raise Rejected("This gate may only be looked at, so nothing was tried.")
 
 
+def _allows(state: str) -> list[str]:
+    return ["read"] if state == "restricted" else []
+
+
 def _at_least(state: str, wanted: str) -> bool:
     return STRICTER.index(state) >= STRICTER.index(wanted)
 
 
-def _is_ours(one: Mapping[str, Any], ours: str, key: str) -> bool:
-    return bool(one["state"] == ours and one["key"] == key)
+def _is_ours(one: Mapping[str, Any], ours: str, key: str, before: Mapping[str, Any]) -> bool:
+    """It carries our key; or the one under which another measure of ours left it to us."""
+    return bool(one["state"] == ours and one["key"] in {key, before.get("left_as", key)})
 
 
 def _public(one: Mapping[str, Any]) -> dict[str, Any]:

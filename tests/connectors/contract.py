@@ -95,6 +95,7 @@ class Cutting:
         assert scene.proof(was).dead
         assert lasting(scene.look()) == once
 
+    @pytest.mark.fault("F5")
     def test_an_ok_that_changed_nothing_is_never_proven(self, scene: Scene) -> None:
         """The saboteur: whoever answered OK did nothing at all."""
         was = scene.look()
@@ -169,6 +170,7 @@ class PuttingBack:
         shown = json.dumps([refused.value.said, refused.value.diff], default=str)
         assert not [secret for secret in scene.secrets if secret in shown]
 
+    @pytest.mark.fault("F14")
     def test_what_somebody_else_contained_before_us_stays_contained(self, scene: Scene) -> None:
         scene.contain()
         was = scene.look()

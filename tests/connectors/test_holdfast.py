@@ -10,7 +10,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from connectors.base import Measure, Step, Target
+from connectors import optional
+from connectors.base import Effect, Measure, State, Step, Target
 from connectors.holdfast import HoldfastConnector
 from connectors.holdfast.connector import GATE
 from embedded.postgres import Postgres
@@ -147,3 +148,48 @@ def test_evidence_is_what_the_gate_has(scene_of: Callable[[Measure], Scene]) -> 
     step = Step(Measure.EVIDENCE_PRESERVE, Target("holdfast", "ai_agent", "invoice-agent", IDENTITY, session=SESSION))
     [artefact] = connector.collect(step)
     assert b'"state": "active"' in artefact.content
+
+
+def as_another_step(scene: Scene) -> Scene:
+    """With a key of its own, as each step of a plan has."""
+
+    class OfItsOwn(Scene):
+        def perform(self, was: State) -> Effect:
+            return self.connector.perform(self.step, key="another step", was=was)
+
+        def undo(self, was: State) -> Effect:
+            return self.connector.undo(self.step, key="another step", was=was)
+
+    return OfItsOwn(scene.connector, scene.step)
+
+
+@pytest.mark.parametrize(
+    ("stays", "meanwhile"), [(Measure.SESSION_RESTRICT, "restricted"), (Measure.SESSION_PAUSE, "paused")], ids=["looser", "stricter"]
+)
+def test_a_measure_that_stays_holds_what_the_other_one_took(
+    gate: TableGate, scene_of: Callable[[Measure], Scene], stays: Measure, meanwhile: str
+) -> None:
+    goes = scene_of(Measure.SESSION_PAUSE if stays is Measure.SESSION_RESTRICT else Measure.SESSION_RESTRICT)
+    stay = as_another_step(scene_of(stays))
+    before = gate.look(IDENTITY, [SESSION])
+    was = goes.look()
+    goes.perform(was)
+    to_was = stay.look()
+    stay.perform(to_was)
+    was, to_was = optional.hands_over(goes.connector, goes.step, was, stay.step, to_was)
+    goes.undo(was)
+    goes.undo(was)
+    assert gate.state(SESSION) == meanwhile
+    assert stay.proof(to_was).dead
+    assert not to_was.contained
+    assert stay.undo(to_was).changed
+    assert not stay.undo(to_was).changed
+    assert gate.look(IDENTITY, [SESSION]) == before
+
+
+def test_by_hand_there_is_nothing_to_type_and_every_session_is_named(gate: TableGate, scene_of: Callable[[Measure], Scene]) -> None:
+    scene = scene_of(Measure.SESSION_PAUSE)
+    was = scene.look()
+    assert f'#   "{SESSION}": paused -> active' in optional.manual(scene.connector, scene.step, was)
+    scene.perform(was)
+    assert optional.manual(scene.connector, scene.step, scene.look()) == []  # paused before us: not ours to open

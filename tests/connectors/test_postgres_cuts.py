@@ -61,6 +61,7 @@ def test_a_paused_session_is_stopped_in_the_middle_of_its_statement_and_lives(to
         town.work()
 
 
+@pytest.mark.fault("F12")
 def test_a_revoked_role_is_told_at_the_door_that_it_may_not_log_in(town: Town) -> None:
     session = town.work()
     scene, was = cut(town, "credential.revoke")

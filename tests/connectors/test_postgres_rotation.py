@@ -35,6 +35,7 @@ def logs_in(town: Town, password: str) -> bool:
     return True
 
 
+@pytest.mark.fault("F13")
 def test_a_rotation_from_the_first_look_to_the_way_back(town: Town, tmp_path: Path) -> None:
     scene = rotating(town, tmp_path)
     before, session = town.on_record(), town.work()
@@ -74,6 +75,7 @@ def test_a_rotation_from_the_first_look_to_the_way_back(town: Town, tmp_path: Pa
     working.close()
 
 
+@pytest.mark.fault("F1")
 def test_a_rotation_that_broke_at_the_commit_is_finished_with_the_password_that_was_laid_down(town: Town, tmp_path: Path) -> None:
     was = rotating(town, tmp_path).look()
     with cut_after(town, b"ALTER ROLE", b"COMMIT") as dsn, pytest.raises(Ambiguous):

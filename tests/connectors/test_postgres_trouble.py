@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from connectors.base import Ambiguous, Rejected, Step, Unavailable
+from connectors.base import Ambiguous, LockedOut, Rejected, Step, Unavailable
 from connectors.postgres import PostgresConnector
 from connectors.postgres.evidence import redacted
 from tests.connectors.contract import KEY, Scene
@@ -102,6 +102,7 @@ def test_a_lock_that_somebody_keeps_is_unavailable_and_nothing_was_done(town: To
 
 
 @pytest.mark.fault("F1")
+@pytest.mark.fault("F1")
 def test_a_line_that_breaks_at_the_commit_is_ambiguous_and_looking_tells(town: Town) -> None:
     scene = Scene(town.connector, town.step("workload.isolate"))
     was = scene.look()
@@ -142,9 +143,10 @@ def test_parameters_that_mean_nothing_are_rejected(town: Town, parameters: dict[
         town.connector.look(town.step("session.restrict", **parameters))
 
 
+@pytest.mark.fault("F4")
 def test_a_wrong_password_of_our_own_is_rejected_without_saying_it(town: Town) -> None:
     connector = PostgresConnector(dsn=make_conninfo(town.dsn, password="our own secret"))
-    with pytest.raises(Rejected) as refused:
+    with pytest.raises(LockedOut, match="our own credential") as refused:
         connector.look(town.step("session.pause"))
     assert "our own secret" not in refused.value.said
 
