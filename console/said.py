@@ -123,6 +123,8 @@ def true_now(steps: Iterable[Step]) -> str:
 def at_zero(hold: Hold, *, restricted: bool, spared: str = "") -> str:
     """What follows when nobody answers, as the end of “If nobody answers by …,”. `spared`: why it is not contained by silence any more."""
     why = f", because {spared}" if spared else ""
+    if "raises" in (hold.plan or ()):
+        return "nothing more follows, and what was cut stays cut"
     if hold.on_lapse == "contain" and not spared:
         return "it is contained"
     if hold.on_lapse != "escalate":
@@ -156,7 +158,8 @@ def ending(hold: Hold) -> tuple[str, str]:
         case "rejected":
             return "accent", f"{hold.closed_by} said “leave it running” at {at}.{said}"
         case "lapsed":
-            follows = "it was contained" if hold.lapsed_to == "contain" else "it was left running"
+            left = "it was left at the stage it had" if "raises" in (hold.plan or ()) else "it was left running"
+            follows = "it was contained" if hold.lapsed_to == "contain" else left
             return "warn", f"Nobody answered in time; as announced, {follows} at {at}."
     word = {"withdrawn": "withdrawn", "superseded": "replaced by another"}.get(hold.state, hold.state)
     return "quiet", f"This hold was {word} at {at}: {_whole(hold.closed_because or 'nobody needs to answer any more')}"
