@@ -18,6 +18,7 @@ from uuid import UUID
 from django.db import DatabaseError, connection, transaction
 
 from audit import clock
+from connectors.base import IRREVERSIBLE
 from containment import policies
 from containment.domain.policy import Budget
 from containment.models import InvariantCheck, RiskPolicyVersion
@@ -232,6 +233,7 @@ INVARIANTS: Mapping[str, Invariant] = MappingProxyType(
                 UNION ALL
                 SELECT 'step ' || s.id || ' (' || s.measure || ') stands without a claim' FROM run_step s JOIN run r ON r.id = s.run_id
                 WHERE r.state IN {_LIVE} AND s.disruptive AND s.performed AND s.state IN ('done', 'partial', 'verifying')
+                  AND s.inverse <> '{IRREVERSIBLE}'
                   AND s.started_at > (SELECT min(claimed_at) FROM control_claim)
                   AND NOT EXISTS (SELECT FROM control_claim c WHERE c.run_id = r.id AND c.measure = s.measure
                                      AND c.connector = s.connector)""",  # noqa: S608 - our own words
