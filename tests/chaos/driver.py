@@ -73,8 +73,8 @@ def _hurry() -> None:
     from playbooks.domain import backward, troubles
 
     hurried: list[tuple[Any, str, Any]] = [
-        (troubles, "BACKOFF_S", (0.4,) * len(troubles.BACKOFF_S)),
-        (backward, "PAUSES_S", (0.4,) * len(backward.PAUSES_S)),
+        (troubles, "BACKOFF_S", (1.5,) * len(troubles.BACKOFF_S)),
+        (backward, "PAUSES_S", (1.5,) * len(backward.PAUSES_S)),
         (steps, "PROBE_EVERY_S", (0.05,) * len(steps.PROBE_EVERY_S)),
         (engine, "RENEW_EVERY_S", 0.2),
     ]

@@ -5,6 +5,7 @@ Each ends by itself when nobody dies, and says what is to be true then.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -88,22 +89,13 @@ def hurried(world: World, effect: str) -> Played:
     return played
 
 
-def coming_back(*, holds: bool) -> Any:
-    """Undone by way of a level: something milder is cut before what is cut comes back. It holds, or it cannot be
-    seen that it does once the rest came back."""
-
-    def prepare(world: World, effect: str) -> Played:
-        played = Played(effect, f"{effect}-{uuid7().hex[-12:]}")
-        level = KEYED if effect != "keyed" else NATURAL
-        started(played, level=level)
-        go_on(played)
-        undo(played)
-        if not holds:
-            world.order(Fault.LAG, played.subject, level, call="look", times=2, seconds=0)  # it stands at first
-            world.order(Fault.NO_PERMISSION, played.subject, level, call="look", times=5)
-        return played
-
-    return prepare
+def coming_back(world: World, effect: str) -> Played:
+    """Undone by way of a level: something milder is cut before what is cut comes back."""
+    played = Played(effect, f"{effect}-{uuid7().hex[-12:]}")
+    started(played, level=KEYED if effect != "keyed" else NATURAL)
+    go_on(played)
+    undo(played)
+    return played
 
 
 def half(world: World, effect: str) -> Played:
@@ -195,19 +187,43 @@ def harmful(played: Played) -> None:
     from playbooks.models import Attempt, PlaybookVersion, Run
 
     run = Run.objects.get(target__subject=played.subject)
+    _meanwhile(
+        played,
+        lambda: Attempt.objects.filter(step__run=run, step__disruptive=True).exists(),
+        lambda: PlaybookVersion.objects.filter(pk=run.playbook_id).update(state="revoked"),
+    )
 
-    def revoke() -> None:
+
+def lifted(played: Played) -> None:
+    """Once a level stands, the world no longer lets us see whether it still does."""
+    from playbooks.models import Step
+
+    level = Step.objects.filter(run__target__subject=played.subject, stage="return-1")
+    world, measure = World(os.environ["WORLD_DSN"]), KEYED if played.effect != "keyed" else NATURAL
+    _meanwhile(
+        played,
+        level.filter(state__in=["done", "verifying"]).exists,
+        lambda: world.order(Fault.NO_PERMISSION, played.subject, measure, call="look", times=5),
+    )
+
+
+def _meanwhile(played: Played, when: Callable[[], bool], do: Callable[[], object]) -> None:
+    """Go on, while somebody else waits for a moment."""
+    over = threading.Event()
+
+    def watch() -> None:
         from django.db import connection
 
-        ends = time.monotonic() + 10
-        while time.monotonic() < ends and not Attempt.objects.filter(step__run=run, step__disruptive=True).exists():
-            time.sleep(0.01)
-        PlaybookVersion.objects.filter(pk=run.playbook_id).update(state="revoked")
+        while not over.is_set() and not when():
+            time.sleep(0.005)
+        if not over.is_set():
+            do()
         connection.close()
 
-    somebody = threading.Thread(target=revoke, daemon=True)
+    somebody = threading.Thread(target=watch, daemon=True)
     somebody.start()
     go_on(played)
+    over.set()
     somebody.join(15)
 
 
@@ -275,8 +291,8 @@ SCENES = {
         Scene("struck out", "forward", forward(crashes=3), go_on, ("needs_human",)),
         Scene("too late for evidence", "forward", hurried, go_on, STANDS),
         Scene("harmful", "forward", forward(fault=Fault.LAG, call="look"), harmful, ("needs_human", *STANDS)),
-        Scene("in levels", "undo", coming_back(holds=True), go_on, ("undone",), ("keyed", "natural", "observable")),
-        Scene("in levels that do not hold", "undo", coming_back(holds=False), go_on, STANDS, ("keyed", "natural", "observable")),
+        Scene("in levels", "undo", coming_back, go_on, ("undone",), ("keyed", "natural", "observable")),
+        Scene("in levels that do not hold", "undo", coming_back, lifted, STANDS, ("keyed", "natural", "observable")),
         Scene("undone", "undo", done(), go_on, ("undone",)),
         Scene("undo refused once", "undo", done(fault=Fault.BUSY), go_on, ("undone",)),
         Scene("was so before", "undo", done(before=CUT), go_on, ("undone",), ("keyed", "natural", "observable")),
