@@ -22,7 +22,7 @@ class Kept:
     numbers: list[str]
 
 
-def scene(name: Hashable, make: Callable[[], None]) -> bool:
+def scene(name: Hashable, make: Callable[[], object]) -> bool:
     """What `make` puts into an empty database. The first time it is really made (True); after that its rows come back as they were, ids and
     times and audit chain included. In a database that has rows already it is made."""
     if name in _kept and not _filled():

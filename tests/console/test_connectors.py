@@ -5,6 +5,7 @@ import pytest
 from accounts.models import Person
 from connectors.base import Ready
 from containment import lockout, protection, readiness
+from containment.lockout import ADMINISTERS
 from containment.models import Identity, PersonIdentity, ProtectionProposal, Source
 from tests import cast, make
 from tests.console.doors import signed_in, words
@@ -20,7 +21,7 @@ def lacking() -> None:
 
 def test_the_list_says_who_each_is_and_what_it_cannot_do():
     lacking()
-    protection._keep("postgres", {"postgres": protection.WORKS_AS, "dba": protection.ADMINISTERS})
+    protection._keep("postgres", {"postgres": protection.WORKS_AS, "dba": ADMINISTERS})
     said = words(signed_in("wren").get("/connectors/"))
     assert "postgres" in said
     assert "lacks rights changing etl" in said
@@ -51,7 +52,7 @@ def test_a_silent_connector_says_so_and_nobody_is_told_of_one_that_is_not_there(
 
 
 def test_an_administrator_answers_what_a_connector_asks_for():
-    protection._keep("postgres", {"postgres": protection.WORKS_AS, "dba": protection.ADMINISTERS})
+    protection._keep("postgres", {"postgres": protection.WORKS_AS, "dba": ADMINISTERS})
     client = signed_in("ada")
     assert "until somebody answers, each counts as protected" in words(client.get("/connectors/postgres/"))
     asked = {row.subject: row.pk for row in ProtectionProposal.objects.all()}
@@ -65,7 +66,7 @@ def test_an_administrator_answers_what_a_connector_asks_for():
 
 
 def test_others_read_who_could_answer_and_cannot():
-    protection._keep("postgres", {"dba": protection.ADMINISTERS})
+    protection._keep("postgres", {"dba": ADMINISTERS})
     cast.person("ada")
     client = signed_in("mara")
     assert "Editing the protected list is for an admin: Ada could." in words(client.get("/connectors/postgres/"))
@@ -74,7 +75,7 @@ def test_others_read_who_could_answer_and_cannot():
 
 
 def test_a_no_without_a_reason_changes_nothing():
-    protection._keep("postgres", {"dba": protection.ADMINISTERS})
+    protection._keep("postgres", {"dba": ADMINISTERS})
     row = ProtectionProposal.objects.get()
     answer = signed_in("ada").post(f"/connectors/proposals/{row.pk}/decline/", {"reason": ""}, follow=True)
     row.refresh_from_db()
@@ -122,7 +123,7 @@ def test_a_suggested_account_is_linked_from_the_page_of_its_person():
 def test_the_page_of_a_last_administrator_says_that_it_takes_two():
     make.house()
     dba = make.identity("dba")
-    protection._keep("postgres", {"dba": protection.ADMINISTERS})
+    protection._keep("postgres", {"dba": ADMINISTERS})
     protection.decline(ProtectionProposal.objects.get().pk, "x", actor=cast.person("ada"))
     assert "Containing it takes two people: dba is the last administrator of postgres" in words(
         signed_in("wren").get(f"/identities/{dba.pk}/")

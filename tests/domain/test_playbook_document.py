@@ -135,7 +135,7 @@ def test_what_a_playbook_says_beside_its_steps_is_frozen_with_them():
 def test_a_playbook_that_says_nothing_beside_its_steps_keeps_the_digest_that_it_had():
     document = parse(text())
     assert terms(document, TARGET, ability_of) == {}
-    plan = {"soft": []}
+    plan: dict[str, list[object]] = {"soft": []}
     assert plan_digest(plan, TARGET, {}, playbook="p") == digest({"plan": plan, "target": TARGET, "versions": {"playbook": "p"}})
     assert plan_digest(plan, TARGET, {"lasts_s": 60}, playbook="p") != plan_digest(plan, TARGET, {}, playbook="p")
 

@@ -16,6 +16,7 @@ from connectors.sandbox import Mood
 from core.actor import SYSTEM
 from playbooks import engine, runs
 from playbooks.domain import journal
+from playbooks.domain.next_action import next_action
 from playbooks.models import Run
 
 pytestmark = pytest.mark.django_db
@@ -48,7 +49,6 @@ def lines(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> It
             asked.append(one)
         return action
 
-    next_action = engine.next_action
     monkeypatch.setattr(engine, "next_action", listening)
     yield asked
     name = request.node.name.removeprefix("test_").replace("[", "-").rstrip("]").replace("_", "-").replace(".", "-")

@@ -182,8 +182,10 @@ class _Meddling:
     within=st.lists(st.tuples(st.sampled_from(["start", "drive", "undo"]), st.integers(0, 2)), max_size=10),
 )
 def test_in_every_order_it_stands_while_somebody_holds_it_and_comes_back_with_the_last(started, sandbox, plan, within):
-    subject, live, waiting = f"subject-{uuid7()}", {}, list(within)
+    subject, waiting = f"subject-{uuid7()}", list(within)
+    live: dict[int, Run] = {}
     connector = registry.connector_for("sandbox")
+    assert connector is not None
 
     def do(what, which):
         run = live.get(which)

@@ -25,6 +25,7 @@ def states(run):
 def test_the_engine_refuses_a_cut_whose_evidence_is_not_settled(started, sandbox):
     run = started(*PLAN, waived=False)
     ticket = runs.claim(run.pk, executor="command")
+    assert ticket is not None
     seen = runs.begin(ticket, seen=Run.objects.get(pk=run.pk))
     with pytest.raises(EvidenceFirst):
         steps.intend(ticket, 2, seen=seen)

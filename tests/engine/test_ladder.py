@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from approvals import holds
 from approvals.models import Hold
 from audit.models import AuditEntry
 from connectors.sandbox import Mood
-from containment import flow, inventory, ladder
+from containment import flow, ladder
+from containment.models import Identity
 from core.actor import SYSTEM
 from playbooks import engine, runs
 from playbooks.domain.ladder import after_soft
@@ -150,8 +152,8 @@ def test_a_run_that_is_undone_meanwhile_asks_nobody_any_more(asked):
 
 def test_what_is_protected_by_then_takes_two(asked):
     run = run_of(asked)
-    flow.holds.withdraw(asked.pk, "for this test", actor=SYSTEM)
-    inventory.Identity.objects.filter(pk=run.identity_ref.partition(":")[2]).update(protected=True)
+    holds.withdraw(asked.pk, "for this test", actor=SYSTEM)
+    Identity.objects.filter(pk=run.identity_ref.partition(":")[2]).update(protected=True)
     assert ladder.ask_due() == 1
     hold = Hold.objects.get(run_ref=str(run.ref), state="open")
     assert (hold.reason_class, hold.as_terms().quorum) == ("protected", 2)

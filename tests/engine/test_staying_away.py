@@ -91,10 +91,11 @@ def set_aside():
     decision = make.detected("invoice-agent", identity=AGENT, credential=None)
     assert decision.verdict == "contain"
     run = make.run_of(decision)
-    step = run.steps.filter(disruptive=True).order_by("seq").first()
+    step = run.steps.filter(disruptive=True).order_by("seq")[0]
     run.steps.filter(seq__lt=step.seq).update(state="done")
     run.steps.filter(pk=step.pk).update(state="needs_human", attempts=1, started_at=clock.now())
     ticket = runs.claim(run.pk, executor="command")
+    assert ticket is not None
     runs.give_up(ticket, because="step 2 waits for a person")
     return run
 

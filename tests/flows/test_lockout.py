@@ -10,6 +10,7 @@ from accounts.models import Person
 from approvals.refusals import PlanChanged
 from audit.models import AuditEntry
 from containment import flow, inventory, lockout, protection
+from containment.lockout import ADMINISTERS
 from containment.models import Decision, Identity, PersonIdentity, ProtectionProposal, Source
 from containment.refusals import NotThePerson
 from core.actor import SYSTEM
@@ -127,7 +128,7 @@ def test_nobody_answers_about_their_own_account():
 
 def administrators(*subjects: str) -> None:
     """As the connector of postgres says; and people declined to protect them by name."""
-    protection._keep("postgres", dict.fromkeys(subjects, protection.ADMINISTERS))
+    protection._keep("postgres", dict.fromkeys(subjects, ADMINISTERS))
     for row in ProtectionProposal.objects.filter(state="open"):
         protection.decline(row.pk, "there are several", actor=cast.person("ada"))
 
@@ -183,7 +184,7 @@ def asked_about_a_long_job() -> Any:
     agent = {"kind": "ai_agent", "provider": "agents", "subject": "trainer"}
     hold = make.hold_of(make.detected("trainer", identity=agent, session=None, credential=None))
     assert (hold.reason_class, hold.on_lapse) == ("long_running_job", "contain")
-    protection._keep("agents", {"trainer": protection.ADMINISTERS})
+    protection._keep("agents", {"trainer": ADMINISTERS})
     protection.decline(ProtectionProposal.objects.get().pk, "there are several", actor=cast.person("ada"))
     return hold
 

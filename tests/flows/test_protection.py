@@ -11,6 +11,7 @@ from connectors import registry
 from connectors.base import Rejected
 from connectors.sandbox import SandboxConnector
 from containment import flow, inventory, protection
+from containment.lockout import ADMINISTERS
 from containment.models import Identity, IdentityAlias, ProtectionProposal
 from containment.refusals import NotThePerson
 from core.actor import SYSTEM
@@ -129,14 +130,14 @@ def test_a_connector_proposes_itself_and_its_administrators_once(sandbox, estate
     for _ in range(2):
         assert protection.contact("sandbox").trouble == ""
     said = dict(ProtectionProposal.objects.filter(provider="sandbox").values_list("subject", "because"))
-    assert said == {"sandbox-admin": protection.WORKS_AS, "boss": protection.ADMINISTERS}
+    assert said == {"sandbox-admin": protection.WORKS_AS, "boss": ADMINISTERS}
     assert AuditEntry.objects.filter(verb="protection.proposed").count() == 2
 
 
 def test_what_is_named_no_longer_is_not_asked_for_any_more_and_answers_stay():
     for subject in ("one", "two"):
         proposed(subject)
-    protection._keep("postgres", {"one": protection.ADMINISTERS, "two": protection.WORKS_AS})
+    protection._keep("postgres", {"one": ADMINISTERS, "two": protection.WORKS_AS})
     protection.agree(ProtectionProposal.objects.get(subject="two").pk, actor=cast.person("ada"))
     protection._keep("postgres", {})
     assert list(ProtectionProposal.objects.values_list("subject", "state", "because")) == [("two", "agreed", "")]
@@ -158,7 +159,7 @@ def test_who_became_protected_since_the_decision_is_not_cut(started, sandbox):
     step = run.steps.get()
     assert (run.state, step.state, sandbox.done(run.target["subject"])) == ("needs_human", "needs_human", 0)
     assert f"{run.target['subject']} is protected (break-glass)" in step.said
-    assert step.journal.last().outcome == "shielded"
+    assert step.journal.order_by("-id")[0].outcome == "shielded"
 
 
 @pytest.mark.fault("I8")

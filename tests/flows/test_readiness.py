@@ -18,6 +18,7 @@ from connectors.base import Ready
 from connectors.postgres import PostgresConnector
 from containment import protection, ramp, readiness
 from containment.domain.facts import Kind
+from containment.domain.policy import Ramp
 from containment.models import PreflightCheck, ProtectionProposal, Readiness, Source
 from core.refusals import Forbidden, Missing
 from playbooks.models import PlaybookVersion
@@ -181,7 +182,7 @@ def test_a_playbook_is_marked_by_what_its_measures_lack(postgres_plans):
 def test_the_ramp_turns_red_again_where_the_hourly_look_finds_something_gone(postgres_plans):
     make.house()
     make.identity("etl_reader")
-    cell = ramp.Cell(kind=Kind.SERVICE_ACCOUNT, environment="prod", budget=None, bar=ramp.Ramp(), named=())
+    cell = ramp.Cell(kind=Kind.SERVICE_ACCOUNT, environment="prod", budget=None, bar=Ramp(), named=())
     PreflightCheck.objects.create(
         kind="service_account", environment="prod", provider="postgres", green=True, lacks=[], looked_at=1, at=clock.now(),
         person_id=cast.person("mara").principal,

@@ -6,6 +6,7 @@ import pytest
 
 from connectors.base import Ready
 from containment import protection, readiness
+from containment.lockout import ADMINISTERS
 from tests.console.conftest import postgres_plans
 
 __all__ = ["postgres_plans"]
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("postgres_plans")]
 def test_a_program_reads_what_lacks_and_what_gives_it(program):
     readiness.keep("postgres", readiness.CONTACT, "", Ready(True))
     readiness.keep("postgres", "credential.revoke", "etl", Ready(False, missing=["changing etl"], remedy=["GRANT etl TO us"]))
-    protection._keep("postgres", {"dba": protection.ADMINISTERS})
+    protection._keep("postgres", {"dba": ADMINISTERS})
     read = program("read")
     listed = {one["provider"]: one for one in read.get("/api/v1/connectors").body["results"]}
     assert (listed["postgres"]["answers"], listed["postgres"]["cannot"], listed["postgres"]["proposals"]) == (True, 1, 1)
