@@ -402,8 +402,6 @@ class Storm:
         call = "look" if kind is Fault.STALE else order.choice(["look", "perform", "undo", "*"])
         if order.random() < SLOW:  # a call that takes its time is one in whose middle somebody can die
             self.house.world.order(Fault.LAG, posted.subject, measure, call=order.choice(["look", "perform"]), times=2, seconds=3)
-        if kind is Fault.LAG and posted.effect == "observable":
-            given = {"seconds": 2}  # later than our patience, nobody can know whether to try again
         self.house.world.order(kind, posted.subject, measure, call=call, times=order.choice([1, 1, 2]), **given)
         if order.random() < 0.1:
             self.house.world.put(posted.subject, measure, CUT)

@@ -176,6 +176,10 @@ def _do(ticket: Ticket, run: Run, seq: int) -> None:
                     ticket, seq, outcome="blind", said="It may have happened, and trying again could do it twice. A person has to look."
                 )
                 return
+            doubt = steps.doubt_ends(step) if in_doubt else None
+            if doubt is not None and doubt > clock.now():
+                steps.look_again(ticket, seq, until=doubt)
+                return
             shield.look_again(run, step, connector, call)
             crashpoint("engine.perform.before_call")
             boundary.heed_now(ticket.run_id, ticket.fence, step, "forward")

@@ -27,8 +27,10 @@ from playbooks.runs import Ticket
 
 HARMLESS_TWICE = frozenset({EffectClass.KEYED, EffectClass.NATURAL})
 CONVINCING = frozenset({ProofLevel.REPLAYED, ProofLevel.INTROSPECTED})
+LOOKED = "looked"  # an attempt that looked and waits: nothing went out
 STOPPED = "stopped"  # an attempt that was called off before its call: nothing went out
 EVIDENCE_S = 2.0  # how long a cut waits for evidence where the playbook does not say
+LOOKS_EVERY = timedelta(seconds=1)
 PROBE_EVERY_S = (0.3, 0.7, 1, 2, 5)
 
 
@@ -281,6 +283,30 @@ def call_off(ticket: Ticket, seq: int, *, direction: str, because: str) -> None:
     _journal(ticket, step, direction, "outcome", clock.now(), outcome=STOPPED, said=because)
 
 
+def doubt_ends(step: Step) -> datetime | None:
+    """Until when an earlier call that got no sure answer may still take effect, where a second one would cost something: for as long as the
+    measure says that its effect may take to be seen."""
+    if step.effect != EffectClass.OBSERVABLE:
+        return None
+    surely_nothing = step.journal.filter(outcome__in=[LOOKED, STOPPED, "unavailable"]).values("n")
+    forward = step.journal.filter(kind="intent", direction="forward", n__lt=step.attempts).exclude(n__in=surely_nothing)
+    last = forward.order_by("-at").first()
+    return last.at + timedelta(seconds=max(step.settle_s, step.timeout_s)) if last is not None else None
+
+
+@story
+def look_again(ticket: Ticket, seq: int, *, until: datetime) -> Step:
+    """It is not so yet, and an earlier call may still bring it about: until then it is looked at, and not done a second time."""
+    run, step = _locked(ticket, seq)
+    now = clock.now()
+    step.next_at = min(until, now + LOOKS_EVERY)
+    step.said = f"An earlier call may still take effect until {until:%H:%M:%S} UTC. It is looked at, and not repeated before that."
+    step.save(update_fields=["next_at", "said"])
+    _journal(ticket, step, "forward", "outcome", now, outcome=LOOKED, said=step.said)
+    _alive(run)
+    return step
+
+
 @story
 def lose(ticket: Ticket, seq: int, *, because: str, seen: Run) -> None:
     """Evidence that could not be had in time: what waits for it waits no longer."""
@@ -345,7 +371,7 @@ def _misses_evidence(run: Run, step: Step) -> bool:
 
 def _was_without_answer(step: Step, direction: str) -> bool:
     last = step.journal.order_by("-id").first()
-    return last is not None and last.direction == direction and last.outcome in (*troubles.NO_ANSWER, STOPPED)
+    return last is not None and last.direction == direction and last.outcome in (*troubles.NO_ANSWER, LOOKED, STOPPED)
 
 
 def _without_answer(step: Step, direction: str, now: datetime) -> tuple[int, datetime]:

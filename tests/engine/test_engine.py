@@ -42,6 +42,24 @@ def test_an_effect_happens_once_however_the_answer_got_lost(started, sandbox, me
     assert sandbox.done(run.target["subject"]) == 1
 
 
+@pytest.mark.fault("F11")
+def test_what_may_still_take_effect_is_looked_at_and_not_done_a_second_time(started, sandbox):
+    """The answer was lost, and the target shows what it did only later."""
+    run = started("session.terminate")
+    subject = run.target["subject"]
+    sandbox.set_mood(subject, Mood.TIMES_OUT)
+    engine.drive(run.pk, executor="command")
+    for _ in range(3):
+        sandbox.set_mood(subject, Mood.LAGS)
+        Run.objects.filter(pk=run.pk).update(next_at=run.created_at)
+        run.steps.update(next_at=None)
+        engine.drive(run.pk, executor="command")
+        assert "may still take effect" in run.steps.get().said
+    assert sandbox.done(subject) == 1
+    assert driven(run).state == "contained"
+    assert sandbox.done(subject) == 1
+
+
 def test_a_saboteur_that_answers_ok_never_becomes_contained(started, sandbox):
     run = started("workload.isolate")
     sandbox.set_mood(run.target["subject"], Mood.SABOTAGES, times=1000)
