@@ -350,8 +350,8 @@ INVARIANTS: Mapping[str, Invariant] = MappingProxyType(
                JOIN LATERAL (SELECT count(*) AS n FROM (
                              SELECT kind, direction, lag(outcome) OVER (ORDER BY id) AS before, lag(direction) OVER (ORDER BY id) AS way
                              FROM run_attempt WHERE step_id = s.id) a
-                             WHERE a.kind = 'intent' AND (a.before IN ('unavailable', 'ambiguous', 'stopped', 'looked') AND a.way = a.direction)
-                                   IS NOT TRUE) i ON true
+                             WHERE a.kind = 'intent' AND (a.before IN ('unavailable', 'ambiguous', 'stopped', 'looked')
+                                   AND a.way = a.direction) IS NOT TRUE) i ON true
                JOIN LATERAL (SELECT count(*) AS n FROM audit_entry a
                              WHERE a.subject = 'step:' || s.id AND a.verb = 'step.intended') e ON true
                WHERE s.id >= %(since_id)s AND i.n <> e.n""",
