@@ -177,7 +177,7 @@ INVARIANTS: Mapping[str, Invariant] = MappingProxyType(
                     ON i.id IS NOT NULL
                WHERE two.id >= %(since_id)s AND two.disruptive AND one.stage NOT LIKE 'return-%%' AND two.stage NOT LIKE 'return-%%'
                  AND NOT EXISTS (SELECT FROM run_attempt o WHERE o.step_id = one.id AND o.direction = 'forward' AND o.kind = 'outcome'
-                                    AND o.id < i.id AND o.outcome NOT IN ('unavailable', 'ambiguous'))
+                                    AND o.id < i.id AND o.outcome NOT IN ('unavailable', 'ambiguous', 'stopped', 'looked'))
                UNION ALL
                SELECT 'step ' || one.id || ' was undone before step ' || two.id FROM run_step one
                JOIN run_step two ON two.run_id = one.run_id AND two.seq > one.seq AND two.disruptive AND two.state <> 'skipped'
