@@ -50,6 +50,7 @@ ENGINE: Mapping[str, Sequence[str]] = {
             "playbooks.steps.trouble": ("refused once", "undo refused once"),
             "playbooks.steps.lose": ("too late for evidence",),
             "playbooks.steps.call_off": ("harmful",),
+            "playbooks.steps.look_again": ("unheard",),
             "playbooks.claims.keep": ("undone",),
             "playbooks.returning.add_level": ("in levels",),
             "playbooks.returning._watch": ("in levels",),

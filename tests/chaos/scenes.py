@@ -64,6 +64,13 @@ def forward(
     return prepare
 
 
+def unheard(world: World, effect: str) -> Played:
+    """Done, but the answer is lost, and the world shows it only later."""
+    played: Played = forward(fault=Fault.HANGS_UP, call="perform")(world, effect)
+    world.order(Fault.STALE, played.subject, played.measure, call="look", times=2)
+    return played
+
+
 def done(*, fault: Fault | None = None, call: str = "undo", before: str = OPEN) -> Any:
     """A run that came to rest, and a person who wants it undone."""
 
@@ -285,6 +292,7 @@ SCENES = {
     for scene in (
         Scene("plain", "forward", forward(), go_on, STANDS),
         Scene("shown late", "forward", forward(fault=Fault.STALE, call="look", times=3), go_on, STANDS, ("keyed", "natural", "observable")),
+        Scene("unheard", "forward", unheard, go_on, STANDS, ("observable",)),
         Scene("refused once", "forward", forward(fault=Fault.BEFORE, call="look"), go_on, STANDS),
         Scene("slow", "forward", forward(fault=Fault.LAG, call="perform"), go_on, STANDS),
         Scene("rejected", "forward", forward(fault=Fault.NO_PERMISSION, call="perform", more=(NATURAL, KEYED)), go_on, ("failed",)),
