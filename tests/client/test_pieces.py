@@ -294,6 +294,7 @@ sys.stdin.read()
     ) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"1\n"  # the child lives, and has only its own
+        parent.wait(60)
         assert items(Journal(path)) == [1]
 
 
