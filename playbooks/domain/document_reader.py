@@ -9,13 +9,20 @@ from typing import Any, cast
 from connectors.base import Measure
 from core.refusals import Fault
 from playbooks.domain.specs import (
+    CONNECTOR,
     DRIVES,
     FIELDS,
     KINDS,
+    LEAST_WAIVER,
     LONGEST_CALL,
     LONGEST_CONTAINED,
+    LONGEST_NAME,
+    LONGEST_TEXT,
     LONGEST_WATCH,
     MOST_LEVELS,
+    MOST_PEOPLE,
+    MOST_STEPS,
+    NAME,
     ON_FAILURE,
     ON_LAPSE,
     PATTERNS,
@@ -32,6 +39,7 @@ from playbooks.domain.specs import (
     StepSpec,
     Unproven,
 )
+from playbooks.domain.yaml_lines import MOST_FAULTS
 
 MEMBERS = {
     "name",
@@ -47,6 +55,7 @@ MEMBERS = {
     "evidence_within",
     "reinstatement",
 }
+MOST_DIGITS = 9  # of a span
 STEP = {"measure", "connector", "parameters", "timeout", "on_failure"}
 
 
@@ -55,7 +64,8 @@ class Reader:
         self.faults: list[Fault] = []
 
     def fault(self, path: str, detail: str, code: str = "invalid") -> None:
-        self.faults.append(Fault(path, code, detail))
+        if len(self.faults) < MOST_FAULTS:
+            self.faults.append(Fault(path, code, detail))
 
     def document(self, raw: Any) -> Document | None:
         if not isinstance(raw, dict):
@@ -63,6 +73,10 @@ class Reader:
             return None
         self._unknown(raw, MEMBERS, "")
         name = self._text(raw, "name")
+        if name and not (NAME.fullmatch(name) and len(name) <= LONGEST_NAME):
+            self.fault("name", f"Lower case words with dashes between them, at most {LONGEST_NAME} characters.")
+        if "title" in raw:
+            self._short(raw, "title")
         stages_raw = raw.get("stages")
         stages: dict[str, tuple[StepSpec, ...]] = {}
         if isinstance(stages_raw, dict) and stages_raw:
@@ -98,12 +112,26 @@ class Reader:
             pattern=str(pattern),
             stages=stages,
             holds=holds,
-            evidence_waiver=str(raw.get("evidence_waiver") or ""),
+            evidence_waiver=self._waiver(raw),
             lasts=self._limited(raw, "lasts", LONGEST_CONTAINED),
             unproven=self._ladder(raw),
             evidence_within=self._limited(raw, "evidence_within", LONGEST_CALL),
             reinstatement=self._levels(raw),
         )
+
+    def _short(self, raw: Mapping[str, Any], key: str) -> None:
+        value = raw[key]
+        if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_TEXT:
+            self.fault(key, f"A text of at most {LONGEST_TEXT} characters is needed here.")
+
+    def _waiver(self, raw: Mapping[str, Any]) -> str:
+        """Somebody's reason, in words: nothing is waived by accident."""
+        if "evidence_waiver" not in raw:
+            return ""
+        said = raw["evidence_waiver"]
+        if not isinstance(said, str) or not LEAST_WAIVER <= len(said.strip()) <= LONGEST_TEXT:
+            self.fault("evidence_waiver", f"Say in {LEAST_WAIVER} to {LONGEST_TEXT} characters why nothing is preserved, or leave it out.")
+        return str(said or "")
 
     def _limited(self, raw: Mapping[str, Any], key: str, longest: timedelta, prefix: str = "") -> timedelta | None:
         """A span that may be left out, over zero and up to `longest`."""
@@ -166,12 +194,19 @@ class Reader:
         for index, word in enumerate(value):
             if word not in known:
                 self.fault(f"{key}[{index}]", f"Must be one of {', '.join(known)}.")
+            elif word in value[:index]:
+                self.fault(f"{key}[{index}]", f"{word} stands here twice.", "twice")
+            if index == len(known):
+                self.fault(key, f"At most {len(known)} can stand here.", "too_many")
+                break
         return tuple(str(word) for word in value)
 
     def _steps(self, raw: Any, path: str) -> tuple[StepSpec, ...]:
         if not isinstance(raw, list) or not raw:
             self.fault(path, "A stage is a list of at least one step.")
             return ()
+        if len(raw) > MOST_STEPS:
+            self.fault(path, f"At most {MOST_STEPS} steps.", "too_many")
         steps = (self._step(entry, f"{path}[{index}]") for index, entry in enumerate(raw))
         return tuple(step for step in steps if step is not None)
 
@@ -188,6 +223,7 @@ class Reader:
         on_failure = raw.get("on_failure", "stop")
         if on_failure not in ON_FAILURE:
             self.fault(f"{path}.on_failure", f"Must be one of {', '.join(ON_FAILURE)}.")
+            on_failure = "stop"
         timeout = self._span(raw.get("timeout", "10s"), f"{path}.timeout")
         if not timedelta(0) < timeout <= LONGEST_CALL:
             self.fault(f"{path}.timeout", f"A call takes between 1s and {LONGEST_CALL.seconds}s.", "out_of_range")
@@ -196,9 +232,12 @@ class Reader:
             self.fault(f"{path}.parameters", "A mapping is needed here.")
             parameters = {}
         for name, value in parameters.items():
-            if isinstance(value, dict) and set(value) == {"from"} and value["from"] not in FIELDS:
+            if isinstance(value, dict) and set(value) == {"from"} and not (isinstance(value["from"], str) and value["from"] in FIELDS):
                 self.fault(f"{path}.parameters.{name}", f"Known fields are {', '.join(sorted(FIELDS))}.", "unknown_field")
-        return StepSpec(measure, str(raw.get("connector", "identity.provider")), parameters, timeout.total_seconds(), str(on_failure))
+        connector = raw.get("connector", "identity.provider")
+        if not isinstance(connector, str) or not CONNECTOR.fullmatch(connector):
+            self.fault(f"{path}.connector", "The name of a connector is needed here, or identity.provider.")
+        return StepSpec(measure, str(connector), parameters, timeout.total_seconds(), str(on_failure))
 
     def _hold(self, raw: Any, path: str) -> HoldSpec | None:
         if not isinstance(raw, dict):
@@ -213,6 +252,8 @@ class Reader:
         if not isinstance(quorum, int) or isinstance(quorum, bool) or quorum < 1:
             self.fault(f"{path}.quorum", "At least one person must agree.")
             quorum = 1
+        if quorum > MOST_PEOPLE:
+            self.fault(f"{path}.quorum", f"At most {MOST_PEOPLE} people: more are not found in time.", "out_of_range")
         return HoldSpec(
             cast(OnLapse, raw.get("on_lapse")),
             cast(Ending, raw.get("then", "release")),
@@ -224,6 +265,9 @@ class Reader:
         found = SPAN.match(str(value))
         if not found:
             self.fault(path, "A span of time is needed here, such as 30s, 15m or 2h.")
+            return timedelta(0)
+        if len(found[1]) > MOST_DIGITS:
+            self.fault(path, "That is longer than anything lasts.", "out_of_range")
             return timedelta(0)
         return timedelta(seconds=int(found[1]) * SECONDS[found[2]])
 

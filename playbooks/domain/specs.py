@@ -78,6 +78,13 @@ LONGEST_CALL = timedelta(seconds=30)  # well under the lease's and a worker's pa
 LONGEST_CONTAINED = timedelta(days=30)
 LONGEST_WATCH = timedelta(hours=24)
 MOST_LEVELS = 5
+MOST_STEPS = 50
+MOST_PEOPLE = 5
+LONGEST_NAME = 100
+LONGEST_TEXT = 500
+LEAST_WAIVER = 10
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
+CONNECTOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)
 SPAN = re.compile(r"^(\d+)\s*(s|m|h)$")
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 

@@ -60,6 +60,15 @@ def test_a_text_is_checked_while_it_is_written_and_nothing_is_kept():
     assert signed_in("ines").post("/playbooks/check/", {"text": text}).status_code == 403
 
 
+def test_a_word_half_typed_is_a_fault_and_not_the_end_of_the_page():
+    text = playbook().text.replace("on_failure: continue", "on_failure: con", 1)
+    said = checked(text)
+    assert "on_failure Must be one of continue, stop, undo." in said
+    enzo = signed_in("enzo")
+    assert enzo.post("/playbooks/draft/", {"text": text}).status_code == 422
+    assert enzo.post("/playbooks/try/", {"text": text, "identity": "x/y"}).status_code == 422
+
+
 def test_the_check_says_whom_it_would_be_bound_to_and_with_whom_it_would_tie():
     text = playbook().text.replace("name: service-account", "name: ours")
     assert "It could not be approved like this: service-account v1 is as specific for service_account." in checked(text)

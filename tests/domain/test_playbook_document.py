@@ -184,3 +184,72 @@ def test_what_is_protected_takes_two_people_whatever_the_author_forgot():
 
 def test_people_are_asked_for_the_reasons_that_judgement_knows():
     assert set(REASONS) == {"default", *(reason.value for reason in HoldReason)}
+
+
+SOON = "9999999999999h"
+WAIVED = [{"measure": "session.terminate"}]
+
+
+@pytest.mark.parametrize(
+    ("playbook", "path", "code"),
+    [
+        (text(lasts=SOON), "lasts", "out_of_range"),
+        (text(lasts="9" * 5000 + "h"), "lasts", "out_of_range"),
+        (text(soft=[EVIDENCE | {"timeout": SOON}]), "stages.soft[0].timeout", "out_of_range"),
+        (text(holds={"default": {"on_lapse": "release", "keep_interim": SOON}}), "holds.default.keep_interim", "out_of_range"),
+        (text(soft=[EVIDENCE | {"parameters": {"x": {"from": []}}}]), "stages.soft[0].parameters.x", "unknown_field"),
+        (text(soft=[EVIDENCE | {"connector": ["postgres"]}]), "stages.soft[0].connector", "invalid"),
+        (text(soft=[EVIDENCE] * 51), "stages.soft", "too_many"),
+        (text(name="Ours"), "name", "invalid"),
+        (text(name="o" * 101), "name", "invalid"),
+        (text(name="ours\n"), "name", "invalid"),
+        (text(title=["Ours"]), "title", "invalid"),
+        (text(kinds=["human", "human"]), "kinds[1]", "twice"),
+        (text(kinds=["human"] * 50), "kinds", "too_many"),
+        (text(holds={"default": {"on_lapse": "release", "quorum": 6}}), "holds.default.quorum", "out_of_range"),
+        *[(text(soft=WAIVED, evidence_waiver=no), "evidence_waiver", "invalid") for no in (" ", True, ["x"], "-", None)],
+    ],
+)
+def test_what_no_reader_may_stumble_over_is_a_fault(playbook, path, code):
+    assert (path, code) in faults(playbook)
+
+
+def test_a_waiver_says_why():
+    assert parse(text(soft=WAIVED, evidence_waiver="this cluster keeps its own ledger")).evidence_waiver
+
+
+@pytest.mark.parametrize(
+    ("playbook", "path", "code"),
+    [
+        ('title: "a\\0b"', "title", "unstorable_character"),
+        ("title: a\0b", "", "unstorable_character"),
+        ("title: a\ud800b", "", "unstorable_character"),
+        ('stages: {soft: [{parameters: {x: ["a\\0"]}}]}', "stages.soft[0].parameters.x[0]", "unstorable_character"),
+        ('"a\\0b": x', "", "invalid"),
+        (f"? {'a' * 300}\n: x", "", "invalid"),
+        ("? [a]\n: x", "", "not_yaml"),
+        ("title: !!timestamp x", "", "tag"),
+        ("title: !!int ''", "", "tag"),
+        ("<<: {title: x}", "<<", "merge"),
+        ("title: 9999-99-99", "", "not_yaml"),
+        ("\n" * 2000, "", "too_large"),
+    ],
+)
+def test_what_cannot_be_stored_or_is_not_what_it_looks_like_is_a_fault(playbook, path, code):
+    assert (path, code) in [(fault.path, fault.code) for fault in check(playbook)[1]]
+
+
+def test_a_surrogate_that_yaml_spells_out_is_a_fault():
+    assert check('title: "\\ud800"')[1]
+
+
+def test_a_text_full_of_faults_names_the_first_hundred():
+    many = "".join(f"member-{number}: x\n" for number in range(500))
+    assert len(check(many)[1]) == 100
+    assert len(check("a: 1\n" * 500)[1]) == 100
+
+
+def test_a_step_that_says_nonsense_about_its_failure_stops_there_until_it_is_mended():
+    document, found = check(text(soft=[EVIDENCE | {"on_failure": "con"}]))
+    assert document is not None
+    assert (document.stages["soft"][0].on_failure, [fault.path for fault in found]) == ("stop", ["stages.soft[0].on_failure"])
