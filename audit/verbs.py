@@ -45,6 +45,7 @@ SENTENCES: dict[str, str] = {
     "source.restored": "lets {source} act again: {because}",
     "credential.exposed": "noted that {credential} was reported leaked ({where}, {checked})",
     "credential.replaced": "noted that {credential} was replaced: {because}",
+    "credential.put_back": "noted that {credential} has its former secret again",
     "exposure.received": "reported {count} credentials leaked ({where})",
     "exposure.passed_on": "passed on all that is known of the leak: {known} credentials, {unknown} unknown",
     "exposure.set_aside": "set {credential} of a leak aside: {because}",

@@ -9,13 +9,14 @@ class ContainmentConfig(AppConfig):
     name = "containment"
 
     def ready(self) -> None:
-        from containment import drift, duties, flow, gate, invariants, ladder, mass_undo, taken
+        from containment import drift, duties, flow, gate, invariants, ladder, mass_undo, rotated, taken
         from playbooks import returning, switching
 
         gate.configure_connectors()
         from containment import protection, readiness
 
         protection.stand_guard()
+        rotated.listen()
         readiness.look_after()
         duties.tidy_up(duties.aside("invariants", invariants.check_due))
         duties.tidy_up(duties.aside("drift", drift.look_due))

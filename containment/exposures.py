@@ -441,7 +441,7 @@ def replaced(credential_id: UUID, reason: str, *, actor: Actor) -> Credential:
         raise Missing("There is no such credential.")
     if credential.exposed_at is None or (credential.rotated_at and credential.rotated_at > credential.exposed_at):
         raise NotExposed("This credential is not exposed.")
-    credential.rotated_at, credential.secret_digest = clock.now(), ""
-    credential.save(update_fields=["rotated_at", "secret_digest"])
+    credential.rotated_at, credential.secret_digest, credential.before_rotation = clock.now(), "", None
+    credential.save(update_fields=["rotated_at", "secret_digest", "before_rotation"])
     record("credential.replaced", credential.ref, actor=actor, credential=str(credential), because=masking.in_text(reason.strip()))
     return credential

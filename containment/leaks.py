@@ -163,7 +163,13 @@ def _of_decision(decision: Decision) -> str:
     if decision.verdict == "covered" and not _covers(decision):
         credential = decision.detection.credential
         return "needs_person" if credential is None or still_leaked(credential) else "replaced"
-    return _OF_RUN.get(decision.run.state, "needs_person")
+    found = _OF_RUN.get(decision.run.state, "needs_person")
+    return "replaced" if found == "left" and _has_a_new_secret(decision) else found
+
+
+def _has_a_new_secret(decision: Decision) -> bool:
+    credential = decision.detection.credential
+    return credential is not None and credential.rotated_at is not None and not still_leaked(credential)
 
 
 def _covers(decision: Decision) -> bool:

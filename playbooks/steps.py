@@ -16,7 +16,7 @@ from audit.record import record, story
 from connectors.base import Artefact, Effect, EffectClass, Measure, Proof, ProofLevel, State
 from core.actor import SYSTEM
 from evidence import vault
-from playbooks import boundary, claims, library, runs
+from playbooks import boundary, claims, library, runs, told
 from playbooks.domain import troubles
 from playbooks.domain.backward import ATTEMPTS, pause_before_another_undo
 from playbooks.domain.moves import STEP
@@ -183,6 +183,7 @@ def settle(ticket: Ticket, seq: int, effect: Effect | None, proof: Proof) -> Ste
         said=step.said,
         left=step.left,
     )
+    told.is_proven(run, step)
     _alive(run)
     return step
 
@@ -205,6 +206,7 @@ def prove(ticket: Ticket, seq: int, proof: Proof) -> Step:
             said=step.said,
             left=step.left,
         )
+        told.is_proven(run, step)
     _alive(run)
     return step
 
@@ -341,6 +343,7 @@ def undone(ticket: Ticket, seq: int, *, said: str, was_done: bool, left: Sequenc
     claims.give_back(run, step)
     if was_done:
         _journal(ticket, step, "undo", "outcome", now, outcome="undone", said=said)
+        told.is_undone(run, step)
     record("step.undone", step.ref, actor=SYSTEM, about=[run.ref, *run.about], measure=step.measure, said=said)
     _alive(run)
     return step

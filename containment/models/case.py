@@ -26,6 +26,7 @@ class Case(models.Model):
     verdict_reason = models.TextField(blank=True, default="")
     counted = models.JSONField(default=dict)
     closed_at = models.DateTimeField(null=True)
+    gathered_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "incident_case"

@@ -91,7 +91,7 @@ class IdentityAlias(models.Model):
 class Credential(models.Model):
     """What an identity acts with: a keyed fingerprint, never the secret. `planted` marks a honeytoken. `secret_digest` is keyed too, over
     the SHA-256 of the secret, so that a report of a leak can be compared without anybody sending the secret. `store` is where it is kept,
-    as provider/name. A rotation after `exposed_at` ends an exposure.
+    as provider/name. A rotation after `exposed_at` ends an exposure; `before_rotation` is what a run that rotated it found.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -109,6 +109,7 @@ class Credential(models.Model):
     rotated_at = models.DateTimeField(null=True)
     store = models.TextField(blank=True, default="")
     secret_digest = models.TextField(blank=True, default="")
+    before_rotation = models.JSONField(null=True)
     minted_by = models.ForeignKey("containment.Session", on_delete=models.SET_NULL, null=True, related_name="minted")
     discovered_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
