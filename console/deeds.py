@@ -5,15 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 
 from accounts.actors import ActorRequest
 from console import frame
+from console.refusals import of_form
 from core.refusals import BadInput, Refusal
 
 Done = TypeVar("Done")
+LONGEST_REASON = 2000
+
+
+class ReasonForm(forms.Form):
+    """A person's reason. Whether one is needed, the deed itself says."""
+
+    reason = forms.CharField(
+        required=False, max_length=LONGEST_REASON, error_messages={"max_length": f"At most {LONGEST_REASON} characters."}
+    )
+
+
+def reason_of(request: HttpRequest) -> str:
+    """What was typed for a reason; BadInput where it is too long, or nothing that can be kept."""
+    form = ReasonForm(request.POST)
+    if not form.is_valid():
+        raise of_form(form)
+    return str(form.cleaned_data["reason"])
 
 
 def tried(request: HttpRequest, deed: Callable[[], Done], *, said: str) -> Done | None:

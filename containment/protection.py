@@ -31,6 +31,7 @@ from containment.domain.policy import HoldReason
 from containment.lockout import ADMINISTERS, names_of
 from containment.models import Identity, IdentityAlias, ProtectionProposal
 from containment.refusals import NotThePerson
+from core import masking
 from core.actor import SYSTEM, Actor
 from core.crashpoints import crashpoint
 from core.refs import Ref
@@ -45,6 +46,7 @@ WORKS_AS = "its connector works as it, or depends on it"
 EDITS = "protected.edit"
 MOST = 500  # subjects that one connector may ask to protect
 MOST_SHOWN = 5
+LONGEST_REASON = 2000
 REMEMBERED_S = 60.0  # how long what a connector said of itself serves the second look
 KIND_OF_UNKNOWN = "service_account"
 
@@ -139,9 +141,9 @@ def agree(proposal_id: UUID, *, actor: Actor) -> Identity:
 def decline(proposal_id: UUID, because: str, *, actor: Actor) -> ProtectionProposal:
     """It may be contained without a person, as far as its name goes. That it is the last administrator still takes two."""
     row, _ = _locked_for(proposal_id, actor)
-    if not because.strip():
-        raise BadInput([Fault("because", "missing", "Say why it needs no protection.")])
-    return _answer(row, "declined", because.strip(), actor)
+    if not because.strip() or len(because) > LONGEST_REASON:
+        raise BadInput([Fault("because", "missing", f"Say why it needs no protection, in at most {LONGEST_REASON} characters.")])
+    return _answer(row, "declined", masking.in_text(because.strip()), actor)
 
 
 def _locked_for(proposal_id: UUID, actor: Actor) -> tuple[ProtectionProposal, Identity | None]:

@@ -40,6 +40,13 @@ class VerdictForm(forms.Form):
     reason = forms.CharField(max_length=cases.LONGEST_REASON, error_messages={"required": "Say what the verdict rests on."})
 
 
+class SettleForm(forms.Form):
+    state = forms.ChoiceField(
+        choices=list(taken.WORDS.items()), error_messages={"required": "Say what became of it.", "invalid_choice": "Say what became of it."}
+    )
+    reason = forms.CharField(max_length=taken.LONGEST_REASON, error_messages={"required": "Say what it rests on."})
+
+
 @allowed("read")
 @require_safe
 def case_list(request: ActorRequest) -> HttpResponse:
@@ -82,8 +89,11 @@ def settle(request: ActorRequest, case_id: UUID, line_id: UUID) -> HttpResponse:
     """Something that was taken: it was cut, is cleared, or accepted."""
     if not Taken.objects.filter(pk=line_id, case_id=case_id).exists():
         raise Missing("Nothing like that was found to be taken in this case.")
-    word, reason = request.POST.get("state", ""), request.POST.get("reason", "")
-    refusal = refusals.caught(lambda: taken.settle(line_id, word, reason, actor=request.actor))
+    form = SettleForm(request.POST)
+    refusal: Refusal | None = None if form.is_valid() else refusals.of_form(form)
+    if refusal is None:
+        word, reason = form.cleaned_data["state"], form.cleaned_data["reason"]
+        refusal = refusals.caught(lambda: taken.settle(line_id, word, reason, actor=request.actor))
     return answered(request, case_id, refusal, done="what became of it is on record")
 
 

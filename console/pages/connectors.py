@@ -14,7 +14,7 @@ from accounts.actors import ActorRequest
 from accounts.allowed import allowed
 from connectors import registry
 from console import frame
-from console.deeds import tried
+from console.deeds import reason_of, tried
 from console.views_of import connectors as shown
 from containment import protection, readiness
 from containment.models import ProtectionProposal
@@ -63,9 +63,8 @@ def agree(request: ActorRequest, proposal_id: UUID) -> HttpResponse:
 @require_POST
 def decline(request: ActorRequest, proposal_id: UUID) -> HttpResponse:
     asked = get_object_or_404(ProtectionProposal, pk=proposal_id)
-    because = request.POST.get("reason", "")
     said = f"{asked.subject} may be contained without two people, unless it is the last administrator."
-    tried(request, lambda: protection.decline(proposal_id, because, actor=request.actor), said=said)
+    tried(request, lambda: protection.decline(proposal_id, reason_of(request), actor=request.actor), said=said)
     return redirect("connector", asked.provider)
 
 

@@ -21,7 +21,7 @@ from approvals import grants
 from approvals.models import ExceptionGrant
 from audit import clock
 from console import controls, frame, paging
-from console.deeds import faults_of, tried
+from console.deeds import faults_of, reason_of, tried
 from console.views_of import exceptions as shown
 from console.views_of.things import is_id
 from containment import exceptions, flow
@@ -130,17 +130,15 @@ def grant(request: ActorRequest, grant_id: UUID) -> HttpResponse:
 @allowed("exception.grant")
 @require_POST
 def refuse(request: ActorRequest, grant_id: UUID) -> HttpResponse:
-    reason = request.POST.get("reason", "")
-    tried(request, lambda: grants.refuse(grant_id, reason, actor=request.actor), said="Refused.")
+    tried(request, lambda: grants.refuse(grant_id, reason_of(request), actor=request.actor), said="Refused.")
     return redirect("exception", grant_id)
 
 
 @allowed("exception.grant")
 @require_POST
 def revoke(request: ActorRequest, grant_id: UUID) -> HttpResponse:
-    reason = request.POST.get("reason", "")
     said = "Revoked. What it had spared is judged again now."
-    tried(request, lambda: flow.revoke_grant(grant_id, reason, actor=request.actor), said=said)
+    tried(request, lambda: flow.revoke_grant(grant_id, reason_of(request), actor=request.actor), said=said)
     return redirect("exception", grant_id)
 
 

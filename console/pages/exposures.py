@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.actors import ActorRequest
 from accounts.allowed import allowed
 from console import controls, frame, paging
-from console.deeds import tried
+from console.deeds import reason_of, tried
 from console.views_of import exposures as shown
 from containment import exposures as room
 from containment.models import Exposure
@@ -46,9 +46,8 @@ def exposure(request: ActorRequest, exposure_id: UUID) -> HttpResponse:
 @allowed("inventory.edit")
 @require_POST
 def replaced(request: ActorRequest, exposure_id: UUID, credential_id: UUID) -> HttpResponse:
-    reason = request.POST.get("reason", "")
     said = "Noted. From now on the leak says nothing about who uses it."
-    tried(request, lambda: room.replaced(credential_id, reason, actor=request.actor), said=said)
+    tried(request, lambda: room.replaced(credential_id, reason_of(request), actor=request.actor), said=said)
     return redirect("exposure", exposure_id)
 
 

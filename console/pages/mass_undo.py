@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.actors import ActorRequest
 from accounts.allowed import allowed
 from console import controls, frame, paging
-from console.deeds import faults_of, tried
+from console.deeds import faults_of, reason_of, tried
 from console.refusals import of_form
 from console.views_of import mass_undo as shown
 from containment import mass_undo
@@ -68,7 +68,7 @@ def ask(request: ActorRequest) -> HttpResponse:
     form = PickForm(request.POST)
     try:
         seen = request.POST.get("digest", "")
-        asked = mass_undo.ask(form.picks(), request.POST.get("reason", ""), actor=request.actor, seen_digest=seen)
+        asked = mass_undo.ask(form.picks(), reason_of(request), actor=request.actor, seen_digest=seen)
     except Refusal as refusal:
         return _picking(request, form, refusal)
     messages.success(request, "Asked. Nothing is undone until another person has read the list and agreed.")

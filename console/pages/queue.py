@@ -24,7 +24,7 @@ from console import cards, filters, paging, refusals
 from console.cards import CaseRow, HoldCard, HoldRow, SetAsideRow
 from console.context import rail
 from console.controls import Control, control
-from console.deeds import page_or_part, tried
+from console.deeds import page_or_part, reason_of, tried
 from console.filters import Filter
 from console.frame import counts, fragment, needing_a_person, set_aside, show
 from console.views_of import calls, groups, sources
@@ -153,8 +153,7 @@ def answer_hold(request: ActorRequest, hold_id: UUID) -> HttpResponse:
 @require_POST
 def revoke(request: ActorRequest, hold_id: UUID, request_id: UUID) -> HttpResponse:
     """An approval of one call counts no more."""
-    because = request.POST.get("reason", "").strip()
-    tried(request, lambda: requests.revoke(request_id, because, actor=request.actor), said="The approval counts no more.")
+    tried(request, lambda: requests.revoke(request_id, reason_of(request), actor=request.actor), said="The approval counts no more.")
     return redirect("hold", hold_id)
 
 

@@ -12,13 +12,12 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.actors import ActorRequest
 from accounts.allowed import allowed
 from audit import clock
-from console.deeds import tried
+from console.deeds import reason_of, tried
 from console.frame import fragment, show
 from console.views_of import sessions as shown
 from containment.models import Session
 from guard import pausing
 
-LONGEST_REASON = 2000
 ROWS = Session.objects.select_related("identity", "credential", "parent__identity")
 
 
@@ -37,9 +36,8 @@ def session(request: ActorRequest, session_id: UUID) -> HttpResponse:
 def reopen(request: ActorRequest, session_id: UUID) -> HttpResponse:
     """Let a session go on that the guard paused."""
     found = get_object_or_404(Session, pk=session_id)
-    reason = request.POST.get("reason", "")[:LONGEST_REASON]
     said = f"{found.external_id[:60]} may go on. Its next call is judged as every other."
-    tried(request, lambda: pausing.reopen(session_id, actor=request.actor, reason=reason), said=said)
+    tried(request, lambda: pausing.reopen(session_id, actor=request.actor, reason=reason_of(request)), said=said)
     return redirect("session", session_id)
 
 

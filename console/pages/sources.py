@@ -16,7 +16,7 @@ from accounts.actors import ActorRequest
 from accounts.allowed import allowed
 from audit import clock
 from console import controls, frame, paging
-from console.deeds import faults_of, tried
+from console.deeds import faults_of, reason_of, tried
 from console.views_of import sources as shown
 from containment import limits, verdicts
 from containment.domain.facts import Ceiling
@@ -138,26 +138,23 @@ def take_back(request: ActorRequest, source_id: UUID, ask_id: UUID) -> HttpRespo
 
 
 def _turned_down(request: ActorRequest, source_id: UUID, ask_id: UUID, *, said: str) -> HttpResponse:
-    reason = request.POST.get("reason", "")
-    tried(request, lambda: limits.refuse(ask_id, reason, actor=request.actor), said=said)
+    tried(request, lambda: limits.refuse(ask_id, reason_of(request), actor=request.actor), said=said)
     return redirect("source", source_id)
 
 
 @allowed("connector.edit")
 @require_POST
 def observe(request: ActorRequest, source_id: UUID) -> HttpResponse:
-    reason = request.POST.get("reason", "")
     said = "It only observes from now on."
-    tried(request, lambda: limits.observe(source_id, reason, actor=request.actor), said=said)
+    tried(request, lambda: limits.observe(source_id, reason_of(request), actor=request.actor), said=said)
     return redirect("source", source_id)
 
 
 @allowed("connector.edit")
 @require_POST
 def let_act(request: ActorRequest, source_id: UUID) -> HttpResponse:
-    reason = request.POST.get("reason", "")
     said = "It acts again. What came meanwhile stays as it was decided."
-    tried(request, lambda: limits.let_act(source_id, reason, actor=request.actor), said=said)
+    tried(request, lambda: limits.let_act(source_id, reason_of(request), actor=request.actor), said=said)
     return redirect("source", source_id)
 
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.actors import ActorRequest
 from accounts.allowed import allowed
 from console import frame
-from console.deeds import tried
+from console.deeds import reason_of, tried
 from console.refusals import of_form
 from console.views_of import switch as shown
 from core.refusals import Refusal
@@ -24,7 +24,6 @@ from playbooks.switch import Position
 
 class TurnForm(forms.Form):
     position = forms.ChoiceField(choices=[(one, one) for one in POSITIONS])
-    reason = forms.CharField(required=False, max_length=switching.LONGEST_REASON)
 
     def wanted(self) -> Position:
         if not self.is_valid():
@@ -49,7 +48,7 @@ def banner(request: ActorRequest) -> HttpResponse:
 def turn(request: ActorRequest) -> HttpResponse:
     form = TurnForm(request.POST)
     said = "It holds from now on, in every process."
-    tried(request, lambda: switching.turn(form.wanted(), request.POST.get("reason", ""), actor=request.actor), said=said)
+    tried(request, lambda: switching.turn(form.wanted(), reason_of(request), actor=request.actor), said=said)
     return redirect("switch")
 
 
@@ -58,7 +57,7 @@ def turn(request: ActorRequest) -> HttpResponse:
 def ask(request: ActorRequest) -> HttpResponse:
     form = TurnForm(request.POST)
     said = "Asked. It stays where it is until another person agrees."
-    tried(request, lambda: switching.ask_lift(form.wanted(), request.POST.get("reason", ""), actor=request.actor), said=said)
+    tried(request, lambda: switching.ask_lift(form.wanted(), reason_of(request), actor=request.actor), said=said)
     return redirect("switch")
 
 
