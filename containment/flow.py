@@ -189,7 +189,9 @@ def _decide(detection: Detection, *, generation: int, cause: str, kept: Decision
             if judgement.choice.grouped and spent is not None:
                 budget.count_refused(spent, now)
         case Verdict.COVERED:
-            decision.run = _covering(judgement)
+            decision.run = _covering(facts, judgement)
+            if judgement.choice.contains_again:
+                budget.spend(detection, now)
             if judgement.choice.raises and judgement.stage is not None:
                 raised = runs.raise_stage(decision.run.pk, to=str(judgement.stage), because=judgement.because)
                 if raised.stage != decision.run.stage:
@@ -224,13 +226,17 @@ def _was_held_back(decision: Decision) -> bool:
     return Cap.KILL_SWITCH in decision.waterfall.get("choice", {}).get("capped_by", ())
 
 
-def _covering(judgement: Judgement) -> Run:
-    """The run that has the identity, locked. One that is being undone covers nothing that would have to be acted on."""
-    run = runs.lock(UUID(judgement.choice.run))
-    acts = judgement.choice.would_have in (Verdict.CONTAIN, Verdict.HOLD)
-    if acts and run.state == "reinstating":
+def _covering(facts: Facts, judgement: Judgement) -> Run:
+    """The run that has the identity, locked. One that is being undone covers nothing that would have to be acted on; one that comes back
+    level by level is cut again, or stays at its level, where judgement says so, and is judged anew where it was not on its way yet."""
+    run, choice = runs.lock(UUID(judgement.choice.run)), judgement.choice
+    acts = choice.would_have in (Verdict.CONTAIN, Verdict.HOLD)
+    if run.state == "reinstating" and choice.contains_again:
         return returning.contain_again(run.pk, actor=SYSTEM, because=judgement.because)
-    if acts and (run.state == "undoing" or run.state not in LIVE):
+    if run.state == "reinstating" and choice.stays and returning.is_watched(run):
+        return returning.stay(run.pk, because=judgement.because)
+    turned = run.state == "reinstating" and (choice.stays or not (facts.run and facts.run.returning))
+    if acts and (turned or run.state == "undoing" or run.state not in LIVE):
         raise BeingUndone("A run about this identity is being undone. It is decided as soon as that is over.", run=str(run.pk))
     return run
 

@@ -541,6 +541,7 @@ def _run(identity: Identity) -> RunFacts | None:
         stage=Stage(run.stage),
         waiting=run.state in {"prepared", "waiting"},
         state=run.state,
+        returning=run.state == "reinstating",
         asks=_asks(run) if run.state == "waiting" else "",
         credential_alone=bool(cuts(run.plan, "hard")) and cuts(narrowed(run.plan), "hard") == cuts(run.plan, "hard"),
     )

@@ -29,6 +29,7 @@ from playbooks.runs import DRIVE, Ticket
 log = logging.getLogger(__name__)
 
 LONGEST_AHEAD = timedelta(days=7)  # how far ahead of now a containment with a time limit may be prolonged
+FOR_PEOPLE = timedelta(days=3650)  # a level that waits for a person goes on by itself no sooner
 MOVES = frozenset({"watch", "contain_again"})  # what the engine finishes a stretch of the return with
 FRESH = ("measure", "connector", "parameters", "timeout_s", "on_failure", "disruptive", "effect", "on_ambiguous", "inverse", "settle_s")
 
@@ -99,6 +100,21 @@ def contain_again(run_id: uuid.UUID, *, actor: Actor, because: str) -> Run:
     if run.state != "reinstating":
         raise NotReturning(f"This run is {run.state.replace('_', ' ')}; only one that comes back in levels is contained again.")
     _contain_again(run, actor=actor, because=masking.in_text(because))
+    return run
+
+
+@story
+def stay(run_id: uuid.UUID, *, because: str) -> Run:
+    """A level that is watched is not the end of it: nothing looser is given back before a person goes on, contains again or gives back the
+    rest."""
+    run = runs.lock(run_id)
+    if not is_watched(run):
+        raise NotReturning("No level of this run is being watched, so there is none to stay at.")
+    said, run.because = run.because, masking.in_text(because)
+    run.next_at = clock.now() + FOR_PEOPLE
+    run.save(update_fields=["next_at", "because"])
+    if said != run.because:
+        record("run.waiting", run.ref, actor=SYSTEM, about=run.about, because=run.because)
     return run
 
 

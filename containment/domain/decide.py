@@ -50,7 +50,8 @@ class Choice:
     `at_once` (sessions that get the soft stage now), `bystanders` (who is held), `evidence_only`, `grouped` (with all others like it).
     `credential_only`: the evidence condemns the credential, and nothing but that may be cut. `offers_hard`: the playbook may open a hold
     for the hard stage besides. `raises`, `releases`, `retries`: the live run gets the hard stage, waits for people no longer, or tries
-    again what it was set aside for. `spends`: it takes one from the containment budget.
+    again what it was set aside for; `contains_again`, `stays`: a run that comes back level by level is cut again, or goes no further by
+    itself until a person says how. `spends`: it takes one from the containment budget.
     """
 
     verdict: Verdict
@@ -74,6 +75,8 @@ class Choice:
     raises: bool = False
     retries: bool = False
     releases: bool = False
+    contains_again: bool = False
+    stays: bool = False
     grant: str = ""
 
     @property
@@ -84,11 +87,11 @@ class Choice:
     @property
     def acts(self) -> bool:
         """Of a live run that covers it: it does more because of this."""
-        return self.raises or self.releases or self.retries
+        return self.raises or self.releases or self.retries or self.contains_again or self.stays
 
     @property
     def spends(self) -> bool:
-        return self.verdict is Verdict.CONTAIN or self.interim or self.releases or bool(self.at_once)
+        return self.verdict is Verdict.CONTAIN or self.interim or self.releases or self.contains_again or bool(self.at_once)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,10 +170,15 @@ def covered(question: Question) -> Choice | None:
     raises = raises and (run.credential_alone or not alone.credential_only)
     releases = run.waiting and run.asks in WEAK and contains
     retries = run.state == "needs_human" and contains
+    contains_again, stays = run.returning and contains, run.returning and alone.verdict is Verdict.HOLD
     because = f"Run {run.id} has this identity under the same control already" + (", and rises to the hard stage." if raises else ".")
     if run.state == "needs_human":
         because = f"Run {run.id} has this identity, but did not get it under control: a person has to look."
         because += " What a machine can try again is tried again." if retries else ""
+    if contains_again:
+        because = f"Run {run.id} is on its way back, and this calls for containing it again: {_uncapital(alone.because)}"
+    if stays:
+        because = f"Run {run.id} is on its way back, and this calls for a person to say how it goes on: {_uncapital(alone.because)}"
     if releases:
         because = f"Run {run.id} waits for people ({run.asks.replace('_', ' ')}), and waits no longer: {_uncapital(alone.because)}"
     return Choice(
@@ -184,6 +192,8 @@ def covered(question: Question) -> Choice | None:
         raises=raises,
         retries=retries,
         releases=releases,
+        contains_again=contains_again,
+        stays=stays,
         credential_only=alone.credential_only,
     )
 
@@ -358,7 +368,8 @@ def _under_ceiling(question: Question, choice: Choice) -> Choice:
         return choice
     said = f"{choice.because} {why}"
     if choice.verdict is Verdict.COVERED:
-        return _unraised(question, choice, cap, said) if choice.acts else choice
+        lowered = _unraised(question, choice, cap, said) if choice.acts else choice
+        return replace(lowered, stays=ceiling is Ceiling.HOLD and (choice.contains_again or choice.stays))
     if ceiling is Ceiling.WATCH:
         return _watched(choice, cap, said)
     if choice.verdict is Verdict.CONTAIN:
@@ -453,6 +464,8 @@ def _unraised(question: Question, choice: Choice, cap: Cap, because: str) -> Cho
         raises=False,
         releases=False,
         retries=False,
+        contains_again=False,
+        stays=False,
         stage=run.stage if run else None,
         capped_by=(*choice.capped_by, cap),
     )

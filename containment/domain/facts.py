@@ -534,6 +534,7 @@ class RunFacts:
     state: str = ""
     asks: str = ""
     credential_alone: bool = False
+    returning: bool = False  # it comes back level by level
 
     @property
     def may_rise(self) -> bool:

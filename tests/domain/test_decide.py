@@ -169,6 +169,28 @@ class TestCovered:
         expected = changes is MILD and won.would_have is Verdict.CONTAIN
         assert (won.retries, "a person has to look" in won.because) == (expected, True)
 
+    @pytest.mark.parametrize(
+        ("changes", "again", "stays"),
+        [
+            ({}, True, False),
+            ({"detection": ceiling(Ceiling.WATCH)}, False, False),
+            ({"detection": ceiling(Ceiling.HOLD)}, False, True),
+            ({"identity": PROTECTED}, False, True),
+            ({"budget_left": 0}, False, True),
+            ({"kill_switch": "no_new"}, False, False),
+            ({"grants": (GRANT,)}, False, False),
+        ],
+        ids=["by itself", "watch ceiling", "hold ceiling", "protected", "no budget", "kill switch", "exempt"],
+    )
+    def test_what_comes_back_is_cut_again_only_by_what_would_have_contained_by_itself(self, changes, again, stays):
+        run = RunFacts(id="r", stage=HARD, state="reinstating", returning=True)
+        won = choice(sample(**{"run": run} | changes))
+        assert (won.verdict, won.contains_again, won.stays, won.spends) == (Verdict.COVERED, again, stays, again)
+
+    def test_what_comes_back_is_not_cut_again_in_observe_mode(self):
+        won = choice(sample(run=RunFacts(id="r", stage=HARD, state="reinstating", returning=True)), SHIPPED.in_mode(Mode.OBSERVE))
+        assert (won.contains_again, won.stays) == (False, False)
+
     def test_what_would_be_held_raises_nothing(self):
         assert not choice(payments(run=RunFacts(id="r", stage=SOFT))).raises
 

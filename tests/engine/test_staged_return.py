@@ -9,11 +9,12 @@ import pytest
 from audit import clock
 from audit.models import AuditEntry
 from connectors.sandbox import Mood
+from containment.models import Source
 from core.actor import SYSTEM
 from playbooks import engine, returning, runs
 from playbooks.domain.next_action import next_action
 from playbooks.domain.step_view import StepView
-from playbooks.models import Run
+from playbooks.models import Run, Step
 from playbooks.refusals import NotReturning
 from tests import cast, make
 from tests.engine.test_claims import driven, world
@@ -159,6 +160,19 @@ def test_new_evidence_contains_again_at_once_what_is_on_its_way_back():
     decision = make.detected("etl_reader")
     run.refresh_from_db()
     assert (decision.verdict, decision.run, run.state, run.level, run.undo_at) == ("covered", run, "pending", 0, None)
+
+
+@pytest.mark.parametrize(("ceiling", "stays"), [("watch", False), ("hold", True)])
+def test_what_a_source_may_not_contain_it_does_not_contain_again(ceiling, stays):
+    make.house()
+    make.identity("etl_reader")
+    run = make.run_of(make.detected("etl_reader"))
+    Step.objects.create(run=run, seq=1, stage="return-1-held", measure=READS, connector="sandbox", disruptive=True, timeout_s=5, settle_s=5)
+    Run.objects.filter(pk=run.pk).update(state="reinstating", undo_at=run.created_at, next_at=clock.now(), level=1)
+    Source.objects.update(ceiling=ceiling)
+    make.detected("etl_reader")
+    run.refresh_from_db()
+    assert (run.state, run.level, run.next_at > clock.now()) == ("reinstating", 1, stays)
 
 
 def of(seq, state, stage, *, seen=True):
