@@ -54,7 +54,7 @@ def test_a_job_saves_its_progress_before_anything_else():
 def test_a_rotation_says_where_it_delivers_and_what_follows_if_the_old_one_lives():
     document = DOCUMENTS["exposed-credential"]
     rotate = next(step for step in document.stages["soft"] if step.measure is Measure.CREDENTIAL_ROTATE)
-    assert rotate.parameters == {"deliver_to": {"from": "target.subject"}}
+    assert rotate.parameters == {"deliver_to": {"from": "target.subject"}, "keep_new": True}  # undo does not bring back what leaked
     assert (document.unproven, document.hold_for("default").on_lapse) == ("hard", "contain")
 
 
