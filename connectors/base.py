@@ -238,6 +238,13 @@ class HandsOver(Protocol):
 
 
 @runtime_checkable
+class Forgets(Protocol):
+    def forget(self, step: Step, *, key: str) -> None:
+        """The attempt `key` will never be undone: what was kept outside for that goes. Twice does it once. Raises what undo raises."""
+        ...
+
+
+@runtime_checkable
 class NamesAdministrators(Protocol):
     def administrators(self) -> Sequence[str]:
         """Subjects that still can repair things there, ourselves left out. A system must not lose its last one."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from connectors.base import (
     Connector,
+    Forgets,
     HandsOver,
     NamesAdministrators,
     OnlyLooks,
@@ -32,6 +33,12 @@ def hands_over(connector: Connector, step: Step, was: State, to: Step, to_was: S
     """The two records to undo by, when `step` is undone and `to`, on the same subject, stays. Commit both before undoing; where the second
     is another one afterwards, `to` counts as performed by us, whatever look said."""
     return connector.hands_over(step, was, to, to_was) if isinstance(connector, HandsOver) else (was, to_was)
+
+
+def forget(connector: Connector, step: Step, *, key: str) -> None:
+    """What it keeps outside for undoing the attempt `key` is not needed any more."""
+    if isinstance(connector, Forgets):
+        connector.forget(step, key=key)
 
 
 def administrators(connector: Connector) -> list[str]:

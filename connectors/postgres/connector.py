@@ -34,7 +34,7 @@ from connectors.postgres import byhand, cuts, evidence, grants, handover, passwo
 from connectors.postgres.checkpoints import Checkpoint, Checkpoints
 from connectors.postgres.client import NOT_PERMITTED, Call, Client
 from connectors.postgres.cuts import Cut
-from connectors.postgres.deliveries import Folder
+from connectors.postgres.deliveries import Deliver, Folder
 from connectors.postgres.passwords import Throwaway
 from connectors.postgres.preflight import ready
 from connectors.postgres.rotation import Rotation
@@ -112,6 +112,7 @@ class PostgresConnector:
         self._look_dsn = look_dsn
         self._secret = hashlib.sha256(f"holdfast/postgres/{secret or dsn}".encode()).digest()
         self._sees_secrets = True
+        self._acts_as = ""
         self._rotation = Rotation(self._client, self._secret, Folder(deliveries) if deliveries else None)
         self._known = {role: Checkpoint.configured(role, given) for role, given in (checkpoints or {}).items()}
         self._checkpoints = Checkpoints(self._client, self._known)
@@ -125,7 +126,9 @@ class PostgresConnector:
             return roles.administrators(call)
 
     def looker(self) -> PostgresConnector | None:
-        return Looker(dsn=self._look_dsn, acts_as=self._client.user, checkpoints=self._known) if self._look_dsn else None
+        if not self._look_dsn:
+            return None
+        return Looker(dsn=self._look_dsn, acts_as=self._client.user, deliver=self._rotation.deliver, checkpoints=self._known)
 
     def resolves(self, step: Step) -> Sequence[str]:
         """The role in every spelling; and whoever has its privileges through it, where those are taken."""
@@ -139,9 +142,13 @@ class PostgresConnector:
     def hands_over(self, step: Step, was: State, to: Step, to_was: State) -> tuple[State, State]:
         return handover.between(cuts.of(step.measure, step.parameters), was, cuts.of(to.measure, to.parameters), to_was)
 
+    def forget(self, step: Step, *, key: str) -> None:
+        if step.measure is Measure.CREDENTIAL_ROTATE:
+            self._rotation.forget(step, key=key)
+
     def preflight(self, step: Step) -> Ready:
         with self._client.call(seconds=step.deadline_s) as call:
-            found = ready(call, step, cuts.of(step.measure, step.parameters))
+            found = ready(call, step, cuts.of(step.measure, step.parameters), acting=self._acts_as)
         return _both(found, self._ready_besides(step))
 
     def _ready_besides(self, step: Step) -> Ready:
@@ -336,19 +343,19 @@ class Looker(PostgresConnector):
     """On credentials that may only read the catalogue. `acts_as`: whose rights preflight is about. What changes something is refused before
     anybody is called, and so is a proof that would log in."""
 
-    def __init__(self, *, dsn: str, acts_as: str, checkpoints: Mapping[str, Checkpoint]) -> None:
+    def __init__(self, *, dsn: str, acts_as: str, deliver: Deliver | None, checkpoints: Mapping[str, Checkpoint]) -> None:
         super().__init__(dsn=dsn)
         self._client = Client(dsn, reads_only=True)
         self._acts_as = acts_as
         self._sees_secrets = False
-        self._checkpoints = Checkpoints(self._client, checkpoints)
+        self._rotation = Rotation(self._client, self._secret, deliver)
+        self._checkpoints = Checkpoints(self._client, checkpoints, acts_as)
 
     def looker(self) -> PostgresConnector | None:
         return self
 
-    def preflight(self, step: Step) -> Ready:
-        with self._client.call(seconds=step.deadline_s) as call:
-            return ready(call, step, cuts.of(step.measure, step.parameters), acting=self._acts_as)
+    def forget(self, step: Step, *, key: str) -> None:
+        raise Rejected(ONLY_LOOKS)
 
     def perform(self, step: Step, *, key: str, was: State) -> Effect:
         raise Rejected(ONLY_LOOKS)

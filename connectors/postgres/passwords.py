@@ -2,7 +2,7 @@
 
 Both follow from the attempt's key and the connector's own secret, so that a second try of the same attempt knows them, and nobody else can.
 The salt is where a verifier says that it is ours. A throw-away's follows from the role's name alone, whatever attempt made it; an issued
-one's names the attempt, and the moment from which the former password let nobody in any more.
+one's names the attempt, the moment from which the former password let nobody in any more, and whether that is settled.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 ITERATIONS = 4096
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SETTLED = 1 << 63  # the highest bit of the moment
 
 
 class Throwaway:
@@ -35,6 +37,14 @@ class Throwaway:
         return hmac.digest(self._secret, f"holdfast/postgres/{self._role}/{purpose}".encode(), "sha256")
 
 
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a verifier of ours says. `settled`: the change is known to have been committed before `since`, and what followed was done."""
+
+    since: datetime
+    settled: bool
+
+
 class Issued:
     """The password that one attempt issues to a role."""
 
@@ -45,19 +55,23 @@ class Issued:
         self.password = base64.urlsafe_b64encode(derived("password")).decode().rstrip("=")
         self._mark = derived("mark")[:8]
 
-    def verifier(self, since: datetime) -> str:
-        return _scram(self.password, self._mark + _microseconds(since).to_bytes(8))
+    def verifier(self, since: datetime, *, settled: bool = False) -> str:
+        return _scram(self.password, self._mark + (_microseconds(since) | (SETTLED if settled else 0)).to_bytes(8))
 
-    def since(self, verifier: str) -> datetime | None:
-        """The moment that a verifier of this attempt carries; None for anybody else's."""
+    def stamp(self, verifier: str) -> Stamp | None:
+        """What a verifier of this attempt carries; None for anybody else's."""
         try:
             salt = base64.b64decode(verifier.split("$")[1].partition(":")[2], validate=True)
         except (IndexError, ValueError):
             return None
         if len(salt) != len(self._mark) + 8 or not salt.startswith(self._mark):
             return None
-        since = EPOCH + timedelta(microseconds=int.from_bytes(salt[len(self._mark) :]))
-        return since if hmac.compare_digest(verifier, self.verifier(since)) else None
+        carried = int.from_bytes(salt[len(self._mark) :])
+        try:
+            found = Stamp(EPOCH + timedelta(microseconds=carried & ~SETTLED), bool(carried & SETTLED))
+        except OverflowError:  # no moment of ours is so far away
+            return None
+        return found if hmac.compare_digest(verifier, self.verifier(found.since, settled=found.settled)) else None
 
 
 def kind_of(verifier: str | None) -> str:

@@ -1,26 +1,32 @@
 """A new password for a role: issued, laid down for those who need it, made the role's, proven to work; the old one proven not to.
 
 The new password follows from the attempt's key, so a second try issues the same. Its verifier carries a moment a little ahead of the
-change: whoever logged in before that moment may have used the former password, and is ended; whoever came later cannot have. That the
-former password is dead follows from two things, since nobody here knows it: a role has one verifier, and a wrong password is refused.
+change: whoever logged in before that moment may have used the former password, and is ended; whoever came later cannot have. Whoever finds
+the change committed before its moment settles it, in the verifier itself; where nobody did in time, it is made again with a later moment,
+so a worker that dies in between leaves nothing open. That the former password is dead follows from two things, since nobody here knows
+it: a role has one verifier, and a wrong password is refused.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
-from connectors.base import Effect, Foreign, Proof, ProofLevel, Ready, Rejected, State, Step, Unavailable
+import psycopg
+
+from connectors.base import ConnectorTrouble, Effect, Foreign, Proof, ProofLevel, Ready, Rejected, State, Step, Unavailable
 from connectors.postgres import passwords, roles, sessions
 from connectors.postgres.client import Call, Client
 from connectors.postgres.deliveries import Deliver, Parcel
 from connectors.postgres.passwords import Issued, Throwaway
 from connectors.postgres.snapshot import VERIFIER, same_role
 
-AHEAD = timedelta(milliseconds=250)  # the change is committed by then, or it is made again with a later moment
-TRIES = 3
+AHEAD = timedelta(milliseconds=250)  # the change is committed by then, or it is made again with a moment twice as far ahead
+TRIES = 4
 BETWEEN_COUNTS = 0.1
 
 
@@ -42,18 +48,9 @@ class Rotation:
         issued = Issued(self.secret, step.target.subject, key)
         ends = time.monotonic() + step.deadline_s
         changed = self.client.change(lambda call: self._issue(call, step, issued, key, was), seconds=step.deadline_s)
-        for _ in range(TRIES):
-            with self.client.call(seconds=ends - time.monotonic()) as call:
-                since = self._since(call, step, issued, was)
-                late = changed and sessions.now(call) > since
-                if not late:
-                    ended = _end_former(call, step, since)
-                    break
-            self.client.change(
-                lambda call: self._set(call, roles.named(call, step.target.subject), issued), seconds=ends - time.monotonic()
-            )
-        else:
-            raise Unavailable("The database takes too long to commit. Trying again later.", retry_after=5.0)
+        since = self._settled(step, issued, key, was, ends)
+        with self.client.call(seconds=ends - time.monotonic()) as call:
+            ended = _end_former(call, step, since)
         to = step.parameters["deliver_to"]
         said = f"{step.target.subject} has a new password, laid down at {to}." if changed else f"{step.target.subject} had it already."
         return Effect(changed or bool(ended), f"{said} {ended} sessions from before ended." if ended else said, detail={"ended": ended})
@@ -80,18 +77,43 @@ class Rotation:
         if step.parameters.get("keep_new") is True:
             return Effect(False, f"{step.target.subject} keeps its new password: the former one is known to others.")
         issued = Issued(self.secret, step.target.subject, key)
-        changed = self.client.change(lambda call: self._put_back(call, step, issued, was), seconds=step.deadline_s)
-        left = self._deliver(step, self._parcel(step, issued, key), back=True)
+        parcel = self._parcel(step, issued, key)
+        try:
+            changed = self.client.change(lambda call: self._put_back(call, step, issued, was), seconds=step.deadline_s)
+        except Foreign as trouble:  # what we laid down opens nothing any more
+            left = self._back(step, parcel)
+            raise Foreign(_and(trouble.said, left), diff=trouble.diff) from trouble
+        left = self._back(step, parcel)
         said = f"{step.target.subject} has its former password." if changed else f"{step.target.subject} had its former password already."
         return Effect(changed, said, left=[left] if left else [])
+
+    def forget(self, step: Step, *, key: str) -> None:
+        """What lay there before goes, if the role has the new password: it may be all that anybody has, otherwise."""
+        issued = Issued(self.secret, step.target.subject, key)
+
+        def forget(call: Call) -> None:
+            if issued.stamp(roles.verifier(call, roles.named(call, step.target.subject))):
+                self._forget(step, self._parcel(step, issued, key))
+
+        self.client.change(forget, seconds=step.deadline_s)
 
     # --- in one transaction
 
     def _issue(self, call: Call, step: Step, issued: Issued, key: str, was: State) -> bool:
-        """Laid down first: a role whose new password nobody knows would be cut off, one whose password comes a moment late is not."""
+        """Laid down first: a role whose new password nobody knows would be cut off, one whose password comes a moment late is not. Where it
+        does not become the role's, it is taken away again, under our lock."""
         role, there = self._role(call, step, was)
-        if issued.since(there):
+        if issued.stamp(there):
             return False
+        try:
+            self._make_it_the_roles(call, step, issued, key, was, role, there)
+        except (ConnectorTrouble, psycopg.Error):
+            with contextlib.suppress(Rejected):
+                self._deliver(step, self._parcel(step, issued, key), back=True)
+            raise
+        return True
+
+    def _make_it_the_roles(self, call: Call, step: Step, issued: Issued, key: str, was: State, role: roles.Role, there: str) -> None:
         if role.name == roles.ourselves(call)["name"]:
             raise Rejected(f"{role.name} is the role that we work with ourselves.")
         if not role.login:
@@ -101,18 +123,38 @@ class Rotation:
         if there != was.secret.get(VERIFIER):
             raise Foreign(f"{role.name} was given another password since it was looked at.", diff=_diff(was, there))
         self._deliver(step, self._parcel(step, issued, key))
-        self._set(call, role, issued)
-        return True
-
-    def _set(self, call: Call, role: roles.Role, issued: Issued) -> None:
         roles.alter(call, role, verifier=issued.verifier(sessions.now(call) + AHEAD))
+
+    def _settled(self, step: Step, issued: Issued, key: str, was: State, ends: float) -> datetime:
+        """The moment from which the former password let nobody in, once it is on record that this is so."""
+        for tries in range(1, TRIES + 1):
+            settle = partial(self._settle, step=step, issued=issued, key=key, was=was, ahead=AHEAD * 2**tries)
+            if since := self.client.change(settle, seconds=ends - time.monotonic()):
+                return since
+        raise Unavailable("The database takes too long to commit. Trying again later.", retry_after=5.0)
+
+    def _settle(self, call: Call, *, step: Step, issued: Issued, key: str, was: State, ahead: timedelta) -> datetime | None:
+        """What is seen here is committed: in time, if its moment is yet to come. None: it was made again with a later one."""
+        role, there = self._role(call, step, was)
+        found = issued.stamp(there)
+        if found is None:
+            left = self._back(step, self._parcel(step, issued, key))
+            raise Foreign(_and(f"{role.name} was given another password after us.", left), diff=_diff(was, there))
+        if found.settled:
+            return found.since
+        if step.parameters.get("keep_new") is True:
+            self._forget(step, self._parcel(step, issued, key))  # the former password is known to others: no copy of it is kept
+        now = sessions.now(call)
+        in_time = now <= found.since
+        roles.alter(call, role, verifier=issued.verifier(found.since if in_time else now + ahead, settled=in_time))
+        return found.since if in_time else None
 
     def _put_back(self, call: Call, step: Step, issued: Issued, was: State) -> bool:
         role, there = self._role(call, step, was)
         before = was.secret.get(VERIFIER, "")
         if before and there == before:
             return False
-        if not issued.since(there):
+        if not issued.stamp(there):
             if not (there or before):
                 return False
             raise Foreign(f"{role.name} was given another password after us. Nothing was touched.", diff=_diff(was, there))
@@ -126,18 +168,13 @@ class Rotation:
     def _alive(self, step: Step, issued: Issued, was: State, ends: float) -> list[str]:
         with self.client.call(seconds=ends - time.monotonic()) as call:
             role, there = self._role(call, step, was)
-            since = issued.since(there)
-            if since is None:
+            found = issued.stamp(there)
+            if found is None:
                 return ["its password is not the one that was issued"]
-            former = _former(call, role, since)
+            if not found.settled:
+                return ["it is not on record that the former password was gone in time"]
+            former = _former(call, role, found.since)
             return [f"{len(former)} sessions from before are live"] if former else []
-
-    def _since(self, call: Call, step: Step, issued: Issued, was: State) -> datetime:
-        _, there = self._role(call, step, was)
-        since = issued.since(there)
-        if since is None:
-            raise Foreign(f"{step.target.subject} was given another password after us.", diff=_diff(was, there))
-        return since
 
     def _role(self, call: Call, step: Step, was: State) -> tuple[roles.Role, str]:
         role = roles.named(call, step.target.subject)
@@ -157,6 +194,17 @@ class Rotation:
             raise Rejected("No place is configured where a new password could be laid down.")
         return self.deliver(step.parameters.get("deliver_to", ""), parcel, back=back)
 
+    def _forget(self, step: Step, parcel: Parcel) -> None:
+        if self.deliver is not None:
+            self.deliver.forget(step.parameters.get("deliver_to", ""), parcel)
+
+    def _back(self, step: Step, parcel: Parcel) -> str:
+        """In words what could not be put back there: that must not keep the role from getting its own back."""
+        try:
+            return self._deliver(step, parcel, back=True)
+        except Rejected as trouble:
+            return f"what was laid down at {step.parameters.get('deliver_to')} is still there: {trouble.said.rstrip('.')}"
+
 
 def _former(call: Call, role: roles.Role, since: datetime) -> Sequence[sessions.Session]:
     return sessions.doomed(sessions.of(call, role.oid), before=since, which=sessions.Which())
@@ -166,6 +214,10 @@ def _end_former(call: Call, step: Step, since: datetime) -> int:
     """Once the moment has come, so that nobody slips in behind."""
     time.sleep(max(0.0, (since - sessions.now(call)).total_seconds()))
     return sessions.end(call, _former(call, roles.named(call, step.target.subject), since))
+
+
+def _and(said: str, left: str) -> str:
+    return f"{said} {left[0].upper()}{left[1:]}." if left else said
 
 
 def _diff(was: State, there: str) -> dict[str, object]:

@@ -69,7 +69,7 @@ class Town:
     def tear_down(self) -> None:
         for session in self.sessions:
             session.close()
-        self.do(*(f'DROP OWNED BY "{role}"' for role in (self.worker, self.deputy, self.crew, self.friend)))
+        self.do(*(f'DROP OWNED BY "{role}" CASCADE' for role in (self.worker, self.deputy, self.crew, self.friend)))
 
     def work(self, application: str = "work") -> psycopg.Connection[Any]:
         """A live session of the worker."""

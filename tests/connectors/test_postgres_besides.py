@@ -4,16 +4,18 @@ and cuts that lie on top of each other."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from connectors import optional
+from connectors import foresight, optional
 from connectors.base import Measure, Rejected, Step, Target
 from connectors.postgres import PostgresConnector
-from connectors.postgres.passwords import Issued
+from connectors.postgres.passwords import Issued, Stamp
 from tests.connectors.contract import KEY, Scene
 from tests.connectors.people import PASSWORD, Town
 
@@ -190,6 +192,130 @@ def test_a_job_saves_itself_before_anything_else_and_only_what_is_newer_counts(t
         town.connector.perform(step, key=KEY, was=was)
 
 
+SAVES = (
+    "CREATE TABLE payments.saves (at timestamptz)",
+    "CREATE VIEW payments.saved AS SELECT at FROM payments.saves",
+    "CREATE FUNCTION payments.save() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'INSERT INTO payments.saves VALUES (clock_timestamp())'",
+)
+
+
+def test_preflight_says_which_statement_lets_us_call_and_see_and_the_one_that_only_looks_says_the_same(
+    town: Town, watched: PostgresConnector
+) -> None:
+    town.do(*SAVES, "REVOKE ALL ON FUNCTION payments.save() FROM PUBLIC")
+    us, look = f"{town.name}_us", f"{town.name}_look"
+    town.do(f"CREATE ROLE \"{us}\" LOGIN PASSWORD '{PASSWORD}'", f'GRANT pg_read_all_stats TO "{us}"')
+    town.do(f'GRANT CONNECT ON DATABASE "{town.name}" TO "{us}"')
+    town.roles.append(us)
+    try:
+        known = {town.worker: CHECKPOINTS}
+        dsns = [make_conninfo(town.dsn, user=who, password=PASSWORD) for who in (us, look)]
+        connector = PostgresConnector(dsn=dsns[0], look_dsn=dsns[1], checkpoints=known)
+        looker, step = connector.looker(), town.step("job.checkpoint")
+        assert looker is not None
+        found = connector.preflight(step)
+        assert (found, found.can) == (looker.preflight(step), False)
+        assert found.remedy == [
+            f'GRANT USAGE ON SCHEMA "payments" TO "{us}"',
+            f'GRANT EXECUTE ON FUNCTION "payments"."save"() TO "{us}"',
+            f'GRANT SELECT ON "payments"."saved" TO "{us}"',
+        ]
+        town.do(*found.remedy)
+        assert connector.preflight(step).can
+        assert looker.preflight(step).can
+        was = connector.look(step)
+        assert connector.perform(step, key=KEY, was=was).changed
+        assert connector.probe(step, key=KEY, was=was).dead
+    finally:
+        town.do(f'DROP OWNED BY "{us}"')
+
+
+THEIR_FUNCTION = (
+    "CREATE FUNCTION payments.theirs(timestamptz) RETURNS timestamptz LANGUAGE plpgsql AS 'BEGIN RETURN $1; END'",
+    'ALTER FUNCTION payments.theirs(timestamptz) OWNER TO "{w}"',
+)
+VIEW = "CREATE OR REPLACE VIEW payments.saved AS SELECT "
+
+
+@pytest.mark.parametrize(
+    ("laid", "said"),
+    [
+        ((*THEIR_FUNCTION, VIEW + "payments.theirs(at) AS at FROM payments.saves"), "could decide"),
+        (
+            (
+                *THEIR_FUNCTION,
+                "CREATE VIEW payments.deep AS SELECT payments.theirs(at) AS at FROM payments.saves",
+                VIEW + "at FROM payments.deep",
+            ),
+            "could decide",
+        ),
+        (
+            (
+                *THEIR_FUNCTION,
+                "CREATE OPERATOR payments.!! (RIGHTARG = timestamptz, FUNCTION = payments.theirs)",
+                VIEW + "OPERATOR(payments.!!) at AS at FROM payments.saves",
+            ),
+            "could decide",
+        ),
+        (('ALTER TABLE payments.saves OWNER TO "{w}"',), "could decide"),
+        (("ALTER VIEW payments.saved SET (security_invoker = on)",), "security_invoker"),
+        (("ALTER TABLE payments.saves ENABLE ROW LEVEL SECURITY",), "row-level"),
+        (("DROP VIEW payments.saved", "CREATE MATERIALIZED VIEW payments.saved AS SELECT at FROM payments.saves"), "plain table"),
+    ],
+    ids=["a function", "behind another view", "an operator", "their table", "the reader's rights", "row security", "materialized"],
+)
+def test_a_view_that_could_run_what_others_wrote_is_not_read(town: Town, laid: tuple[str, ...], said: str) -> None:
+    town.do(*SAVES, *(one.format(w=town.worker) for one in laid))
+    scene = Scene(PostgresConnector(dsn=town.dsn, checkpoints={town.worker: CHECKPOINTS}), town.step("job.checkpoint"))
+    was = scene.look()
+    assert said in scene.connector.preflight(scene.step).missing[0]
+    for act in (scene.connector.perform, scene.connector.probe):
+        with pytest.raises(Rejected, match=said):
+            act(scene.step, key=KEY, was=was)
+    assert town.ask("SELECT count(*) FROM payments.saves") == [(0,)]
+
+
+def test_the_one_that_only_looks_knows_where_no_password_could_be_laid_down_and_makes_no_folder(
+    watched: PostgresConnector, town: Town, tmp_path: Path
+) -> None:
+    look = make_conninfo(town.dsn, user=f"{town.name}_look", password=PASSWORD)
+    folder = tmp_path / "deliveries"
+    able = PostgresConnector(dsn=town.dsn, look_dsn=look, deliveries=str(folder)).looker()
+    unable = PostgresConnector(dsn=town.dsn, look_dsn=look).looker()
+    astray = PostgresConnector(dsn=town.dsn, look_dsn=look, deliveries=str(tmp_path / "not" / "there")).looker()
+    assert able is not None
+    assert unable is not None
+    assert astray is not None
+    assert able.preflight(town.step("credential.rotate", deliver_to="shop/worker")).can
+    assert not able.preflight(town.step("credential.rotate", deliver_to="/x y")).can
+    assert not unable.preflight(town.step("credential.rotate", deliver_to="shop/worker")).can
+    assert not astray.preflight(town.step("credential.rotate", deliver_to="shop/worker")).can
+    assert not folder.exists()
+    with pytest.raises(Rejected, match="only look"):
+        able.forget(town.step("credential.rotate", deliver_to="shop/worker"), key=KEY)
+
+
+def test_what_is_foretold_of_a_password_says_what_takes_its_place(watched: PostgresConnector, town: Town) -> None:
+    looker = watched.looker()
+    assert looker is not None
+    town.work()
+    foretold = {
+        (measure, connector): [one for one in foresight.changes(town.step(measure), connector.look(town.step(measure))) if one.is_one]
+        for measure in ("credential.rotate", "credential.revoke")
+        for connector in (watched, looker)
+    }
+    for connector, former in ((watched, "scram-sha-256"), (looker, "the former one")):
+        assert foretold["credential.rotate", connector] == [
+            foresight.Change("password", former, "a new one in its place"),
+            foresight.Change("sessions from before", "1", "0"),
+        ]
+        assert foretold["credential.revoke", connector] == [
+            foresight.Change("may log in", "yes", "no"),
+            foresight.Change("password", former, "none"),
+            foresight.Change("live sessions", "1", "0"),
+        ]
+
+
 @pytest.mark.parametrize("name", ["save", "a.b.c", "payments.save(1)", "payments.save; DROP TABLE x", "payments.'save'", ""])
 def test_a_checkpoint_names_one_function_and_one_view_with_their_schemas(name: str) -> None:
     with pytest.raises(ValueError, match="with its schema"):
@@ -200,7 +326,15 @@ def test_a_checkpoint_names_one_function_and_one_view_with_their_schemas(name: s
     "verifier", ["", "md5abc", "SCRAM-SHA-256$4096:AAAA$x:y", "SCRAM-SHA-256$4096:????$x:y", "SCRAM-SHA-256", "a$b", "a$" + "A" * 24 + "$b"]
 )
 def test_a_verifier_that_we_did_not_issue_carries_no_moment(verifier: str) -> None:
-    assert Issued(b"secret", "worker", KEY).since(verifier) is None
+    assert Issued(b"secret", "worker", KEY).stamp(verifier) is None
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_verifier_that_we_issued_says_from_when_on_and_whether_that_is_settled(settled: bool) -> None:
+    since, issued = datetime(2026, 7, 4, 12, 0, 0, 250001, tzinfo=UTC), Issued(b"secret", "worker", KEY)
+    verifier = issued.verifier(since, settled=settled)
+    assert issued.stamp(verifier) == Stamp(since, settled)
+    assert Issued(b"secret", "worker", "another").stamp(verifier) is None
 
 
 def test_two_attempts_issue_two_passwords_and_one_attempt_issues_one() -> None:

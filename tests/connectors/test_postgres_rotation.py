@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from connectors.base import Ambiguous, Foreign, ProofLevel, Rejected, State, Step
-from connectors.postgres import PostgresConnector
+from connectors import optional
+from connectors.base import Ambiguous, Foreign, ProofLevel, Rejected, State, Step, Unavailable
+from connectors.postgres import PostgresConnector, rotation
+from connectors.postgres.client import Client
 from connectors.postgres.deliveries import Folder, Parcel
 from tests.connectors.contract import KEY, Scene, lasting
 from tests.connectors.people import PASSWORD, Town
@@ -180,3 +186,150 @@ def test_no_link_leads_a_password_out_of_the_folder(tmp_path: Path, trap: str) -
         Folder(str(folder))(TO, PARCEL)
     assert [path.name for path in outside.rglob("*")] == ["worker"]
     assert (outside / "worker").read_text() == "not ours"
+
+
+@pytest.mark.fault("F1")
+def test_who_came_with_the_former_password_before_a_late_commit_is_ended_by_whoever_finishes(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    was = rotating(town, tmp_path).look()
+    monkeypatch.setattr(rotation, "AHEAD", timedelta(seconds=-60))  # as if the commit had taken a minute
+    session = town.work()
+    with cut_after(town, b"ALTER ROLE", b"COMMIT") as dsn, pytest.raises(Ambiguous):
+        rotating(town, tmp_path, dsn).perform(was)
+    second = rotating(town, tmp_path)
+    assert not second.connector.probe(second.step, key=KEY, was=was).dead
+    session.execute("SELECT 1")
+    monkeypatch.undo()
+    second.perform(was)
+    assert second.proof(was).dead
+    with pytest.raises(psycopg.OperationalError):
+        session.execute("SELECT 1")
+    once = town.access_lists()
+    assert not second.perform(was).changed
+    assert town.access_lists() == once
+
+
+@pytest.mark.parametrize("former", ["", "the former one\n"])
+def test_where_the_role_refuses_the_new_password_what_lay_there_before_is_back(town: Town, tmp_path: Path, former: str) -> None:
+    there = tmp_path / "deliveries" / TO
+    if former:
+        there.parent.mkdir(parents=True, mode=0o700)
+        there.parent.parent.chmod(0o700)
+        there.write_text(former)
+    us = f"{town.name}_us"
+    town.roles.append(us)
+    town.do(
+        f"CREATE ROLE \"{us}\" LOGIN PASSWORD '{PASSWORD}'", f'GRANT pg_read_all_stats TO "{us}"', f'GRANT SELECT ON pg_authid TO "{us}"'
+    )
+    town.do(f'GRANT CONNECT ON DATABASE "{town.name}" TO "{us}"')
+    try:
+        scene = rotating(town, tmp_path, psycopg.conninfo.make_conninfo(town.dsn, user=us, password=PASSWORD))
+        with pytest.raises(Rejected):
+            scene.perform(scene.look())
+        assert logs_in(town, PASSWORD)
+        assert [path.read_text() for path in there.parent.iterdir()] == ([former] if former else [])
+    finally:
+        town.do(f'DROP OWNED BY "{us}"')
+
+
+def test_a_password_that_lost_a_race_is_not_left_lying_there(town: Town, tmp_path: Path) -> None:
+    scene = rotating(town, tmp_path)
+    was = scene.look()
+    with cut_after(town, b"ALTER ROLE") as dsn, pytest.raises(Unavailable):
+        rotating(town, tmp_path, dsn).perform(was)
+    scene.perform(was)
+    town.do(f"ALTER ROLE \"{town.worker}\" PASSWORD 'somebody elses'")
+    with pytest.raises(Foreign, match="after us"):
+        scene.undo(was)
+    assert not (tmp_path / "deliveries" / TO).exists()
+    assert logs_in(town, "somebody elses")
+
+
+def test_making_it_again_does_not_take_what_somebody_else_set_meanwhile(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = rotating(town, tmp_path)
+    was, change, calls = scene.look(), Client.change, []
+
+    def somebody_comes_between(client: Client, work: object, *, seconds: float) -> object:
+        calls.append(work)
+        if len(calls) == 2:
+            town.do(f"ALTER ROLE \"{town.worker}\" PASSWORD 'somebody elses'")
+        return change(client, work, seconds=seconds)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Client, "change", somebody_comes_between)
+    with pytest.raises(Foreign, match="after us"):
+        scene.perform(was)
+    assert logs_in(town, "somebody elses")
+    assert not (tmp_path / "deliveries" / TO).exists()
+
+
+@pytest.mark.parametrize("keep_new", [True, False])
+def test_a_copy_of_the_former_password_is_kept_no_longer_than_it_can_be_needed(town: Town, tmp_path: Path, keep_new: bool) -> None:
+    there = tmp_path / "deliveries" / TO
+    there.parent.mkdir(parents=True, mode=0o700)
+    there.parent.parent.chmod(0o700)
+    there.write_text("the leaked one\n")
+    scene = rotating(town, tmp_path)
+    step = Step(scene.step.measure, scene.step.target, {"deliver_to": TO, "keep_new": keep_new})
+    was = scene.connector.look(step)
+    optional.forget(scene.connector, step, key=KEY)  # nothing is issued yet
+    scene.connector.perform(step, key=KEY, was=was)
+    delivered = there.read_text()
+    assert len(list(there.parent.iterdir())) == (1 if keep_new else 2)
+    for _ in range(2):
+        optional.forget(scene.connector, step, key=KEY)
+    assert [path.read_text() for path in there.parent.iterdir()] == [delivered]
+    assert logs_in(town, delivered.strip())
+
+
+def test_what_may_be_all_that_anybody_has_is_not_forgotten(town: Town, tmp_path: Path) -> None:
+    """The parcel lies there, and the role has its former password still."""
+    there, deliver = tmp_path / "deliveries" / TO, Folder(str(tmp_path / "deliveries"))
+    deliver(TO, PARCEL)
+    scene = rotating(town, tmp_path)
+    deliver(TO, Parcel(town.worker, KEY, "laid down and never made the role's"))
+    optional.forget(scene.connector, scene.step, key=KEY)
+    assert sorted(path.read_text() for path in there.parent.iterdir()) == ["laid down and never made the role's\n", "the new one\n"]
+
+
+def test_asking_whether_it_could_be_done_makes_no_folder(tmp_path: Path) -> None:
+    assert Folder(str(tmp_path / "deliveries"))(TO, None) == ""
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(Rejected, match="make the folder"):
+        Folder(str(tmp_path / "not" / "there"))(TO, None)
+
+
+@contextmanager
+def trusting(town: Town) -> Iterator[None]:
+    """The server asks the worker for no password."""
+    rules = town.server.data / "pg_hba.conf"
+    former = rules.read_text()
+    line = f'host all "{town.worker}" 127.0.0.0/8 trust\n'
+    try:
+        rules.write_text(line + former)
+        _reload(town, trusts=True)
+        yield
+    finally:
+        rules.write_text(former)
+        _reload(town, trusts=False)
+
+
+def _reload(town: Town, *, trusts: bool) -> None:
+    town.do("SELECT pg_reload_conf()")
+    ends = time.monotonic() + 10
+    while logs_in(town, "any at all") is not trusts:
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+@pytest.mark.fault("F5")
+def test_where_the_server_asks_for_no_password_a_rotation_is_never_proven(town: Town, tmp_path: Path) -> None:
+    with trusting(town):
+        scene = rotating(town, tmp_path)
+        was = scene.look()
+        scene.perform(was)
+        proofs = [scene.connector.probe(scene.step, key=KEY, was=was) for _ in range(2)]
+        assert not any(proof.dead for proof in proofs)
+        assert "any password" in proofs[0].said
