@@ -32,7 +32,7 @@ from core.crashpoints import crashpoint
 from core.refs import Ref
 from core.refusals import Forbidden, Missing
 from playbooks import library
-from playbooks.domain.plan import CannotPlan, render
+from playbooks.domain.plan import NO_EVIDENCE, CannotPlan, render
 from playbooks.models import PlaybookVersion, Run
 from playbooks.refusals import NoPlaybook
 
@@ -204,7 +204,7 @@ def once(stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Mapping[
     for steps in stages.values():
         for step in steps:
             what = (str(step["connector"]), str(step["measure"]))
-            if what not in seen:
+            if what not in seen and step.get("probe") != NO_EVIDENCE.probe:  # nobody there could be asked
                 seen.add(what)
                 yield step
 

@@ -21,6 +21,7 @@ from playbooks.models import PlaybookVersion
 
 PATIENCE_S = 25.0  # for all looks together: somebody waits for the page
 LEAST_S = 1.0
+NO_EVIDENCE = "No connector preserves evidence here. It would be lost, on record, and the cut would go on without it."
 NO_LOOKER = "This connector has no credentials that can only look, so nothing was tried. Nothing is known about what is there."
 
 
@@ -100,6 +101,8 @@ class _Looks:
             disruptive=planned["disruptive"],
             inverse=planned["inverse"],
         )
+        if blank.measure == Measure.EVIDENCE_PRESERVE and library.ability_of(blank.connector, Measure.EVIDENCE_PRESERVE) is None:
+            return replace(blank, because=NO_EVIDENCE)
         if not blank.disruptive:
             return blank  # it cuts nothing, and what it would tell or save is not told or saved now
         connector = registry.connector_for(blank.connector)

@@ -152,11 +152,17 @@ def _do(ticket: Ticket, run: Run, seq: int) -> None:
     connector, call = connector_of(step), call_of(run, step)
     in_doubt, began = step.was is not None and steps.may_have_acted(step), time.monotonic()
     step = steps.intend(ticket, seq, seen=run)
-    if connector is None:
-        steps.trouble(ticket, seq, outcome="rejected", said=f"No connector acts on “{step.connector}” any more.")
+    is_evidence = step.measure == Measure.EVIDENCE_PRESERVE
+    if connector is None or (is_evidence and Measure.EVIDENCE_PRESERVE not in connector.abilities):
+        what = (
+            f"No connector preserves evidence on “{step.connector}”."
+            if is_evidence
+            else f"No connector acts on “{step.connector}” any more."
+        )
+        steps.trouble(ticket, seq, outcome="rejected", said=what)
         return
     with troubles(ticket, step, "forward"):
-        if step.measure == Measure.EVIDENCE_PRESERVE:
+        if is_evidence:
             crashpoint("engine.evidence.before_call")
             artefacts = connector.collect(call)
             crashpoint("engine.evidence.after_call")

@@ -307,7 +307,7 @@ def _tried(step: Tried) -> PlanStep:
 
 def _found(step: Tried) -> str:
     if not step.disruptive:
-        return "nothing"
+        return "cannot" if step.because else "nothing"
     if step.because:
         return "unknown"
     if step.ready is not None and not step.ready.can:

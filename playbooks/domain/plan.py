@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
-from connectors.base import Ability, Measure
+from connectors.base import Ability, EffectClass, Measure, OnAmbiguous
 from core.digest import digest
 from core.refusals import BadInput, Fault, Refusal
 from playbooks.domain.specs import Document, StepSpec
@@ -17,6 +18,15 @@ class CannotPlan(Refusal):
     code = "cannot_plan"
 
 
+NO_EVIDENCE = Ability(  # it stays in the plan where nobody can take it: whoever answers sees that, and it is lost on record
+    effect=EffectClass.NATURAL,
+    on_ambiguous=OnAmbiguous.LOOK,
+    inverse="nothing to undo",
+    residual=timedelta(0),
+    probe="none: no connector preserves evidence here, so it will be lost",
+    disruptive=False,
+    settle=timedelta(0),
+)
 AbilityOf = Callable[[str, Measure], Ability | None]
 
 
@@ -80,6 +90,8 @@ def cuts(plan: Mapping[str, Any], stage: str) -> list[tuple[str, str]]:
 def _render_step(step: StepSpec, target: Mapping[str, Any], ability_of: AbilityOf) -> dict[str, Any] | None:
     connector = _connector(step, target)
     ability = ability_of(connector, step.measure)
+    if ability is None and step.measure is Measure.EVIDENCE_PRESERVE and step.on_failure == "continue":
+        ability = NO_EVIDENCE
     if ability is None:
         if step.on_failure == "continue":
             return None  # the author said that the plan stands without it

@@ -14,7 +14,7 @@ from containment.domain.policy import HoldReason
 from core.digest import digest
 from core.refusals import BadInput
 from playbooks.domain.document import check, parse, stored
-from playbooks.domain.plan import narrowed_terms, plan_digest, terms
+from playbooks.domain.plan import CannotPlan, narrowed_terms, plan_digest, render, terms
 from playbooks.domain.specs import REASONS
 
 SHIPPED = Path(__file__).parents[2] / "playbooks" / "shipped"
@@ -253,3 +253,28 @@ def test_a_step_that_says_nonsense_about_its_failure_stops_there_until_it_is_men
     document, found = check(text(soft=[EVIDENCE | {"on_failure": "con"}]))
     assert document is not None
     assert (document.stages["soft"][0].on_failure, [fault.path for fault in found]) == ("stop", ["stages.soft[0].on_failure"])
+
+
+def no_evidence(connector: str, measure: Measure) -> Ability | None:
+    return None if measure is Measure.EVIDENCE_PRESERVE else ability_of(connector, measure)
+
+
+def test_evidence_that_nobody_can_take_stays_in_the_plan():
+    rest = {"measure": "session.restrict", "on_failure": "continue"}
+    document = parse(text(soft=[EVIDENCE | {"connector": "nowhere", "on_failure": "continue"}, rest, {"measure": "session.pause"}]))
+    whole, lost = (render(document, TARGET, ability) for ability in (ability_of, no_evidence_in_soft))
+    assert [(step["connector"], step["measure"]) for step in lost["soft"]] == [
+        (step["connector"], step["measure"]) for step in whole["soft"]
+    ]
+    assert (lost["soft"][0]["disruptive"], lost["soft"][0]["on_failure"]) == (False, "continue")
+    assert "no connector preserves evidence here" in lost["soft"][0]["probe"]
+    assert lost["soft"][1:] == whole["soft"][1:]
+
+
+def no_evidence_in_soft(connector: str, measure: Measure) -> Ability | None:
+    return None if connector == "nowhere" else ability_of(connector, measure)
+
+
+def test_evidence_that_must_be_had_keeps_the_plan_from_being_made_where_nobody_can_take_it():
+    with pytest.raises(CannotPlan, match=r"evidence\.preserve"):
+        render(parse(text()), TARGET, no_evidence)

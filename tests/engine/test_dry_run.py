@@ -54,6 +54,13 @@ def test_any_number_of_dry_runs_leave_nothing_behind_there_or_here(sandbox: Any)
     assert not Attempt.objects.exists()
 
 
+def test_evidence_that_nobody_would_take_is_said(sandbox: Any):
+    text = TEXT.replace("{measure: evidence.preserve}", "{measure: evidence.preserve, connector: nowhere, on_failure: continue}")
+    found = dry_run.of(text, target("subject-none"))
+    assert not found.can
+    assert [step.because for step in found.steps if step.measure == Measure.EVIDENCE_PRESERVE] == [dry_run.NO_EVIDENCE] * 2
+
+
 @pytest.mark.fault("G12")
 def test_what_looks_could_not_change_anything_if_it_tried(sandbox: Any):
     connector = registry.connector_for("sandbox")

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from audit.models import AuditEntry
+from connectors import registry
+from connectors.base import Measure
 from connectors.sandbox import Mood
 from evidence.models import Artefact
 from playbooks import engine, runs, steps
@@ -61,6 +63,20 @@ def test_a_written_waiver_lets_the_cut_go_on_at_once(started, sandbox):
     engine.drive(run.pk, executor="command")
     run.refresh_from_db()
     assert (run.state, states(run)) == ("contained", ["lost", "done"])
+
+
+@pytest.mark.parametrize("connector", ["nowhere", "holdfast"])
+def test_evidence_that_no_connector_takes_is_lost_on_record_and_the_cut_goes_on(started, sandbox, connector, monkeypatch):
+    if connector == "holdfast":
+        found = registry.connector_for("holdfast")
+        monkeypatch.setattr(type(found), "abilities", {Measure.SESSION_PAUSE: type(found).abilities[Measure.SESSION_PAUSE]})
+    run = started(*PLAN, on_failure="continue", waived=False)
+    run.steps.filter(seq=1).update(connector=connector)
+    engine.drive(run.pk, executor="command")
+    run.refresh_from_db()
+    assert (run.state, states(run)) == ("contained", ["lost", "done"])
+    lost = AuditEntry.objects.get(verb="evidence.lost", subject=str(run.steps.get(seq=1).ref))
+    assert json.loads(lost.body)["because"] == f"No connector preserves evidence on “{connector}”."
 
 
 @pytest.mark.fault("F7")
