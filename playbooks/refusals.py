@@ -128,6 +128,12 @@ class NotProlongable(Refusal):
     code = "not_prolongable"
 
 
+class MovedSince(Refusal):
+    """What was asked for rests on a page that is out of date."""
+
+    code = "moved_since"
+
+
 class Occupied(Exception):  # noqa: N818 - not an error: the run waits a moment and looks again
     """Another run is acting on the same control at this moment."""
 

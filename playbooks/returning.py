@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models.functions import Now
@@ -23,7 +23,7 @@ from playbooks import runs
 from playbooks.domain.reinstating import held_stage_of, is_return, stage_of
 from playbooks.domain.step_view import INTERIM, Action
 from playbooks.models import Run, Step
-from playbooks.refusals import NotProlongable, NotReturning
+from playbooks.refusals import MovedSince, NotProlongable, NotReturning
 from playbooks.runs import DRIVE, Ticket
 
 log = logging.getLogger(__name__)
@@ -83,11 +83,13 @@ def _did_not_hold(ticket: Ticket, because: str, *, seen: Run) -> None:
 
 
 @story
-def next_level(run_id: uuid.UUID, *, actor: Actor) -> Run:
-    """A person has seen enough: the next level is given back now, or everything after the last one."""
+def next_level(run_id: uuid.UUID, *, actor: Actor, seen_level: int | None = None) -> Run:
+    """A person has seen enough: the next level is given back now, or everything after the last one. `seen_level`: the one they watched."""
     run = runs.lock(run_id)
     if not is_watched(run):
         raise NotReturning("No level of this run is being watched, so there is none to go on from.")
+    if seen_level is not None and seen_level != run.level:
+        raise MovedSince(f"It moved since: level {run.level} is watched now, not level {seen_level}. Look at it, then go on.")
     record("run.level_hastened", run.ref, actor=actor, about=run.about, level=run.level)
     runs.make_due(run)
     return run
@@ -161,11 +163,13 @@ def _spec(step: Step) -> dict[str, Any]:
 
 
 @story
-def prolong(run_id: uuid.UUID, *, by: timedelta, actor: Actor, reason: str) -> Run:
-    """It lasts longer than the playbook says, within bounds."""
+def prolong(run_id: uuid.UUID, *, by: timedelta, actor: Actor, reason: str, seen_until: datetime | None = None) -> Run:
+    """It lasts longer than the playbook says, within bounds. `seen_until`: the end that the person saw, so that it is prolonged once."""
     run, now = runs.lock(run_id), clock.now()
     if run.lasts_until is None or run.state not in {"contained", "partial"} or run.lasts_until <= now:
         raise NotProlongable("This containment does not end by itself, or its end has begun.")
+    if seen_until is not None and seen_until != run.lasts_until:
+        raise MovedSince(f"It moved since: it lasts until {run.lasts_until:%Y-%m-%d %H:%M:%S} UTC now. Look again, then prolong it or not.")
     until = run.lasts_until + by
     if by <= timedelta(0) or until > now + LONGEST_AHEAD:
         raise NotProlongable(f"A containment can be made to last until {LONGEST_AHEAD.days} days from now at most.")

@@ -38,7 +38,12 @@ class RestForm(forms.Form):
     reason = forms.CharField(max_length=2000, error_messages={"required": "Say why nothing more has to be watched."})
 
 
+class LevelForm(forms.Form):
+    level = forms.IntegerField(min_value=0, max_value=1000, error_messages={"required": "The page did not say which level you watched."})
+
+
 class ProlongForm(forms.Form):
+    until = forms.DateTimeField(error_messages={"required": "The page did not say until when it lasts."})
     by = forms.ChoiceField(choices=list(PROLONG_BY.items()), error_messages={"required": "Choose by how much."})
     reason = forms.CharField(max_length=2000, error_messages={"required": "Say why it has to last longer."})
 
@@ -83,7 +88,11 @@ def retry_run(request: ActorRequest, run_id: UUID) -> HttpResponse:
 @allowed("run.undo")
 @require_POST
 def next_level(request: ActorRequest, run_id: UUID) -> HttpResponse:
-    refusal = refusals.caught(lambda: returning.next_level(run_id, actor=request.actor))
+    form = LevelForm(request.POST)
+    refusal: Refusal | None = None if form.is_valid() else refusals.of_form(form)
+    if refusal is None:
+        seen = form.cleaned_data["level"]
+        refusal = refusals.caught(lambda: returning.next_level(run_id, actor=request.actor, seen_level=seen))
     return answered(request, _case_of(run_id), refusal, done="the next level is given back")
 
 
@@ -115,8 +124,8 @@ def prolong(request: ActorRequest, run_id: UUID) -> HttpResponse:
     form = ProlongForm(request.POST)
     refusal: Refusal | None = None if form.is_valid() else refusals.of_form(form)
     if refusal is None:
-        by, reason = timedelta(hours=int(form.cleaned_data["by"])), form.cleaned_data["reason"]
-        refusal = refusals.caught(lambda: returning.prolong(run_id, by=by, actor=request.actor, reason=reason))
+        by, reason, seen = timedelta(hours=int(form.cleaned_data["by"])), form.cleaned_data["reason"], form.cleaned_data["until"]
+        refusal = refusals.caught(lambda: returning.prolong(run_id, by=by, actor=request.actor, reason=reason, seen_until=seen))
     return answered(request, _case_of(run_id), refusal, done="it lasts longer")
 
 

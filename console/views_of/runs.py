@@ -69,6 +69,7 @@ class Return:
     total: float
     next: str
     steering: Control
+    level: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,7 @@ def _return(run: Run, steps: Sequence[Step], viewer: Actor) -> Return:
         total=float(levels[run.level - 1].get("watch_s") or 1) if run.level else 1.0,
         next=following,
         steering=control(viewer, "run.undo"),
+        level=run.level,
     )
 
 

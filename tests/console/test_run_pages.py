@@ -81,14 +81,16 @@ def test_a_person_steers_a_return_in_levels(contained):
     Run.objects.filter(pk=contained.pk).update(level=1, next_at=clock.now() + timedelta(minutes=10), because="level 1 of 1 stands")
     Step.objects.filter(run=contained, stage="return-1").update(state="done", stage="return-1-held")
     text = page_of(contained)
+    assert 'name="level" value="1"' in signed_in("mara").get(f"/runs/{contained.pk}/", follow=True).content.decode()
     assert "Then everything that is left is given back, by itself." in text
     assert "Contain again" not in page_of(contained, "ines")
     client = signed_in("mara")
+    assert client.post(f"/runs/{contained.pk}/next-level/", {"level": "0"}, headers=HTMX).status_code == 409
     assert client.post(f"/runs/{contained.pk}/contain-again/", {"reason": ""}, headers=HTMX).status_code == 422
     assert client.post(f"/runs/{contained.pk}/contain-again/", {"reason": "again"}, headers=HTMX).status_code == 200
     contained.refresh_from_db()
     assert contained.state == "pending"
-    assert client.post(f"/runs/{contained.pk}/next-level/", headers=HTMX).status_code == 409
+    assert client.post(f"/runs/{contained.pk}/next-level/", {"level": "1"}, headers=HTMX).status_code == 409
 
 
 def test_a_person_prolongs_what_ends_by_itself(contained):
@@ -96,7 +98,11 @@ def test_a_person_prolongs_what_ends_by_itself(contained):
     Run.objects.filter(pk=contained.pk).update(lasts_until=until)
     assert "It ends by itself" in page_of(contained)
     client = signed_in("mara")
-    assert client.post(f"/runs/{contained.pk}/prolong/", {"by": "4", "reason": "not clear yet"}, headers=HTMX).status_code == 200
+    sent = {"by": "4", "reason": "not clear yet", "until": until.isoformat()}
+    assert f'name="until" value="{until.isoformat()}"' in client.get(f"/runs/{contained.pk}/", follow=True).content.decode().replace(
+        "&#x2B;", "+"
+    )
+    assert [client.post(f"/runs/{contained.pk}/prolong/", sent, headers=HTMX).status_code for _ in range(2)] == [200, 409]
     contained.refresh_from_db()
     assert contained.lasts_until == until + timedelta(hours=4)
 
