@@ -33,6 +33,7 @@ ENGINE_VERSION = 2  # 2: evidence has a time, a soft stage may be followed by th
 LEASE = timedelta(seconds=10)
 STRIKES = 3  # workers that may die on one run before it is set aside for a person
 DRIVE = "playbooks.drive"
+FORGET = "playbooks.forget"
 UNRESTED = frozenset({"pending", "running", "verifying"})
 
 
@@ -210,6 +211,7 @@ def accept(run_id: uuid.UUID, *, actor: Actor, reason: str) -> Run:
     record("run.accepted", run.ref, actor=actor, about=run.about, reason=reason, steps=left)
     _end(run, "accept", actor=actor, because=reason)
     run.steps.update(was_sealed=None, next_at=None)  # nothing will be put back, so no secret is kept for it
+    nudges.wake_worker(FORGET, run.id)
     return run
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from celery import shared_task
 from django.db import OperationalError
 
-from playbooks import engine
-from playbooks.runs import DRIVE
+from playbooks import engine, forgetting
+from playbooks.runs import DRIVE, FORGET
 
 
 @shared_task(name=DRIVE)
@@ -21,3 +21,12 @@ def drive(run_id: str) -> None:
         engine.drive(key, executor="worker")
     except OperationalError:
         return  # the database is away: the row is still due, and a sweeper will find it
+
+
+@shared_task(name=FORGET)
+def forget(run_id: str) -> None:
+    try:
+        key = UUID(run_id)
+    except ValueError:
+        return
+    forgetting.forget(key)
