@@ -29,7 +29,7 @@ from playbooks.models import Run, Step
 log = logging.getLogger(__name__)
 
 STANDING = ("acting", "verifying", "done", "partial", "failed", "needs_human", "undoing")
-MOST = 500
+AT_A_TIME = 200
 SEALED = (
     "A secret of it is sealed in the database, and not printed here. With the seal key at hand, `manage.py rescue_card RUN --open-sealed` "
     "prints it; otherwise set a new one and hand it to the owner."
@@ -83,12 +83,14 @@ def card(run: Run) -> Card:
     )
 
 
-def standing(*, subject: str = "") -> list[Run]:
-    """Every run that may hold something at this moment, or those on one subject; the newest first."""
+def standing(*, subject: str = "") -> Iterator[Run]:
+    """Every run that may hold something at this moment, or those on one subject; the newest first. Read in chunks, and none left out."""
     found = _runs().filter(state__in=[*sorted(LIVE - {"prepared"}), "failed", "accepted"])
     if subject:
         found = found.filter(target__subject=subject)
-    return [run for run in found.order_by("-created_at")[:MOST] if any(_stands(step) for step in run.steps.all())]
+    for run in found.order_by("-created_at", "-id").iterator(chunk_size=AT_A_TIME):
+        if any(_stands(step) for step in run.steps.all()):
+            yield run
 
 
 def one(run_id: UUID) -> Run | None:

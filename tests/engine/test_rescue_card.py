@@ -70,14 +70,17 @@ def test_a_target_without_a_connector_gets_what_was_there_before(started):
     assert '"state": "open"' in text
 
 
-def test_all_that_stands_is_printed_and_what_is_undone_is_not(started):
+def test_all_that_stands_is_printed_and_what_is_undone_is_not(started, monkeypatch):
+    monkeypatch.setattr(rescue, "AT_A_TIME", 1)
     subject = f"subject-{uuid7()}"
     first, second = (driven(started(CUT, subject=subject)) for _ in range(2))
-    assert rescue.standing(subject=subject) == [first]  # the second found it cut, and did nothing
+    assert list(rescue.standing(subject=subject)) == [first]  # the second found it cut, and did nothing
     runs.undo(first.pk, actor=SYSTEM, reason="enough")
     driven(first)
-    assert rescue.standing(subject=subject) == [second]
-    assert str(second.pk) in printed("--identity", subject)[0]
+    assert list(rescue.standing(subject=subject)) == [second]
+    text = printed("--identity", subject)[0]
+    assert str(second.pk) in text
+    assert "# 1 run stands; these are all of them" in text
     assert str(second.pk) in printed("--all")[0]
     runs.undo(second.pk, actor=SYSTEM, reason="enough")
     driven(second)

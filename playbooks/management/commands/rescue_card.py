@@ -6,6 +6,7 @@ Exit codes: 0 there is a card, 1 nothing of it stands or no such run, 2 the data
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -37,31 +38,34 @@ class Command(BaseCommand):
         if options["open_sealed"] and not options["run"]:
             raise CommandError("--open-sealed is for one run.")
         try:
-            runs = self._runs(options)
-            cards = [rescue.card(run) for run in runs]
-            for line in rescue.text(cards):
-                self.stdout.write(line)
-            if options["open_sealed"]:
-                self._open(runs)
+            standing = 0
+            for run in self._runs(options):
+                card = rescue.card(run)
+                standing += bool(card.deeds)
+                for line in rescue.text([card]):
+                    self.stdout.write(line)
+                if options["open_sealed"]:
+                    self._open(run)
         except DatabaseError as error:
             self.stderr.write(f"The database does not answer: {str(error).strip().splitlines()[0]}")
             sys.exit(NO_DATABASE)
-        if not any(card.deeds for card in cards):
+        if not standing:
             self.stderr.write("Nothing that was asked about stands.")
             sys.exit(NOTHING)
+        if not options["run"]:
+            self.stdout.write(f"# {standing} {'run stands' if standing == 1 else 'runs stand'}; these are all of them, the newest first.")
 
-    def _runs(self, options: dict[str, Any]) -> list[Run]:
+    def _runs(self, options: dict[str, Any]) -> Iterable[Run]:
         if options["run"]:
             found = rescue.one(options["run"])
             return [found] if found else []
         return rescue.standing(subject=options["identity"])
 
-    def _open(self, runs: list[Run]) -> None:
-        for run in runs:
-            try:
-                opened = rescue.open_sealed(run)
-            except BrokenSeal as broken:
-                self.stderr.write(broken.sentence)
-                continue
-            for name, value in opened.items():
-                self.stdout.write(f"# {name}: {value}")
+    def _open(self, run: Run) -> None:
+        try:
+            opened = rescue.open_sealed(run)
+        except BrokenSeal as broken:
+            self.stderr.write(broken.sentence)
+            return
+        for name, value in opened.items():
+            self.stdout.write(f"# {name}: {value}")
