@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from accounts import actors
 from audit import clock
@@ -243,9 +243,15 @@ def _close(key: UUID) -> bool:
 
 
 def counts(row: MassUndo) -> Mapping[str, int]:
-    found: dict[str, int] = {}
-    for state in row.members.values_list("state", flat=True):
-        found[state] = found.get(state, 0) + 1
+    return counts_of([row])[row.pk]
+
+
+def counts_of(rows: Sequence[MassUndo]) -> Mapping[UUID, Mapping[str, int]]:
+    """What became of how many, for each of these in one look."""
+    found: dict[UUID, dict[str, int]] = {row.pk: {} for row in rows}
+    grouped = MassUndoMember.objects.filter(mass_undo__in=found).order_by().values_list("mass_undo", "state").annotate(Count("pk"))
+    for key, state, count in grouped:
+        found[key][state] = count
     return found
 
 

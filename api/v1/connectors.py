@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from django.db.models import Count
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -70,9 +72,7 @@ class Connectors(Endpoint):
 
     @extend_schema(responses=ConnectorList)
     def get(self, request: Request) -> Response:
-        return Response(
-            ConnectorList({"results": [_brief(provider, one) for provider, one in sorted(registry.providers().items())], "next": None}).data
-        )
+        return Response(ConnectorList({"results": _briefs(dict(sorted(registry.providers().items()))), "next": None}).data)
 
 
 class OneConnector(Endpoint):
@@ -97,7 +97,7 @@ class OneConnector(Endpoint):
             for measure, ability in connector.abilities.items()
         ]
         whole = {
-            **_brief(provider, connector),
+            **_briefs({provider: connector})[0],
             "trouble": contact.missing if contact else [],
             "measures": measures,
             "found": _tried(provider)[:MOST],
@@ -110,15 +110,26 @@ def _tried(provider: str) -> Any:
     return Readiness.objects.filter(provider=provider).exclude(measure=readiness.CONTACT)
 
 
-def _brief(provider: str, connector: Connector) -> dict[str, Any]:
-    contact = readiness.last_contact(provider)
-    return {
-        "provider": provider,
-        "kind": connector.name,
-        "answers": contact.can if contact else None,
-        "asked_at": contact.checked_at if contact else None,
-        "can": _tried(provider).filter(can=True).count(),
-        "cannot": _tried(provider).filter(can=False).count(),
-        "proposals": ProtectionProposal.objects.filter(provider=provider, state="open").count(),
-        "url": f"/connectors/{provider}/",
-    }
+def _briefs(connectors: Mapping[str, Connector]) -> list[dict[str, Any]]:
+    """Three queries, however many there are."""
+    rows = Readiness.objects.filter(provider__in=connectors)
+    contacts = {row.provider: row for row in rows.filter(measure=readiness.CONTACT, subject="")}
+    tried = rows.exclude(measure=readiness.CONTACT).order_by().values_list("provider", "can").annotate(Count("pk"))
+    counted = {(provider, can): count for provider, can, count in tried}
+    asked = (
+        ProtectionProposal.objects.filter(provider__in=connectors, state="open").order_by().values_list("provider").annotate(Count("pk"))
+    )
+    proposals = dict(asked)
+    return [
+        {
+            "provider": provider,
+            "kind": connector.name,
+            "answers": contacts[provider].can if provider in contacts else None,
+            "asked_at": contacts[provider].checked_at if provider in contacts else None,
+            "can": counted.get((provider, True), 0),
+            "cannot": counted.get((provider, False), 0),
+            "proposals": proposals.get(provider, 0),
+            "url": f"/connectors/{provider}/",
+        }
+        for provider, connector in connectors.items()
+    ]

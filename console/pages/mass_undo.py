@@ -52,7 +52,7 @@ class PickForm(forms.Form):
 @require_safe
 def many(request: ActorRequest) -> HttpResponse:
     turned = paging.turn(ROWS, request.GET)
-    facts = {"turned": turned, "cards": [shown.card(row, request.actor) for row in turned.rows]}
+    facts = {"turned": turned, "cards": shown.cards(turned.rows, request.actor)}
     return frame.show(request, "mass_undo/list.html", facts | {"may_ask": controls.control(request.actor, mass_undo.UNDOES)})
 
 

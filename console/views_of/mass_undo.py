@@ -64,8 +64,13 @@ class Card:
     live: str
 
 
-def card(row: MassUndo, viewer: Actor) -> Card:
-    found = mass_undo.counts(row)
+def cards(rows: Sequence[MassUndo], viewer: Actor) -> list[Card]:
+    counted = mass_undo.counts_of(rows)
+    return [card(row, viewer, counted[row.pk]) for row in rows]
+
+
+def card(row: MassUndo, viewer: Actor, counted: Mapping[str, int] | None = None) -> Card:
+    found = mass_undo.counts(row) if counted is None else counted
     of = sum(found.values())
     own = "You asked for it, so somebody else has to agree." if str(row.requester_id) == viewer.principal else ""
     over = sum(found.get(state, 0) for state in ("undone", "drifted", "refused"))

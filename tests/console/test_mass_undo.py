@@ -98,3 +98,13 @@ def test_the_api_asks_and_agrees_by_the_same_rules(run):
     assert mia.get("/api/v1/mass-undos").body["results"][0]["approver"] == str(Person.objects.get(username="mia"))
     assert mia.post(f"{path}/withdraw").body["counts"] == {"refused": 1}
     assert Hold.objects.count() == 0
+
+
+def test_a_list_counts_all_of_them_in_one_look(run, django_assert_num_queries):
+    first = asked()
+    mass_undo.withdraw(first.pk, actor=cast.person("mara"))
+    second = asked()
+    with django_assert_num_queries(1):
+        counted = mass_undo.counts_of([first, second])
+    assert counted == {first.pk: mass_undo.counts(first), second.pk: {"waiting": 1}}
+    assert words(signed_in("mara").get("/mass-undo/"))

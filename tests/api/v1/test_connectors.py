@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from api.v1.connectors import _briefs
+from connectors import registry
 from connectors.base import Ready
 from containment import protection, readiness
 from containment.lockout import ADMINISTERS
@@ -30,3 +32,9 @@ def test_a_program_reads_what_lacks_and_what_gives_it(program):
     assert (terminate["effect"], terminate["reversible"]) == ("observable", False)
     assert read.get("/api/v1/connectors/nowhere").status == 404
     assert program("detections.write").get("/api/v1/connectors").status == 403
+
+
+def test_however_many_there_are_they_are_read_in_three_queries(django_assert_num_queries):
+    with django_assert_num_queries(3):
+        told = _briefs(dict(registry.providers()))
+    assert len(told) == len(registry.providers()) > 1
