@@ -27,12 +27,13 @@ from playbooks import library
 from playbooks.domain.document import check, stored
 from playbooks.domain.moves import LIVE
 from playbooks.domain.specs import PATTERNS
-from playbooks.domain.yaml_lines import LONGEST, Located
+from playbooks.domain.yaml_lines import LONGEST, MOST_LINES, Located
 from playbooks.dry_run import DryRun
 from playbooks.models import PlaybookVersion, Run
 
 ROWS = PlaybookVersion.objects.select_related("author", "approver", "ended_by")
 MOST_OLD = 100
+MOST_DRAFTS = 50
 MOST_SUGGESTED = 300
 LONGEST_REASON = 2000
 
@@ -60,8 +61,9 @@ class TryForm(forms.Form):
 @require_safe
 def playbooks(request: ActorRequest) -> HttpResponse:
     facts = {
-        "in_force": [shown.card(version, request.actor) for version in ROWS.filter(state="in_force")],
-        "drafts": [shown.card(version, request.actor) for version in ROWS.filter(state="draft")],
+        "in_force": shown.cards(ROWS.filter(state="in_force"), request.actor),
+        "drafts": shown.cards(ROWS.filter(state="draft")[:MOST_DRAFTS], request.actor),
+        "more_drafts": max(PlaybookVersion.objects.filter(state="draft").count() - MOST_DRAFTS, 0),
         "old": ROWS.exclude(state__in=["in_force", "draft"])[:MOST_OLD],
         "table": shown.table(),
         "patterns": PATTERNS,
@@ -121,7 +123,7 @@ def draft(request: ActorRequest) -> HttpResponse:
     if request.method != "POST":
         base = _base(request)
         return _editor(request, base.text if base else "", base)
-    text = request.POST.get("text", "").replace("\r\n", "\n")
+    text = _typed(request)
     form = DraftForm(request.POST)
     try:
         if not form.is_valid():
@@ -138,7 +140,7 @@ def draft(request: ActorRequest) -> HttpResponse:
 @require_POST
 def checked(request: ActorRequest) -> HttpResponse:
     """The text as it stands, looked at while it is written. Nothing is kept."""
-    text = request.POST.get("text", "").replace("\r\n", "\n")[: LONGEST + 1]
+    text = _typed(request)
     return frame.fragment(request, "playbooks/_checked.html", {"check": shown.checked(text)})
 
 
@@ -146,7 +148,7 @@ def checked(request: ActorRequest) -> HttpResponse:
 @require_POST
 def try_text(request: ActorRequest) -> HttpResponse:
     """A dry run of what stands in the editor, saved or not."""
-    text = request.POST.get("text", "").replace("\r\n", "\n")
+    text = _typed(request)
     found, trouble, identity = _tried(request, text)
     more: dict[str, Any] = {"dry": found, "drawn": shown.tried(found) if found else None, "trouble": trouble, "identity": identity}
     if request.htmx:
@@ -187,6 +189,11 @@ def _suggestions() -> list[Identity]:
     return list(Identity.objects.filter(merged_into__isnull=True)[:MOST_SUGGESTED])
 
 
+def _typed(request: ActorRequest) -> str:
+    """No more of it than makes one see that it is too long."""
+    return request.POST.get("text", "").replace("\r\n", "\n")[: LONGEST + 1]
+
+
 def _base(request: ActorRequest) -> PlaybookVersion | None:
     begun = request.GET.get("from", "") or request.POST.get("from", "")
     return ROWS.filter(pk=begun).first() if is_id(begun) else None
@@ -199,7 +206,7 @@ def _editor(
         "text": text,
         "base": base,
         "check": shown.checked(text) if text.strip() else None,
-        "numbers": range(1, text.count("\n") + 2),
+        "numbers": range(1, min(text.count("\n") + 2, MOST_LINES + 1)),
         "saving_failed": bool(faults),
         "suggestions": _suggestions(),
         "identity": "",

@@ -22,7 +22,7 @@ from playbooks import library
 from playbooks.domain import bindings
 from playbooks.domain.document import check, parse
 from playbooks.domain.specs import DRIVES, KINDS, PATTERNS, PRESERVING, Document, HoldSpec, LevelSpec, StepSpec
-from playbooks.domain.yaml_lines import Located
+from playbooks.domain.yaml_lines import MOST_LINES, Located
 from playbooks.dry_run import DryRun, Tried
 from playbooks.models import PlaybookVersion
 
@@ -33,6 +33,7 @@ UNPROVEN = {
     "hold": "If it does not hold, people are asked whether the hard stage follows.",
     "stop": "If it does not hold, it stays at that.",
 }
+MOST_COMPARED = MOST_LINES
 AROUND = 3  # unchanged lines around a difference
 
 
@@ -91,8 +92,15 @@ class DiffLine:
     text: str
 
 
-def card(version: PlaybookVersion, viewer: Actor) -> Card:
+def cards(versions: Iterable[PlaybookVersion], viewer: Actor) -> list[Card]:
+    """For a list: who may approve is asked once for all of them."""
+    approver = control(viewer, "playbook.approve")
+    return [card(version, viewer, approver) for version in versions]
+
+
+def card(version: PlaybookVersion, viewer: Actor, approver: Control | None = None) -> Card:
     """A version that today's rules would refuse is still shown, with what they say against it."""
+    approver = control(viewer, "playbook.approve") if approver is None else approver
     try:
         document, trouble = parse(version.text), ""
     except BadInput as refusal:
@@ -106,7 +114,7 @@ def card(version: PlaybookVersion, viewer: Actor) -> Card:
         holds=[HoldRow(reason.replace("_", " "), _hold(spec)) for reason, spec in document.holds.items()] if document else [],
         waiver=document.evidence_waiver if document else "",
         trouble=trouble,
-        may_approve=control(viewer, "playbook.approve", unless=own),
+        may_approve=Control(not own, own) if approver.allowed else approver,
     )
 
 
@@ -264,10 +272,11 @@ def table() -> list[tuple[str, list[tuple[str, list[PlaybookVersion]]]]]:
 
 
 def diff(was: str, now: str) -> list[DiffLine]:
-    """Line by line, with a few unchanged lines around each difference. Empty where the texts are the same."""
-    old, new = was.splitlines(), now.splitlines()
+    """Line by line, with a few unchanged lines around each difference. Empty where the texts are the same. In a long text, lines that stand
+    there often are matched only beside others: it costs a fraction, and may show more as changed."""
+    old, new = was.splitlines()[:MOST_COMPARED], now.splitlines()[:MOST_COMPARED]
     lines: list[DiffLine] = []
-    for group in SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(AROUND):
+    for group in SequenceMatcher(None, old, new).get_grouped_opcodes(AROUND):
         if lines or group[0][1] > 0:
             lines.append(DiffLine("gap", "", "", f"line {group[0][3] + 1}"))
         for tag, i1, i2, j1, j2 in group:
@@ -276,6 +285,8 @@ def diff(was: str, now: str) -> list[DiffLine]:
                 continue
             lines += [DiffLine("removed", str(i + 1), "", old[i]) for i in range(i1, i2)]
             lines += [DiffLine("added", "", str(j + 1), new[j]) for j in range(j1, j2)]
+    if was != now and max(was.count("\n"), now.count("\n")) > MOST_COMPARED:
+        lines.append(DiffLine("gap", "", "", f"Only the first {MOST_COMPARED} lines are compared."))
     return lines
 
 

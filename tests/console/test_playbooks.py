@@ -6,10 +6,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditEntry
 from connectors import registry
 from connectors.sandbox import SandboxConnector
+from console.pages import playbooks as pages
+from console.views_of import playbooks as shown
 from embedded.postgres import Postgres
 from playbooks import library
 from playbooks.models import PlaybookVersion, Run
@@ -92,6 +96,39 @@ def test_two_versions_are_compared_line_by_line():
     assert "<del>ladder: {unproven: hard}" in page
     assert "<ins>ladder: {unproven: hold}" in page
     assert "The two texts are the same." in words(signed_in("wren").get(f"/playbooks/{first.pk}/to/{first.pk}/"))
+
+
+def test_long_texts_are_compared_in_no_time_and_no_further_than_a_playbook_is_long():
+    was, now = "\n".join(["a", "b"] * 1500), "\n".join(["b", "a", "c"] * 1000)
+    lines = shown.diff(was, now)
+    assert len(lines) <= 2 * 2000 + 200
+    assert lines[-1].text == "Only the first 2000 lines are compared."
+    assert shown.diff(was, was) == []
+
+
+def test_the_list_asks_no_more_for_many_drafts_than_for_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pages, "MOST_DRAFTS", 2)
+    wren = signed_in("wren")
+
+    def asked() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert wren.get("/playbooks/").status_code == 200
+        return len(queries)
+
+    drafted()
+    asked()
+    one = asked()
+    for number in range(3):
+        drafted(("title: Contain a service account", f"title: Contain it {number}"))
+    assert asked() <= one
+    assert "2 more wait" in words(wren.get("/playbooks/"))
+
+
+def test_an_endless_text_is_cut_before_its_lines_are_numbered():
+    response = signed_in("enzo").post("/playbooks/draft/", {"text": "\n" * 300_000})
+    assert response.status_code == 422
+    assert "2001\n" not in response.content.decode()
+    assert len(response.content) < 400_000
 
 
 def test_a_version_is_retired_with_a_warning_where_somebody_would_be_left_without():
