@@ -18,7 +18,7 @@ from functools import partial
 
 import psycopg
 
-from connectors.base import ConnectorTrouble, Effect, Foreign, Proof, ProofLevel, Ready, Rejected, State, Step, Unavailable
+from connectors.base import Ambiguous, ConnectorTrouble, Effect, Foreign, Proof, ProofLevel, Ready, Rejected, State, Step, Unavailable
 from connectors.postgres import passwords, roles, sessions
 from connectors.postgres.client import Call, Client
 from connectors.postgres.deliveries import Deliver, Parcel
@@ -48,9 +48,13 @@ class Rotation:
         issued = Issued(self.secret, step.target.subject, key)
         ends = time.monotonic() + step.deadline_s
         changed = self.client.change(lambda call: self._issue(call, step, issued, key, was), seconds=step.deadline_s)
-        since = self._settled(step, issued, key, was, ends)
-        with self.client.call(seconds=ends - time.monotonic()) as call:
-            ended = _end_former(call, step, since)
+        try:
+            since = self._settled(step, issued, key, was, ends)
+            with self.client.call(seconds=ends - time.monotonic()) as call:
+                ended = _end_former(call, step, since)
+        except Unavailable as trouble:
+            said = f"The role has its new password, but sessions from before may live on: {trouble.said}"
+            raise Ambiguous(said, retry_after=trouble.retry_after) from trouble
         to = step.parameters["deliver_to"]
         said = f"{step.target.subject} has a new password, laid down at {to}." if changed else f"{step.target.subject} had it already."
         return Effect(changed or bool(ended), f"{said} {ended} sessions from before ended." if ended else said, detail={"ended": ended})
@@ -75,6 +79,7 @@ class Rotation:
 
     def undo(self, step: Step, *, key: str, was: State) -> Effect:
         if step.parameters.get("keep_new") is True:
+            self.forget(step, key=key)
             return Effect(False, f"{step.target.subject} keeps its new password: the former one is known to others.")
         issued = Issued(self.secret, step.target.subject, key)
         parcel = self._parcel(step, issued, key)

@@ -284,6 +284,24 @@ def test_a_copy_of_the_former_password_is_kept_no_longer_than_it_can_be_needed(t
     assert logs_in(town, delivered.strip())
 
 
+@pytest.mark.fault("F1")
+def test_a_copy_of_a_leaked_password_goes_with_the_undo_where_the_worker_died_before_it_could_remove_it(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, scene = tmp_path / "deliveries" / TO, rotating(town, tmp_path)
+    step = Step(scene.step.measure, scene.step.target, {"deliver_to": TO, "keep_new": True})
+    Folder(str(tmp_path / "deliveries"))(TO, PARCEL)
+    was = scene.connector.look(step)
+    monkeypatch.setattr(rotation, "TRIES", 0)
+    with pytest.raises(Ambiguous, match="may live on"):  # the role was changed: it is looked at before anything else
+        scene.connector.perform(step, key=KEY, was=was)
+    assert len(list(there.parent.iterdir())) == 2
+    assert not scene.connector.probe(step, key=KEY, was=was).dead
+    scene.connector.undo(step, key=KEY, was=was)
+    assert logs_in(town, there.read_text().strip())
+    assert len(list(there.parent.iterdir())) == 1
+
+
 def test_what_may_be_all_that_anybody_has_is_not_forgotten(town: Town, tmp_path: Path) -> None:
     """The parcel lies there, and the role has its former password still."""
     there, deliver = tmp_path / "deliveries" / TO, Folder(str(tmp_path / "deliveries"))
