@@ -14,7 +14,10 @@ import time
 from bootstrap import ROOT, Trouble, apt_install, say
 
 # Folders that go side by side with all the others: each part has servers of its own, and mostly waits for them.
-PARTS = (("browser", "crash", "embedded", "engine", "inventory", "races", "trial"), ("access", "client", "govbench", "guard", "proxy"))
+PARTS = (
+    ("browser", "crash", "embedded", "engine", "trial"),
+    ("access", "chaos", "client", "govbench", "guard", "invariants", "inventory", "proxy", "races"),
+)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHECKS = (
     ("lint", ["-m", "ruff", "check", "."]),
