@@ -72,7 +72,33 @@ SPARING: Mapping[Measure, Mapping[str, str]] = {
     Measure.SESSION_RESTRICT: {"schemas": "target.must_go_on.schemas", "allow_new_sessions": "target.must_go_on.reconnect"},
     Measure.SESSION_TERMINATE: {"spare": "target.spare"},
 }
-OUR_GATE = "holdfast"  # restricts to reading, and knows no schemas
+OUR_GATE = "holdfast"
+# Our gate restricts a session to reading and knows no schemas. That spares what must go on only of those whose work passes through it and who
+# lose nothing by writing later: an agent's designated session keeps reading, and its runtime waits for the answer.
+AT_OUR_GATE = frozenset({"ai_agent"})
+# What each measure takes, by parameter: the words it may be, or the kind of value. Whatever is not here would be passed over in silence.
+TEXTS, ORIGINS, FLAG, TEXT = "a list of texts", "a list of {address, application}", "true or false", "a text"
+PARAMETERS: Mapping[Measure, Mapping[str, str | tuple[str, ...]]] = {
+    Measure.SESSION_RESTRICT: {"mode": ("outside_schemas", "write", "read_only"), "schemas": TEXTS, "allow_new_sessions": FLAG},
+    Measure.SESSION_TERMINATE: {"spare": ORIGINS, "only": ORIGINS},
+    Measure.WORKLOAD_ISOLATE: {"spare": ORIGINS},
+    Measure.CREDENTIAL_ROTATE: {"deliver_to": TEXT, "keep_new": FLAG},
+}
+REFERS: Mapping[str, frozenset[str]] = {  # what a parameter of each kind may refer to
+    TEXTS: frozenset({"target.must_go_on.schemas", "target.sessions"}),
+    ORIGINS: frozenset({"target.spare", "target.only"}),
+    FLAG: frozenset({"target.must_go_on.reconnect"}),
+    TEXT: frozenset(f"target.{name}" for name in ("provider", "kind", "subject", "identity", "session", "credential", "environment")),
+}
+# How strict what stands is: a way back never leads through something stricter.
+STRICTNESS: Mapping[Measure, int] = {
+    Measure.SESSION_RESTRICT: 10,
+    Measure.SESSION_PAUSE: 20,
+    Measure.WORKLOAD_ISOLATE: 30,
+    Measure.CREDENTIAL_REVOKE: 40,
+    Measure.IDENTITY_DISABLE: 40,
+}
+MODES: Mapping[str, int] = {"read_only": 1, "write": 1, "outside_schemas": 2}  # among restrictions
 LONGEST_KEPT = timedelta(hours=4)
 LONGEST_CALL = timedelta(seconds=30)  # well under the lease's and a worker's patience
 LONGEST_CONTAINED = timedelta(days=30)

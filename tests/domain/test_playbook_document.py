@@ -120,7 +120,7 @@ def test_what_a_playbook_says_beside_its_steps_is_frozen_with_them():
             lasts="4h",
             ladder={"unproven": "hold"},
             evidence_within="2s",
-            reinstatement=[READING, {"measure": "identity.disable", "watch": "30m"}],
+            reinstatement=[{"measure": "identity.disable", "watch": "30m"}, READING],
         )
     )
     frozen = terms(said, TARGET, ability_of)
@@ -169,7 +169,6 @@ def test_a_text_that_was_approved_still_means_what_it_meant_after_a_rule_was_add
     "step",
     [
         SPARING,
-        {"measure": "session.restrict", "connector": "holdfast"},
         {"measure": "session.terminate", "parameters": {"spare": {"from": "target.spare"}}},
     ],
 )
@@ -278,3 +277,58 @@ def no_evidence_in_soft(connector: str, measure: Measure) -> Ability | None:
 def test_evidence_that_must_be_had_keeps_the_plan_from_being_made_where_nobody_can_take_it():
     with pytest.raises(CannotPlan, match=r"evidence\.preserve"):
         render(parse(text()), TARGET, no_evidence)
+
+
+GATE = {"measure": "session.restrict", "connector": "holdfast"}
+PAUSED = {"measure": "session.pause", "watch": "5m"}
+ENDED = {"soft": [EVIDENCE, {"measure": "session.terminate"}], "hard": [EVIDENCE, {"measure": "session.terminate"}]}
+KEPT = {"soft": [EVIDENCE, {"measure": "credential.rotate", "parameters": {"deliver_to": "a/b", "keep_new": True}}], "hard": ENDED["hard"]}
+RESTRICTED = {"soft": [EVIDENCE, {"measure": "session.restrict"}], "hard": [EVIDENCE, {"measure": "session.restrict"}]}
+
+
+def test_our_gate_may_restrict_agents_while_people_decide_and_nobody_else():
+    assert len(parse(text(kinds=["ai_agent"], interim=[GATE])).stages["interim"]) == 2
+    for kinds in (["service_account"], ["ai_agent", "workload"]):
+        assert ("stages.interim[1].measure", "touches_must_go_on") in faults(text(kinds=kinds, interim=[GATE]))
+
+
+@pytest.mark.parametrize(
+    ("measure", "parameters", "name", "code"),
+    [
+        ("session.restrict", {"mode": "reading"}, "mode", "invalid"),
+        ("session.restrict", {"mode": {"from": "target.kind"}}, "mode", "invalid"),
+        ("session.restrict", {"schema": ["payments"]}, "schema", "unknown"),
+        ("session.restrict", {"schemas": "payments"}, "schemas", "invalid"),
+        ("session.restrict", {"schemas": {"from": "target.spare"}}, "schemas", "invalid"),
+        ("session.restrict", {"allow_new_sessions": "no"}, "allow_new_sessions", "invalid"),
+        ("session.terminate", {"spare": [{"address": "local"}]}, "spare", "invalid"),
+        ("credential.rotate", {"deliver_to": {"from": "target.sessions"}}, "deliver_to", "invalid"),
+        ("credential.rotate", {"deliver_to": "a/b", "keep_new": 1}, "keep_new", "invalid"),
+        ("session.pause", {"mode": "read_only"}, "mode", "unknown"),
+    ],
+)
+def test_a_parameter_is_one_that_the_measure_takes(measure, parameters, name, code):
+    step = {"measure": measure, "parameters": parameters}
+    assert (f"stages.soft[1].parameters.{name}", code) in faults(text(soft=[EVIDENCE, step]))
+
+
+@pytest.mark.parametrize(
+    ("said", "path", "code"),
+    [
+        ({"reinstatement": [READING, PAUSED]}, "reinstatement[1].measure", "stricter"),
+        ({"reinstatement": [READING, READING | {"parameters": {}}]}, "reinstatement[1].measure", "stricter"),
+        ({"reinstatement": [PAUSED], "stages": RESTRICTED}, "reinstatement[0].measure", "stricter"),
+        ({"reinstatement": [READING], "stages": ENDED}, "reinstatement[0].measure", "stricter"),
+        ({"reinstatement": [READING, READING | {"watch": "1m"}]}, "reinstatement[1].measure", "twice"),
+        ({"reinstatement": [READING | {"on_failure": "undo"}]}, "reinstatement[0].on_failure", "way_back"),
+        ({"reinstatement": [READING | {"parameters": {"mode": "none"}}]}, "reinstatement[0].parameters.mode", "invalid"),
+        ({"lasts": "1h", "stages": ENDED}, "lasts", "irreversible"),
+        ({"lasts": "1h", "stages": KEPT}, "lasts", "irreversible"),
+    ],
+)
+def test_a_way_back_loosens_and_an_end_gives_something_back(said, path, code):
+    assert (path, code) in faults(text(**said))
+
+
+def test_a_way_back_may_loosen_step_by_step():
+    assert len(parse(text(lasts="1h", reinstatement=[PAUSED, READING | {"parameters": {}}, READING])).reinstatement) == 3
