@@ -57,6 +57,12 @@ def build(detection: Detection, facts: Facts, bystanders: Iterable[Bystander], *
     }
 
 
+def sparing(spared: Iterable[Session], designations: Iterable[Designation]) -> dict[str, Any]:
+    """`spare` and `must_go_on` where nothing is known but who was designated."""
+    bystanders = [Bystander("", one.session_name or one.workflow, one.because, designation=str(one.pk)) for one in designations]
+    return {"spare": _origins(spared), "must_go_on": _must_go_on(bystanders)}
+
+
 def _must_go_on(bystanders: Iterable[Bystander]) -> dict[str, Any]:
     """The union of what the designations inside the cut list; for other users of a shared credential, what their work is approved for."""
     schemas: set[str] = set()

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from audit import clock
 from audit.record import record, story
+from containment import targets
 from containment.models import Credential, Identity, Session
 from core.actor import Actor
 from core.digest import digest_of_bytes
@@ -30,9 +31,14 @@ def out(playbook: PlaybookVersion | str, identity_id: UUID, *, actor: Actor) -> 
 
 
 def target_of(identity: Identity) -> dict[str, Any]:
-    """As judgement would freeze it if all live sessions were to be cut and none of them had to go on."""
+    """As judgement would freeze it if all live sessions were to be cut but those that are designated. Who else uses a shared credential is
+    found when it is decided, and not here."""
     live = Session.objects.filter(identity=identity, ended_at__isnull=True, discovered_at__isnull=True).exclude(expires_at__lt=clock.now())
-    sessions = sorted(live.values_list("external_id", flat=True)[:MOST_SESSIONS])
+    sessions = list(live.order_by("-last_seen_at", "id")[:MOST_SESSIONS])
+    designations = list(identity.designations.filter(granted_at__isnull=False, ended_at__isnull=True)[:MOST_SESSIONS])
+    names = {one.session_name for one in designations if one.session_name}
+    workflows = {one.workflow for one in designations if one.workflow}
+    spared = [one for one in sessions if one.external_id in names or one.workflow in workflows]
     credential = Credential.objects.filter(uses__identity=identity).order_by("created_at").first()
     return {
         "provider": identity.provider,
@@ -43,10 +49,9 @@ def target_of(identity: Identity) -> dict[str, Any]:
         "credential": credential.name if credential else "",
         "facts": {
             "environment": identity.environment,
-            "sessions": sessions,
-            "spare": [],
+            "sessions": sorted(one.external_id for one in sessions),
             "only": [],
-            "must_go_on": {"schemas": [], "reconnect": False},
+            **targets.sparing(spared, designations),
         },
     }
 

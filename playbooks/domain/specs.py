@@ -73,8 +73,8 @@ SPARING: Mapping[Measure, Mapping[str, str]] = {
     Measure.SESSION_TERMINATE: {"spare": "target.spare"},
 }
 OUR_GATE = "holdfast"
-# Our gate restricts a session to reading and knows no schemas. That spares what must go on only of those whose work passes through it and who
-# lose nothing by writing later: an agent's designated session keeps reading, and its runtime waits for the answer.
+# Our gate restricts a session to reading and knows no schemas. That spares what must go on only of those whose work passes through it and
+# who lose nothing by writing later: an agent's designated session keeps reading, and its runtime waits for the answer.
 AT_OUR_GATE = frozenset({"ai_agent"})
 # What each measure takes, by parameter: the words it may be, or the kind of value. Whatever is not here would be passed over in silence.
 TEXTS, ORIGINS, FLAG, TEXT = "a list of texts", "a list of {address, application}", "true or false", "a text"

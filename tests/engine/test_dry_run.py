@@ -132,3 +132,14 @@ def test_that_somebody_looked_is_on_record(sandbox: Any):
     entry = AuditEntry.objects.get(verb="playbook.tried")
     assert entry.subject == str(identity.ref)
     assert "a text that was not saved" in entry.body
+
+
+def test_whom_a_designation_spares_is_spared_when_it_is_tried():
+    etl = make.identity("etl_reader")
+    make.session(etl, "pay-1", application="payments")
+    make.session(etl, "etl-1", application="etl")
+    make.designation(etl, "pay-1", schemas=["payments"], reconnect=True)
+    facts = trying.target_of(etl)["facts"]
+    assert facts["spare"] == [{"address": "127.0.0.1", "application": "payments"}]
+    assert facts["must_go_on"] == {"schemas": ["payments"], "reconnect": True}
+    assert facts["sessions"] == ["etl-1", "pay-1"]
