@@ -37,6 +37,7 @@ from core.actor import Actor
 from core.refs import Ref
 from core.refusals import Missing
 from evidence.models import Artefact
+from playbooks import switch
 from playbooks.domain.moves import ACCEPTABLE, UNDOABLE
 from playbooks.models import Run, Step
 from playbooks.runs import why_not_again
@@ -283,6 +284,7 @@ class HoldCard:
     is_group: bool = False
     is_call: bool = False
     cannot: tuple[Mark, ...] = ()
+    stopped: str = ""
 
     @property
     def name(self) -> str:
@@ -525,6 +527,7 @@ def hold(hold_id: UUID, viewer: Actor) -> HoldCard:
         extending=extending(found, may_answer_now),
         reversible=all(step["inverse"] != IRREVERSIBLE for step in plan.get(asked, ()) if step["disruptive"]),
         waiting=waiting.of(found),
+        stopped=switch.said_no() if found.is_open else "",
         cannot=tuple(readiness.marks(readiness.asked_for(found), found.plan["target"])) if found.is_open else (),
     )
 

@@ -33,6 +33,12 @@ def refusal() -> KillSwitchOn | None:
     )
 
 
+def said_no() -> str:
+    """The same in words, for a page that says so before anybody asks; empty where it is off."""
+    refused = refusal()
+    return refused.sentence if refused else ""
+
+
 def was_on_at(moment: datetime) -> bool:
     """Whether it was on at a moment that nothing has followed yet: a deadline that passed, and is found only now."""
     row = KillSwitch.objects.values_list("position", "at").first()

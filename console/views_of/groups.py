@@ -18,6 +18,7 @@ from console.timelines import Moment
 from containment.models import Decision
 from core.actor import Actor
 from core.refs import Ref
+from playbooks import switch
 
 MOST_SHOWN = 8
 OF_MEMBERS = ("group.joined", "group.left", "group.followed")  # hundreds; the list of members says each
@@ -84,6 +85,7 @@ class GroupCard:
     extending: Control
     is_group: bool = True
     is_call: bool = False
+    stopped: str = ""
 
     @property
     def rejecting(self) -> dict[str, str]:
@@ -108,6 +110,7 @@ def card(found: Hold, viewer: Actor) -> GroupCard:
         title=found.title,
         because=found.because,
         is_open=found.is_open,
+        stopped=switch.said_no() if found.is_open else "",
         gathers=found.gathers and found.gathers_until is not None and clock.now() < found.gathers_until,
         gathers_until=found.gathers_until,
         deadline=found.deadline,

@@ -224,3 +224,11 @@ def test_the_page_says_what_silence_means_from_the_moment_of_a_step_back(postgre
     text = text_of(signed_in("omar").get(f"/holds/{hold.pk}/"))
     assert "it is left running" in text
     assert "because every ai agent in prod is only observed by now" in text
+
+
+def test_a_hold_says_that_the_kill_switch_is_on_before_anybody_says_contain_now(payment):
+    client = signed_in("mara")
+    said = "The kill switch is at “nothing”, so nothing is contained."
+    assert said not in text_of(client.get(f"/holds/{payment.pk}/?part=card", headers=HTMX))
+    client.post("/switch/turn/", {"position": "nothing", "reason": "a drill"})
+    assert said in text_of(client.get(f"/holds/{payment.pk}/?part=card", headers=HTMX))
