@@ -75,6 +75,7 @@ v1 = [
     path("sources/<uuid:key>", sources.OneSource.as_view(), name="api-source"),
     path("connectors", connectors.Connectors.as_view(), name="api-connectors"),
     path("connectors/<str:provider>", connectors.OneConnector.as_view(), name="api-connector"),
+    path("connectors/<str:provider>/proposals", connectors.Proposals.as_view(), name="api-connector-proposals"),
     path("guard/calls", guard.GuardCalls.as_view(), name="api-guard-calls"),
     path("guard/calls/<uuid:key>", guard.OneGuardCall.as_view(), name="api-guard-call"),
     path("mass-undos", mass_undo.MassUndos.as_view(), name="api-mass-undos"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from django.db.models import Count
 from drf_spectacular.utils import extend_schema
@@ -11,6 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from api.lists import Listing, by_text
 from api.routes import Endpoint
 from api.v1.shapes import named
 from connectors import registry
@@ -58,8 +60,9 @@ class ConnectorBrief(serializers.Serializer[Any]):
 class ConnectorShape(ConnectorBrief):
     trouble = serializers.ListField(child=serializers.CharField())
     measures = _Measure(many=True)
-    found = _Found(many=True, help_text="One for each measure and target; no subject: anybody there")
-    protects = _Proposal(many=True)
+    found = _Found(many=True, help_text="One for each measure and target, what cannot be done first; no subject: anybody there")
+    found_cut = serializers.BooleanField(help_text=f"There are more than the {MOST} that `found` names; `can` and `cannot` count them all")
+    proposals_url = serializers.CharField(help_text="The list of whom it asks to protect")
 
 
 class ConnectorList(serializers.Serializer[Any]):
@@ -96,18 +99,32 @@ class OneConnector(Endpoint):
             }
             for measure, ability in connector.abilities.items()
         ]
+        tried = list(_tried(provider)[: MOST + 1])
         whole = {
             **_briefs({provider: connector})[0],
             "trouble": contact.missing if contact else [],
             "measures": measures,
-            "found": _tried(provider)[:MOST],
-            "protects": ProtectionProposal.objects.filter(provider=provider)[:MOST],
+            "found": tried[:MOST],
+            "found_cut": len(tried) > MOST,
+            "proposals_url": f"/api/v1/connectors/{quote(provider, safe='')}/proposals",
         }
         return Response(ConnectorShape(whole).data)
 
 
+class Proposals(Listing):
+    """Whom a connector asks to protect, the newest first."""
+
+    rows, shape = ProtectionProposal.objects.all(), _Proposal
+    filters = {"state": by_text("state", "open, agreed or declined"), "subject": by_text("subject")}
+
+    def get(self, request: Request, provider: str) -> Response:  # type: ignore[override]
+        if registry.connector_for(provider) is None:
+            raise Missing("No connector acts on a provider of this name.")
+        return self.listed(request, self.rows.filter(provider=provider))
+
+
 def _tried(provider: str) -> Any:
-    return Readiness.objects.filter(provider=provider).exclude(measure=readiness.CONTACT)
+    return Readiness.objects.filter(provider=provider).exclude(measure=readiness.CONTACT).order_by("can", "measure", "subject")
 
 
 def _briefs(connectors: Mapping[str, Connector]) -> list[dict[str, Any]]:

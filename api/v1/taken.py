@@ -10,11 +10,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.inputs import Strict, Text, read
-from api.lists import found
+from api.lists import Listing, by_text, found
 from api.routes import Endpoint
 from api.v1 import shapes
 from api.v1.reads import CASES
 from containment import taken
+from containment.models import Taken
 from core.refusals import Missing
 
 
@@ -25,12 +26,14 @@ class SettleForm(Strict):
     reason = Text(max_length=taken.LONGEST_REASON)
 
 
-class WhatWasTaken(Endpoint):
-    needs = {"GET": "read"}
+class WhatWasTaken(Listing):
+    """What was taken before the identity of this case was cut, the last to be found first."""
 
-    @extend_schema(responses=shapes.TakenShape(many=True), summary="What was taken before the identity of this case was cut")
-    def get(self, request: Request, key: UUID) -> Response:
-        return Response(shapes.TakenShape(taken.of_case(found(CASES, key)), many=True).data)
+    rows, shape = Taken.objects.all(), shapes.TakenShape
+    filters = {"state": by_text("state", "open, cut, cleared or accepted"), "kind": by_text("kind")}
+
+    def get(self, request: Request, key: UUID) -> Response:  # type: ignore[override]
+        return self.listed(request, self.rows.filter(case=found(CASES, key)))
 
 
 class SettleTaken(Endpoint):

@@ -27,7 +27,8 @@ def test_a_program_reads_what_lacks_and_what_gives_it(program):
     assert [(one["measure"], one["subject"], one["can"], one["remedy"]) for one in shown["found"]] == [
         ("credential.revoke", "etl", False, ["GRANT etl TO us"])
     ]
-    assert shown["protects"][0]["state"] == "open"
+    asked = read.get(f"{shown['proposals_url']}?state=open").body
+    assert ([one["subject"] for one in asked["results"]], asked["next"], shown["found_cut"]) == (["dba"], None, False)
     terminate = next(one for one in shown["measures"] if one["measure"] == "session.terminate")
     assert (terminate["effect"], terminate["reversible"]) == ("observable", False)
     assert read.get("/api/v1/connectors/nowhere").status == 404

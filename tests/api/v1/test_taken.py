@@ -20,7 +20,7 @@ def test_what_was_taken_is_part_of_its_case_and_settled_once_by_a_person(person,
     place = f"/api/v1/cases/{decision.case_id}"
     line = person("wren").get(place).body["taken"][0]
     assert (line["kind"], line["key"], line["state"], line["cut_by"]) == ("secret_read", "table:vault.card_tokens", "open", None)
-    assert person("wren").get(f"{place}/taken").body == [line]
+    assert person("wren").get(f"{place}/taken?state=open").body == {"results": [line], "next": None}
     where, word = f"{place}/taken/{line['id']}", {"state": "cleared", "reason": "test data"}
     assert person("wren").post(where, word).status == 403
     assert program("read", owner="ines").post(where, word).status == 403
