@@ -7,8 +7,8 @@ import json
 import pytest
 
 from audit.models import AuditEntry
-from connectors import registry
 from connectors.base import Measure
+from connectors.holdfast import HoldfastConnector
 from connectors.sandbox import Mood
 from evidence.models import Artefact
 from playbooks import engine, runs, steps
@@ -68,8 +68,8 @@ def test_a_written_waiver_lets_the_cut_go_on_at_once(started, sandbox):
 @pytest.mark.parametrize("connector", ["nowhere", "holdfast"])
 def test_evidence_that_no_connector_takes_is_lost_on_record_and_the_cut_goes_on(started, sandbox, connector, monkeypatch):
     if connector == "holdfast":
-        found = registry.connector_for("holdfast")
-        monkeypatch.setattr(type(found), "abilities", {Measure.SESSION_PAUSE: type(found).abilities[Measure.SESSION_PAUSE]})
+        pause = {Measure.SESSION_PAUSE: HoldfastConnector.abilities[Measure.SESSION_PAUSE]}
+        monkeypatch.setattr(HoldfastConnector, "abilities", pause)
     run = started(*PLAN, on_failure="continue", waived=False)
     run.steps.filter(seq=1).update(connector=connector)
     engine.drive(run.pk, executor="command")
