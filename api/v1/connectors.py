@@ -73,7 +73,7 @@ class ConnectorList(serializers.Serializer[Any]):
 class Connectors(Endpoint):
     needs = {"GET": "read"}
 
-    @extend_schema(responses=ConnectorList)
+    @extend_schema(responses=ConnectorList, operation_id="connectors_list")
     def get(self, request: Request) -> Response:
         return Response(ConnectorList({"results": _briefs(dict(sorted(registry.providers().items()))), "next": None}).data)
 
