@@ -123,13 +123,11 @@ class House:
         began = backtests.first_decided_at()
         if began is None or not backtests.missing(version.digest, by=UUID(approver.principal)):
             return
-        done = backtests.latest(version.digest)
-        if done is None or done.state != "done":
-            done = backtests.ask(version.text, since=began, version=version, actor=approver)
-            until = time.monotonic() + PATIENCE
-            while done.state != "done" and time.monotonic() < until:
-                backtests.drive(done.pk)
-                done.refresh_from_db()
+        done = backtests.ask(version.text, since=began, version=version, actor=approver)
+        until = time.monotonic() + PATIENCE
+        while done.state != "done" and time.monotonic() < until:
+            backtests.drive(done.pk)
+            done.refresh_from_db()
         backtests.opened(done.pk, actor=approver)
 
 
