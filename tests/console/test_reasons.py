@@ -47,6 +47,7 @@ def test_what_was_taken_is_not_settled_with_such_a_reason(reason):
     make.house()
     make.identity("etl_reader")
     case = make.detected("etl_reader").case
+    assert case is not None
     line = Taken.objects.create(case=case, kind="secret_read", key="k", said="read", first_at=case.opened_at, found_at=case.opened_at)
     sent = {"state": "cleared", "reason": reason}
     assert signed_in("mara").post(f"/cases/{case.pk}/taken/{line.pk}/", sent, headers=HTMX).status_code == 422

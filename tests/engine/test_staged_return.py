@@ -172,6 +172,7 @@ def test_what_a_source_may_not_contain_it_does_not_contain_again(ceiling, stays)
     Source.objects.update(ceiling=ceiling)
     make.detected("etl_reader")
     run.refresh_from_db()
+    assert run.next_at is not None
     assert (run.state, run.level, run.next_at > clock.now()) == ("reinstating", 1, stays)
 
 

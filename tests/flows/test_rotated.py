@@ -64,4 +64,5 @@ def test_a_rotation_that_is_not_proven_ends_nothing(scene):
     credential, ticket, step = scene
     assert proven(ticket, step, alive="a session from before is live").state == "verifying"
     credential.refresh_from_db()
-    assert leaks.still_leaked(credential) and credential.secret_digest
+    assert leaks.still_leaked(credential)
+    assert credential.secret_digest

@@ -30,7 +30,8 @@ def watched(run) -> Run:
     Run.objects.filter(pk=run.pk).update(
         state="reinstating", undo_at=moment, undo_by="x", level=1, terms=terms, next_at=moment + timedelta(minutes=9)
     )
-    return run
+    found: Run = run
+    return found
 
 
 def test_a_level_is_hastened_by_whoever_watched_that_one(person, watched):
