@@ -22,6 +22,7 @@ from audit import clock, nudges
 from audit.record import record, story
 from connectors import optional
 from connectors.base import IRREVERSIBLE, Connector, ConnectorTrouble, Measure, State
+from containment import inventory
 from containment.flow import DECIDE
 from containment.models import Detection, Identity, Source
 from containment.speaking import CEILINGS, DRIFT
@@ -154,9 +155,9 @@ def _note(run_id: UUID, looks: Iterable[Look]) -> Run:
 
 
 def _locked_identity(run_id: UUID) -> Identity:
-    """Locked before its run, as everywhere."""
+    """Locked before its run, as everywhere; where it was merged meanwhile, the one that it lives on as."""
     ref = Run.objects.values_list("identity_ref", flat=True).get(pk=run_id)
-    return Identity.objects.select_for_update(of=("self",)).get(pk=Ref.parse(ref).id)
+    return inventory.lock(UUID(Ref.parse(ref).id))
 
 
 def _tell(run: Run, step: Step, identity: Identity, look: Look, *, number: int) -> None:

@@ -9,12 +9,12 @@ people decide about it. (Credentials that were made have rows of their own: mint
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from audit import clock, nudges
 from audit.record import record, story
@@ -41,7 +41,7 @@ MOST_EVENTS, MOST_OF_A_CASE = 500, 200
 FRESH = timedelta(seconds=20)
 AWAKE = timedelta(days=1)  # so long after its last event a case is looked at again
 PER_ROUND = 30
-CUT = ("contained", "accepted")
+STILL_CUT = Q(state="contained") | Q(state="accepted", undo_at__isnull=True)  # accepted after half an undo, part was given back
 BACK = ("undoing", "reinstating", "undone")
 SEVERAL = 6  # users of one credential that are reported; the others share its exposure
 
@@ -76,33 +76,46 @@ def gather_soon() -> int:
         del _gathered[case]
     due = [case for case, at in newest.items() if _gathered.get(case) != at][:PER_ROUND]
     for case in due:
-        gather(case)
-        _gathered[case] = newest[case]
+        if gather(case) is not None:
+            _gathered[case] = newest[case]
     return len(due)
 
 
 def gather_due() -> int:
-    """A sweeper's duty, now and then: cases that are awake, and those with something open, which may have been cut meanwhile."""
-    awake = Q(last_event_at__gt=clock.now() - AWAKE) | Q(taken__state="open")
-    keys = Case.objects.exclude(state="closed").filter(awake).order_by("-last_event_at").values_list("pk", flat=True).distinct()
-    due = list(dict.fromkeys(keys[:PER_ROUND]))
+    """A sweeper's duty, now and then: cases that are awake, and those with something open, which may have been cut meanwhile; those that
+    were asked about longest ago first, so that each has its turn."""
+    awake = Q(last_event_at__gt=clock.now() - AWAKE) | Q(Exists(Taken.objects.filter(case=OuterRef("pk"), state="open")))
+    oldest = Case.objects.exclude(state="closed").filter(awake).order_by(F("gathered_at").asc(nulls_first=True), "last_event_at")
+    due = list(oldest.values_list("pk", flat=True)[:PER_ROUND])
     for case in due:
         gather(case)
     return len(due)
 
 
+def gather(case_id: UUID) -> list[Taken] | None:
+    """Write down what is not there yet, and close the lines of what opens nothing any more. Safe to call at any time. What was told is read
+    before the case is locked; None where somebody else holds it just now."""
+    case = Case.objects.select_related("identity").filter(pk=case_id).exclude(state="closed").first()
+    return _gathered_now(case_id, _seen(case)) if case is not None else []
+
+
 @story
-def gather(case_id: UUID) -> list[Taken]:
-    """Write down what is not there yet, and close the lines of what opens nothing any more. Safe to call at any time."""
-    case = Case.objects.select_for_update(of=("self",)).select_related("identity").filter(pk=case_id).exclude(state="closed").first()
-    return gather_here(case) if case is not None else []
+def _gathered_now(case_id: UUID, told: Sequence[Seen]) -> list[Taken] | None:
+    free = Case.objects.select_for_update(skip_locked=True, of=("self",)).select_related("identity")
+    case = free.filter(pk=case_id).exclude(state="closed").first()
+    return _write_down(case, told) if case is not None else None
 
 
 def gather_here(case: Case) -> list[Taken]:
     """Inside a story that holds the case."""
+    return _write_down(case, _seen(case))
+
+
+def _write_down(case: Case, told: Sequence[Seen]) -> list[Taken]:
     now = clock.now()
+    Case.objects.filter(pk=case.pk).update(gathered_at=now)
     known = {(line.kind, line.key) for line in Taken.objects.filter(case=case)[:MOST_OF_A_CASE]}
-    for seen in _seen(case):
+    for seen in told:
         if (seen.kind, seen.key) not in known and len(known) < MOST_OF_A_CASE:
             known.add((seen.kind, seen.key))
             _write(case, seen, now)
@@ -290,7 +303,7 @@ def _close_what_is_cut(case: Case, now: datetime) -> list[Taken]:
 def _open_what_came_back(case: Case) -> None:
     for line in Taken.objects.filter(case=case, state="cut").exclude(cut_by_ref="")[:MOST_OF_A_CASE]:
         run = Run.objects.filter(pk=Ref.parse(line.cut_by_ref).id).first()
-        if run is not None and run.state not in BACK:
+        if run is not None and run.state not in BACK and not (run.state == "accepted" and run.undo_at is not None):
             continue
         line.state, line.cut_by_ref, line.because, line.settled_at, line.settled_by, line.settled_by_name = "open", "", "", None, "", ""
         line.save(update_fields=["state", "cut_by_ref", "because", "settled_at", "settled_by", "settled_by_name"])
@@ -317,7 +330,7 @@ def _how_cut(line: Taken, now: datetime) -> tuple[str, Run | None]:
 def _cut_by_a_run(credential: Credential, line: Taken) -> tuple[str, Run | None]:
     """A run on the credential itself, or runs on everybody who uses it: with no one let in, it opens nothing."""
     users = {str(Ref.to("identity", key)) for key in credential.uses.values_list("identity", flat=True)[: MOST_EVENTS + 1]}
-    runs = Run.objects.filter(state__in=CUT, identity_ref__in=users, contained_at__gte=line.first_at).order_by("-contained_at")
+    runs = Run.objects.filter(STILL_CUT, identity_ref__in=users, contained_at__gte=line.first_at).order_by("-contained_at")
     of_it = runs.filter(Q(target__credential=credential.name) | Q(target__subject=credential.name))
     run = of_it.filter(steps__measure__startswith="credential.", steps__state="done").first()
     if run is not None:

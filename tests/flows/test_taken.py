@@ -162,3 +162,32 @@ def test_the_duties_find_the_case_that_was_decided_about_just_now_and_once():
     assert (taken.gather_soon(), taken.gather_soon()) == (1, 0)
     assert Taken.objects.count() == 1
     assert taken.gather_due() == 1
+
+
+def test_every_case_has_its_turn_the_one_asked_about_longest_ago_first(monkeypatch):
+    house()
+    for name in ("etl_reader", "payments_writer"):
+        make.detected(name, resource=SECRET, claims=["identity_violation"], severity="critical")
+    first, second = Case.objects.order_by("last_event_at")
+    monkeypatch.setattr(taken, "PER_ROUND", 1)
+    for expected in (first, second, first):
+        before = {case.pk: case.gathered_at for case in Case.objects.all()}
+        assert taken.gather_due() == 1
+        assert [case.pk for case in Case.objects.all() if case.gathered_at != before[case.pk]] == [expected.pk]
+
+
+def test_a_run_that_was_accepted_after_half_an_undo_cuts_nothing():
+    house()
+    decision = make.detected("etl_reader", resource=SECRET)
+    case = case_of(decision)
+    taken.gather(case.pk)
+    held = flow.decide(Detection.objects.get(source__name="taken").pk)
+    hold = make.hold_of(held)
+    flow.answer_hold(hold.pk, "approve", actor=cast.person("omar"), seen_digest=hold.plan_digest, reason="it is stolen")
+    run = make.run_of(held)
+    as_if_contained(run)
+    taken.gather(case.pk)
+    assert Taken.objects.get().state == "cut"
+    Run.objects.filter(pk=run.pk).update(state="accepted", undo_at=clock.now())
+    taken.gather(case.pk)
+    assert Taken.objects.get().state == "open"
