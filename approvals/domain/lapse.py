@@ -36,8 +36,9 @@ def after_deadline(
     """The first sentence that is true wins. `asked_again`: the last reviewers have been asked a second time already. `protected`: the
     identity is, by now. `observed`: why nothing is contained by itself any more, as a clause. `budget_spent`: no automatic containment is
     left, and this would be one. `switched`: the kill switch was on, so that nobody could have anything contained: that was no fair chance
-    either, and it ends nothing, however often."""
-    if switched:
+    either, and where silence would contain it ends nothing, however often. Where it means release, it releases: nothing new is done for
+    that, and what has to be given back first waits where even that is stopped."""
+    if switched and silence(terms, on_lapse, in_the_end) != "release":
         because = "the deadline passed while the kill switch was on"
         asked = terms.escalated() if terms.further else terms
         return Lapse("escalated", asked, because if terms.further else f"{because}: the same reviewers are asked once more")

@@ -129,3 +129,13 @@ def test_silence_never_contains_what_is_only_observed_by_now_and_says_why(on_lap
         budget_spent=True,
     )
     assert (follows.to, follows.because) == ("release", f"nobody answered, and {why}")
+
+
+@pytest.mark.parametrize(("on_lapse", "in_the_end", "to"), [("release", "release", "release"), ("contain", "contain", "escalated")])
+def test_under_the_kill_switch_silence_releases_and_contains_nobody(on_lapse, in_the_end, to):
+    last = Terms(1, [Reviewers("the managers", teams=("managers",))])
+    passed = timedelta(0)
+    follows = after_deadline(
+        last, on_lapse=on_lapse, in_the_end=in_the_end, overdue=passed, asked_again=True, protected=False, switched=True
+    )
+    assert follows.to == to
