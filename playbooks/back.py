@@ -15,7 +15,7 @@ def undo(ticket: Ticket, run: Run, seq: int) -> None:
     if steps.postponed(ticket, seq, seen=run, direction="undo") or claims.keep(ticket, seq, seen=run):
         return
     step = run.steps.get(seq=seq)
-    in_doubt = step.effect == EffectClass.BLIND and steps.may_have_undone(run, step)
+    in_doubt = step.effect == EffectClass.BLIND and steps.may_have_reached(step) > 0
     step = steps.intend(ticket, seq, seen=run, direction="undo")
     connector, was = connector_of(step), steps.state_before(step)
     if connector is None or was is None:  # (what nobody looked at was not touched either: next_action lets it be)

@@ -102,7 +102,7 @@ def keep(ticket: Ticket, seq: int, *, seen: Run) -> bool:
             [one for one in steps if one.pk != mine.pk and one.state in STANDING and (one.run_id != run.pk or _is_new_level(run, one))],
         )
         return False
-    if acting := next((one for one in holders if one.state == "acting"), None):
+    if acting := next((one for one in holders if one.state == "acting" and one.run.state in WORKABLE and _is_out(one)), None):
         raise Occupied(f"Run {acting.run_id} is at work on the same control; it goes first.")
     _hand_over(mine, holders, {claim.run_id: claim.pk for claim in claims})
     _is_kept(run, mine, control, holders)
@@ -193,10 +193,15 @@ def _at_work(claims: list[ControlClaim], control: Control) -> Step | None:
         state__in=["acting", "undoing"],
     )
     for step in busy:
-        last = Attempt.objects.filter(step=step).order_by("-id").first()
-        if step.state == "acting" or (last is not None and last.direction == "undo" and (last.kind == "intent" or last.outcome in UNKNOWN)):
+        if step.state == "acting" or _is_out(step, "undo"):
             return step
     return None
+
+
+def _is_out(step: Step, direction: str = "forward") -> bool:
+    """Whether its last call may still take effect: an intent without an outcome, or an outcome that nobody knows."""
+    last = Attempt.objects.filter(step=step).order_by("-id").first()
+    return last is not None and last.direction == direction and (last.kind == "intent" or last.outcome in UNKNOWN)
 
 
 def _hand_over(mine: Step, holders: list[Step], order: dict[uuid.UUID, int]) -> None:

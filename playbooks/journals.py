@@ -15,13 +15,15 @@ from playbooks import steps
 from playbooks.domain import journal
 from playbooks.domain.reinstating import is_return
 from playbooks.domain.step_view import INTERIM, Action, StepView
+from playbooks.domain.troubles import PATIENCE_WITH_BUGS
 from playbooks.models import Attempt, Run, Step
 
 OVER = ("contained", "partial", "failed", "undone", "withdrawn", "accepted", "needs_human")
 BATCH = 200
 AFTER = {  # the outcome of an attempt -> the state of its step; whatever else came of it, the step is tried again
     "forward": {"done": "done", "verifying": "verifying", "partial": "partial", "rejected": "failed"}
-    | dict.fromkeys(("foreign", "blind", "given_up"), "needs_human"),
+    | dict.fromkeys(("foreign", "blind", "shielded", "given_up"), "needs_human")
+    | {"looked": "acting"},
     "undo": {"undone": "undone"} | dict.fromkeys(("rejected", "foreign", "blind", "given_up"), "needs_human"),
 }
 
@@ -50,6 +52,8 @@ def _lines(ordered: Sequence[Step], attempts: Sequence[Attempt], patience: timed
         step = by_key[one.step_id]
         if one.kind == "outcome":
             state[step.pk] = AFTER[one.direction].get(one.outcome, state[step.pk])
+            if one.outcome == "unexpected" and one.n >= PATIENCE_WITH_BUGS and step.disruptive:
+                state[step.pk] = "needs_human"
             continue
         forward = one.direction == "forward"
         _passed_by(ordered, state, step, forward=forward, tried_back=tried_back)
@@ -67,6 +71,8 @@ def _passed_by(ordered: Sequence[Step], state: dict[Any, str], step: Step, *, fo
             state[other.pk] = "skipped" if state[other.pk] == "planned" else "lost"
         if not forward and state[other.pk] == "planned":
             state[other.pk] = "skipped"
+        if not forward and other.seq > step.seq and not other.disruptive and state[other.pk] == "acting":
+            state[other.pk] = "lost"
         if not forward and other.seq > step.seq and other.disruptive and other.pk not in tried_back and state[other.pk] != "skipped":
             state[other.pk] = "undone"  # there was nothing of ours to put back
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 
 from audit import clock, nudges
@@ -122,10 +123,10 @@ def stay(run_id: uuid.UUID, *, because: str) -> Run:
 
 @story
 def give_back_the_rest(run_id: uuid.UUID, *, actor: Actor, reason: str) -> Run:
-    """No further level and no further watch: everything comes back now."""
+    """No level and no watch any more, or none at all: everything comes back now. Also where a level did not come to stand."""
     run = runs.lock(run_id)
-    if run.state != "reinstating":
-        raise NotReturning(f"This run is {run.state.replace('_', ' ')}; only one that comes back in levels can skip the rest of them.")
+    if run.state not in {"reinstating", "contained", "partial", "needs_human"}:
+        raise NotReturning(f"This run is {run.state.replace('_', ' ')}; there is nothing of it to give back at once.")
     reason = masking.in_text(reason)
     record("run.undo_requested", run.ref, actor=actor, about=run.about, reason=reason)
     runs.begin_undo(run, actor=actor, because=reason, at=clock.now())
@@ -180,14 +181,19 @@ def prolong(run_id: uuid.UUID, *, by: timedelta, actor: Actor, reason: str, seen
 
 
 def end_due(most: int = 20) -> int:
-    """What a sweeper does several times a second: containments whose time is over are undone, as a person would."""
-    over = Run.objects.filter(lasts_until__lte=Now(), state__in=["contained", "partial"]).order_by("lasts_until")
+    """What a sweeper does several times a second: containments whose time is over are undone, as a person would. In no order, so that
+    those that cannot be ended stand in nobody's way."""
+    over = Run.objects.filter(lasts_until__lte=Now(), state__in=["contained", "partial"]).order_by("?")
     ended = 0
     for run_id in list(over.values_list("pk", flat=True)[:most]):
         try:
             ended += _ended(run_id)
         except Refusal as refusal:
             log.info("left for later: %s", refusal.sentence)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # a bug that one meets must not keep the others waiting
+            log.exception("ending the containment of run %s failed; the others go on", run_id)
     return ended
 
 

@@ -25,13 +25,15 @@ from playbooks import boundary, switch
 from playbooks.domain import moves
 from playbooks.domain.ladder import after_soft
 from playbooks.domain.receipt import receipt, summary
-from playbooks.domain.reinstating import stage_of
+from playbooks.domain.reinstating import RETURN, stage_of
 from playbooks.models import ControlClaim, PlaybookVersion, Run, Step
 from playbooks.refusals import AlreadyLive, LeaseLost, NoSuchRun, NotAcceptable, NotRaised, NotRepeatable, NotUndoable, Turned
 
 ENGINE_VERSION = 2  # 2: evidence has a time, a soft stage may be followed by the hard one, and the hard stage is judged by itself
 LEASE = timedelta(seconds=10)
 STRIKES = 3  # workers that may die on one run before it is set aside for a person
+LEVELS_FAIL = 2  # a way back in levels that failed so often is left; what is asked for again comes back at once
+NOT_TAKEN = ("rejected", "foreign", "blind", "shielded", "given_up", "unexpected")
 DRIVE = "playbooks.drive"
 FORGET = "playbooks.forget"
 UNRESTED = frozenset({"pending", "running", "verifying"})
@@ -158,7 +160,14 @@ def want_no_more(run_id: uuid.UUID, *, actor: Actor, because: str) -> Run:
         record("run.wants_no_more", run.ref, actor=actor, about=run.about, stage=run.wants, because=because)
         run.wants = ""
         run.save(update_fields=["wants"])
+        if run.state == "partial" and not _holds_anything(run):
+            _end(run, "fail", actor=actor, because=because)
     return run
+
+
+def _holds_anything(run: Run) -> bool:
+    """Whether anything that it cut stands, or may: otherwise the identity is free for another run."""
+    return run.steps.filter(disruptive=True, state__in=["done", "partial", "needs_human", "verifying", "acting"]).exists()
 
 
 @story
@@ -461,7 +470,15 @@ def _end(run: Run, move: str, *, actor: Actor, because: str, fields: list[str] |
 
 def comes_in_levels(run: Run) -> bool:
     """Whether what it cut is given back one level after the other. What failed cut nothing, so that there is nothing to take slowly."""
-    return bool(run.terms.get("reinstatement")) and moves.RUN.allows(run.state, "reinstate")
+    return bool(run.terms.get("reinstatement")) and moves.RUN.allows(run.state, "reinstate") and _failed_levels(run) < LEVELS_FAIL
+
+
+def _failed_levels(run: Run) -> int:
+    """Steps of its way back that a target refused, or that a person had to be asked about."""
+    if run.state != "needs_human":
+        return 0
+    levels = Step.objects.filter(run=run, stage__startswith=RETURN, journal__direction="forward", journal__outcome__in=NOT_TAKEN)
+    return levels.distinct().count()
 
 
 def begin_undo(run: Run, *, actor: Actor, because: str, at: datetime, move: str = "undo") -> None:

@@ -29,6 +29,8 @@ HARMLESS_TWICE = frozenset({EffectClass.KEYED, EffectClass.NATURAL})
 CONVINCING = frozenset({ProofLevel.REPLAYED, ProofLevel.INTROSPECTED})
 LOOKED = "looked"  # an attempt that looked and waits: nothing went out
 STOPPED = "stopped"  # an attempt that was called off before its call: nothing went out
+GIVEN_UP = "given_up"  # an attempt after which there is no other: a person has to look
+FOR_A_PERSON = ("rejected", "foreign", "blind", GIVEN_UP)  # outcomes of an undo after which its step waits for a person
 EVIDENCE_S = 2.0  # how long a cut waits for evidence where the playbook does not say
 LOOKS_EVERY = timedelta(seconds=1)
 PROBE_EVERY_S = (0.3, 0.7, 1, 2, 5)
@@ -251,12 +253,14 @@ def trouble(
     run, step = _locked(ticket, seq)
     now = clock.now()
     tries, since = _without_answer(step, direction, now)
-    follows = _follows(step, outcome, direction, without_answer=now - since)
+    undo_tries = may_have_reached(step) if direction == "undo" else 0
+    follows = _follows(step, outcome, direction, attempts=undo_tries or step.attempts, without_answer=now - since)
     pause: float | None = troubles.pause_s(outcome, tries=tries, retry_after=retry_after)
-    if direction == "undo" and follows == "again":
-        pause = pause_before_another_undo(_undo_tries(run, step), outcome=outcome, retry_after=retry_after)
+    if direction == "undo" and outcome in claims.UNKNOWN:
+        pause = pause_before_another_undo(undo_tries, outcome=outcome, retry_after=retry_after)
         if pause is None:
-            follows, said = "give_up", f"{said} Putting it back was tried {ATTEMPTS} times and failed each time."
+            follows, outcome = "give_up", GIVEN_UP
+            said = f"{said} Putting it back was tried {ATTEMPTS} times and failed each time. A person has to look."
     match follows:
         case "again" if pause is not None:
             step.next_at = now + timedelta(seconds=pause)
@@ -268,7 +272,7 @@ def trouble(
         case "give_up":
             step.state, step.diff = STEP.after(step.state, "give_up"), dict(diff or {}) or None
             if outcome in troubles.NO_ANSWER:
-                said, outcome = f"{said} It has been so since {since:%Y-%m-%d %H:%M} UTC. A person has to look.", "given_up"
+                said, outcome = f"{said} It has been so since {since:%Y-%m-%d %H:%M} UTC. A person has to look.", GIVEN_UP
     if said != step.said or follows != "again":
         record("step.troubled", step.ref, actor=SYSTEM, about=[run.ref, *run.about], measure=step.measure, outcome=outcome, said=said)
     step.said = said
@@ -355,16 +359,12 @@ def may_have_acted(step: Step) -> bool:
     return forward.filter(kind="intent").count() > forward.filter(outcome=STOPPED).count()
 
 
-def may_have_undone(run: Run, step: Step) -> bool:
-    """The same on the way back, since it was asked for last; an attempt of which the target said that it did nothing is none."""
-    tried = step.journal.filter(direction="undo", at__gte=run.undo_at or run.created_at)
-    return tried.filter(kind="intent").count() > tried.filter(outcome__in=[STOPPED, "unavailable"]).count()
-
-
-def _undo_tries(run: Run, step: Step) -> int:
-    """Attempts to put it back since that was asked for last, but for those that were called off before their call."""
-    tried = step.journal.filter(direction="undo", at__gte=run.undo_at or run.created_at)
-    return tried.filter(kind="intent").count() - tried.filter(outcome=STOPPED).count()
+def may_have_reached(step: Step) -> int:
+    """Attempts to put it back that may have reached the target: all that were neither called off nor answered with "nothing was done". They
+    count, whoever asked for it and when, until a person was asked to look: who asks for it after that has looked."""
+    asked = step.journal.filter(direction="undo", outcome__in=FOR_A_PERSON).order_by("-id").values_list("id", flat=True).first() or 0
+    tried = step.journal.filter(direction="undo", id__gt=asked)
+    return tried.filter(kind="intent").count() - tried.filter(outcome__in=[STOPPED, "unavailable"]).count()
 
 
 def _misses_evidence(run: Run, step: Step) -> bool:
@@ -385,14 +385,14 @@ def _without_answer(step: Step, direction: str, now: datetime) -> tuple[int, dat
     return len(asked), asked[0] if asked else now
 
 
-def _follows(step: Step, outcome: str, direction: str, *, without_answer: timedelta) -> troubles.Follows:
+def _follows(step: Step, outcome: str, direction: str, *, attempts: int, without_answer: timedelta) -> troubles.Follows:
     return troubles.follows(
         outcome,
         forward=direction == "forward",
         disruptive=step.disruptive,
         evidence=step.measure == Measure.EVIDENCE_PRESERVE,
         on_failure=step.on_failure,
-        attempts=step.attempts,
+        attempts=attempts,
         without_answer=without_answer,
     )
 

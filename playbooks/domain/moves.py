@@ -32,6 +32,7 @@ RUN = Lifecycle(
         ("contained", "undo"): "undoing",
         ("partial", "raise"): "pending",
         ("partial", "accept"): "accepted",
+        ("partial", "fail"): "failed",  # nothing took effect, and the harder stage does not follow
         ("partial", "undo"): "undoing",
         ("failed", "undo"): "undoing",
         ("needs_human", "undo"): "undoing",

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
-from playbooks.domain.backward import PATIENCE, pause_before_another_undo
+from playbooks.domain.backward import PATIENCE, backward, pause_before_another_undo
+from playbooks.domain.step_view import StepView
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
 def test_five_tries_take_a_quarter_of_an_hour():
@@ -16,6 +22,7 @@ def test_five_tries_take_a_quarter_of_an_hour():
 @pytest.mark.parametrize(
     ("tries", "outcome", "retry_after", "wanted"),
     [
+        (0, "unexpected", None, 1.0),
         (1, "ambiguous", None, 0.2),
         (2, "ambiguous", None, 15.0),
         (1, "unavailable", 60.0, 60.0),
@@ -25,3 +32,9 @@ def test_five_tries_take_a_quarter_of_an_hour():
 )
 def test_a_target_that_names_a_time_is_heard_within_bounds(tries, outcome, retry_after, wanted):
     assert pause_before_another_undo(tries, outcome=outcome, retry_after=retry_after) == wanted
+
+
+def test_evidence_that_is_being_taken_is_settled_before_its_run_is_undone():
+    taking = StepView(1, "acting", disruptive=False, preserve_until=NOW)
+    assert (backward([taking], NOW).kind, backward([replace(taking, preserve_until=None)], NOW).kind) == ("lose", "let_be")
+    assert backward([replace(taking, state="lost")], NOW).move == "finish_undo"

@@ -224,3 +224,29 @@ def test_in_every_order_it_stands_while_somebody_holds_it_and_comes_back_with_th
     assert {run.state for run in live.values()} <= {"undone"}
     assert world(sandbox, subject) == "open"
     assert sandbox.done(subject) == sandbox.done(subject, "restored")
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "waits"), [("needs_human", "intent", False), ("running", "intent", True), ("running", "outcome", False)]
+)
+def test_a_call_that_is_surely_over_does_not_keep_others_from_undoing(started, sandbox, state, kind, waits):
+    subject = f"subject-{uuid7()}"
+    first, second = (driven(started(CUT, subject=subject)) for _ in range(2))
+    step = second.steps.get()
+    Run.objects.filter(pk=second.pk).update(state=state, next_at=None)
+    second.steps.update(state="acting")
+    outcome = steps.STOPPED if kind == "outcome" else ""
+    step.journal.create(n=9, direction="forward", kind=kind, outcome=outcome, at=clock.now(), fence=9, worker="w", executor="command")
+    runs.undo(first.pk, actor=SYSTEM, reason="enough")
+    assert driven(first, rounds=2).state == ("undoing" if waits else "undone")
+
+
+def test_an_undo_that_may_have_reached_its_target_counts_until_a_person_has_looked(started, sandbox):
+    run = driven(started("identity.disable"))
+    step = run.steps.get()
+
+    def tried(kind, outcome=""):
+        step.journal.create(n=2, direction="undo", kind=kind, outcome=outcome, at=run.created_at, fence=9, worker="w", executor="command")
+        return steps.may_have_reached(step)
+
+    assert (tried("intent"), tried("intent"), tried("outcome", "unavailable"), tried("outcome", "blind")) == (1, 2, 1, 0)

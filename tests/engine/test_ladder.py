@@ -8,6 +8,7 @@ import pytest
 
 from approvals import holds
 from approvals.models import Hold
+from audit import clock
 from audit.models import AuditEntry
 from connectors.sandbox import Mood
 from containment import flow, ladder
@@ -103,6 +104,7 @@ def asked():
     ticket = runs.claim(run.pk, executor="command")
     assert ticket is not None
     runs.begin(ticket, seen=Run.objects.get(pk=run.pk))
+    assert run.steps.filter(disruptive=True).update(state="partial")
     runs.finish(ticket, "leave_partial", because="1 of 1 measures are not whole", seen=Run.objects.get(pk=run.pk))
     assert ladder.ask_due() == 1
     return Hold.objects.get(run_ref=str(run.ref))
@@ -140,6 +142,19 @@ def test_a_no_and_silence_leave_it_at_the_stage_it_has(asked, ending):
     run = run_of(asked)
     assert (run.state, run.stage, run.wants) == ("partial", "soft", "")
     assert not run.steps.filter(state__in=["undoing", "undone"]).exists()
+    assert ladder.ask_due() == 0
+
+
+def test_a_run_of_which_nothing_took_effect_is_over_with_a_no_and_leaves_the_identity_free(asked):
+    run_of(asked).steps.filter(disruptive=True).update(state="failed")
+    answered(asked, "reject")
+    assert (run_of(asked).state, run_of(asked).wants) == ("failed", "")
+
+
+def test_one_that_cannot_be_asked_about_keeps_nobody_waiting(asked):
+    run = run_of(asked)
+    Hold.objects.filter(pk=asked.pk).update(state="withdrawn", closed_at=clock.now())
+    Run.objects.filter(pk=run.pk).update(decision_ref="decision:00000000-0000-7000-8000-000000000000")
     assert ladder.ask_due() == 0
 
 

@@ -143,6 +143,22 @@ def test_a_level_that_does_not_come_to_stand_gives_nothing_looser_back(contained
     assert watched(run).level == 1
 
 
+def test_a_level_that_fails_twice_is_left_out_and_everything_comes_back(contained, sandbox):
+    run = contained()
+    for _ in range(2):
+        assert runs.undo(run.pk, actor=SYSTEM, reason="it was a drill").state == "reinstating"
+        sandbox.set_mood(run.target["subject"], Mood.PERMISSION_LOST)
+        assert driven(run).state == "needs_human"
+    assert runs.undo(run.pk, actor=SYSTEM, reason="it was a drill").state == "undoing"
+    assert (driven(run).state, all_of(sandbox, run)) == ("undone", ["open", "open", "open"])
+
+
+def test_a_person_may_give_everything_back_without_a_level(contained, sandbox):
+    run = contained()
+    returning.give_back_the_rest(run.pk, actor=SYSTEM, reason="it is surely fine")
+    assert (driven(run).state, all_of(sandbox, run)) == ("undone", ["open", "open", "open"])
+
+
 def test_a_person_may_give_the_rest_back_at_once(contained, sandbox):
     run = contained()
     runs.undo(run.pk, actor=SYSTEM, reason="it was a drill")

@@ -90,7 +90,7 @@ def test_what_is_undone_before_its_time_is_not_prolonged_nor_ended_again(limited
 
 def test_an_undo_that_fails_again_and_again_becomes_a_persons_after_five_tries(limited, sandbox):
     run = limited()
-    sandbox.set_mood(run.target["subject"], Mood.FAILS_BEFORE, times=100)
+    sandbox.set_mood(run.target["subject"], Mood.FAILS_AFTER, times=100)
     runs.undo(run.pk, actor=SYSTEM, reason="enough")
     assert driven(run).state == "needs_human"
     step = run.steps.get()
