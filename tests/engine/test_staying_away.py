@@ -82,6 +82,7 @@ def test_access_that_lives_on_keeps_a_run_verifying_and_says_until_when(started,
     assert run.residual_until == step.residual_until > clock.now() + timedelta(seconds=30)
     sandbox.set_mood(run.target["subject"], Mood.LINGERS, times=1)
     run.steps.update(verify_until=run.created_at)  # its settle time is over: what lives on is waited for all the same
+    assert (driven_again(run).state, run.steps.get().state) != ("partial", "partial")
     run = driven_again(run)
     assert (run.state, run.residual_until) == ("contained", None)
 
