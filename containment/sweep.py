@@ -1,8 +1,8 @@
 """Sweep: find what is due and was not done, and do it. The truth behind every nudge.
 
 Each round asks five short questions, deadlines first: a slow target must not make a hold lapse late. Work that became due a moment ago is
-left to the workers, who were nudged; what is overdue is done here. Run two of these on different hosts; they share rows with SKIP LOCKED
-and need no leader.
+left to the workers, who were nudged; what is overdue is done here, runs in threads of their own (drivers.py). Run two of these on different
+hosts; they share rows with SKIP LOCKED and need no leader.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
-from django.db.models import Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from approvals import grants, groups, holds, requests
 from audit import clock, nudges
 from containment import backtests, baselines, duties, exposures, flow, grouped, limits, session_use, sessions
+from containment.drivers import Drivers
 from containment.models import Detection, Heartbeat
 from core.refusals import Refusal
 from playbooks import engine
@@ -34,13 +35,14 @@ log = logging.getLogger(__name__)
 
 BUSY_S, IDLE_S, AWAY_S = 0.25, 2.0, 1.0
 GRACE = timedelta(seconds=1.2)  # how long a nudged worker has before a sweeper does it
+NUDGED_AGAIN_S = 3.0  # what is overdue: a nudge may have been lost with its broker or its worker, and sweepers alone may not be enough
 BATCH = 20
 KEPT_BACK = 1000  # of what the kill switch holds back, looked at in a round
 HEARTBEAT_EVERY_S = 2.0
 TIDY_EVERY_S = 30.0
 BACKTEST_TURN_S = 30.0
 BESIDE_S = 0.4  # how often the short duties of other rooms are looked after
-TURN_S = 5.0  # after so much driving a round is over: holds and detections wait too
+TURN_S = 5.0  # of driving one run, before the next has its turn
 
 
 @dataclass(slots=True)
@@ -50,17 +52,25 @@ class Sweeper:
     beat_at: float = 0.0
     tidied_at: float = 0.0
     aside: threading.Thread | None = None
+    nudged_at: float = 0.0
 
     def run(self) -> None:
         """Until stopped. A database that is away costs a pause, never the process."""
         threading.Thread(target=self._beside, name="duties", daemon=True).start()
+        drivers = Drivers(turn_s=TURN_S)
+        try:
+            self._sweep(drivers)
+        finally:
+            drivers.stop()
+
+    def _sweep(self, drivers: Drivers) -> None:
         while not self.stopping:
             try:
                 close_old_connections()
                 self._beat()
                 self._backtests()
                 self._tidy()
-                pause = BUSY_S if sweep_once() else min(IDLE_S, _next_due_s())
+                pause = BUSY_S if sweep_once(drivers.begin) else min(IDLE_S, _next_due_s())
             except (OperationalError, InterfaceError) as error:
                 log.warning("the database does not answer (%s); trying again", type(error).__name__)
                 connection.close()
@@ -87,13 +97,19 @@ class Sweeper:
         while not self.stopping:
             try:
                 close_old_connections()
-                _safely(wake_workers)
+                _safely(self._wake_workers)
                 done = sum(_safely(duty) for duty in duties.soon)
             except (OperationalError, InterfaceError) as error:
                 log.warning("the database does not answer (%s); the duties are still due", type(error).__name__)
                 connection.close()
                 done = 0
             time.sleep((BESIDE_S / 4 if done else BESIDE_S) * random.uniform(0.7, 1.0))  # noqa: S311 - jitter
+
+    def _wake_workers(self) -> int:
+        again = time.monotonic() - self.nudged_at >= NUDGED_AGAIN_S
+        if again:
+            self.nudged_at = time.monotonic()
+        return wake_workers(overdue=again)
 
     def _backtests(self) -> None:
         """Go on with a backtest that no worker goes on with, beside the sweep: a slice takes seconds, and no deadline may wait for it."""
@@ -113,41 +129,47 @@ def _backtest(key: UUID) -> None:
         connection.close()
 
 
-def sweep_once() -> bool:
-    """One round. True when there was something to do."""
-    rounds: list[Callable[[], int]] = [_holds, _members, _requests, _grants, _sources, _exposures, _detections, _runs]
-    return sum(_safely(one) for one in rounds) > 0
+Drive = Callable[[UUID], int]  # drives a run, or sees to it that it is driven; 0 where it cannot
 
 
-def wake_workers() -> int:
-    """Nudge what became due a moment ago, or whose worker's lease has passed: whatever the sweep is busy with, a worker may be free."""
+def sweep_once(drive: Drive | None = None) -> bool:
+    """One round; without `drive` runs are driven here, one after the other. True when there was something to do."""
+    rounds: list[Callable[[], int]] = [_holds, _members, _requests, _grants, _sources, _exposures, _detections]
+    return sum(_safely(one) for one in [*rounds, lambda: _runs(drive or _driven_here)]) > 0
+
+
+def _driven_here(run_id: UUID) -> int:
+    return _tried(lambda: engine.drive(run_id, executor="sweeper", turn_s=TURN_S))
+
+
+def wake_workers(*, overdue: bool = False) -> int:
+    """Nudge what became due a moment ago, or whose worker's lease has passed: whatever the sweep is busy with, a worker may be free.
+    `overdue`: whatever is due."""
     now = clock.now()
-    free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
     lately = Q(next_at__gt=now - GRACE) | Q(lease_until__gt=now - GRACE)
-    due = Run.objects.filter(free, lately, state__in=WORKABLE, next_at__lte=now, engine_version__lte=ENGINE_VERSION).order_by("next_at")
-    keys = list(due.values_list("id", flat=True)[:BATCH])
+    keys = list(_due(now).filter(Q() if overdue else lately).values_list("id", flat=True)[:BATCH])
     for key in keys:
         nudges.wake_worker(DRIVE, key)
     return len(keys)
 
 
-def _runs() -> int:
+def _runs(drive: Drive) -> int:
     """Nudge what just became due; drive what nobody took in time."""
-    now, enough = clock.now(), time.monotonic() + TURN_S
-    free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
-    due = list(
-        Run.objects.filter(free, state__in=WORKABLE, next_at__lte=now, engine_version__lte=ENGINE_VERSION)
-        .order_by("next_at")
-        .values_list("id", "next_at", "lease_until")[:BATCH]
-    )
-    done = 0
+    now, done = clock.now(), 0
+    due = list(_due(now).values_list("id", "next_at", "lease_until")[:BATCH])
     for run_id, next_at, lease_until in due:
-        overdue = now - max(moment for moment in (next_at, lease_until) if moment is not None)
-        if overdue < GRACE:
+        if now - max(moment for moment in (next_at, lease_until) if moment is not None) < GRACE:
             nudges.wake_worker(DRIVE, run_id)
-        elif time.monotonic() < enough:
-            done += _tried(lambda key=run_id: engine.drive(key, executor="sweeper", turn_s=TURN_S))  # type: ignore[misc]
+        else:
+            done += drive(run_id)
     return done or len(due)
+
+
+def _due(now: datetime) -> QuerySet[Run]:
+    """What nobody holds. First those whose worker died over them: what is half done comes before what was not begun."""
+    free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
+    due = Run.objects.filter(free, state__in=WORKABLE, next_at__lte=now, engine_version__lte=ENGINE_VERSION)
+    return due.order_by(F("lease_until").asc(nulls_last=True), "next_at")
 
 
 def _detections() -> int:
