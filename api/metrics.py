@@ -39,7 +39,7 @@ class _Rows(Collector):
         late.add_metric([], (now - overdue).total_seconds() if overdue else 0)
         yield late
         breath = GaugeMetricFamily("holdfast_heartbeat_age_seconds", "Since the last sign of life, by kind of process", labels=["kind"])
-        for kind, at in Heartbeat.objects.values_list("kind").annotate(at=Max("at")).order_by("kind"):
+        for kind, at in Heartbeat.objects.exclude(kind="turn").values_list("kind").annotate(at=Max("at")).order_by("kind"):
             breath.add_metric([kind], (now - at).total_seconds())
         yield breath
         trail = CounterMetricFamily("holdfast_audit_entries", "Entries of the audit trail")

@@ -488,6 +488,7 @@ class Storm:
         ):
             if counts[what]:
                 self.wrong.append(f"{what}: {counts[what]}")
+        self.wrong += self._doubled()
         over = "–" if not taken else f"{percentile(taken, 0.5):.1f} s · **{percentile(taken, 0.99):.1f} s**, {len(slow)} over it"
         return {
             "a program is of use after · load": f"{self.house.boot_s:.0f} s · {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores",
@@ -537,29 +538,38 @@ class Storm:
             if _in_doubt(step):
                 counts["blind, told" if step.run.state in {"needs_human", "accepted"} else "blind, and nobody was told"] += 1
         for run in Run.objects.filter(state__in=["contained", "undone"]).prefetch_related("steps"):
-            counts["said so, and is not so"] += self._is_otherwise(run)
+            for step in self._otherwise(run):
+                counts["said so, and is not so"] += 1
+                self.wrong.append(f"{run.state} {run.created_at:%T} {run.because!r}: {self._history(step)}")
         return counts
 
     def _doubled(self) -> list[str]:
         """What happened more than once, with all that was written about it."""
-        from playbooks.models import Attempt
+        from playbooks.models import Step
 
-        ledger, told = self.house.world.done(), []
-        for (_, did, key), n in Counter((done.measure, done.did, done.key) for done in ledger).items():
-            if n > 1:
-                rows = [f"{done.at:%T.%f} {done.did}" for done in ledger if done.key == key]
-                journal = Attempt.objects.filter(step__key=key).order_by("id")
-                said = [f"{one.at:%T.%f} {one.fence} {one.worker} {one.direction} {one.kind} {one.outcome} {one.said}" for one in journal]
-                told.append("\n  ".join([f"{did} {n} times:", *rows, *said]))
-        return told
+        times = Counter((done.did, done.key) for done in self.house.world.done())
+        return [f"{did} {n} times: {self._history(Step.objects.get(key=key))}" for (did, key), n in times.items() if n > 1]
 
-    def _is_otherwise(self, run: Run) -> bool:
-        wrong = False
+    def _otherwise(self, run: Run) -> Iterator[Step]:
+        """The steps whose target is not as the run says."""
         for step in run.steps.all():
             if step.disruptive and step.effect != "blind" and step.was is not None:
                 there = self.house.world.state(run.target["subject"], step.measure)
-                wrong |= there != (CUT if run.state == "contained" else step.was["public"]["state"])
-        return wrong
+                if there != (CUT if run.state == "contained" else step.was["public"]["state"]):
+                    yield step
+
+    def _history(self, step: Step) -> str:
+        """All that was written about a step, by the world and by us."""
+        subject = step.run.target["subject"]
+        rows = [f"{one.at:%T.%f} ledger: {one.measure} {one.did} {one.key}" for one in self.house.world.done(subject)]
+        faults = [f"ordered: {row}" for row in self.house.world.ordered(subject)]
+        journal = [
+            f"{one.at:%T.%f} {one.fence} {one.worker} {one.direction} {one.kind} {one.outcome} {one.said}"
+            for one in step.journal.order_by("id")
+        ]
+        there = self.house.world.state(subject, step.measure)
+        said = f"{subject}, step {step.seq} {step.measure} {step.state}, was {step.was}, there {there}"
+        return "\n  ".join([said, *sorted([*rows, *journal]), *faults])
 
     def _verified(self) -> str:
         from containment import invariants

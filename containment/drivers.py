@@ -11,7 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import InterfaceError, OperationalError, connection
 
 from playbooks import engine
 
@@ -41,14 +41,13 @@ class Drivers:
         self._pool.shutdown(cancel_futures=True)
 
     def _drive(self, run_id: UUID) -> None:
-        close_old_connections()
         try:
             engine.drive(run_id, executor="sweeper", turn_s=self._turn_s)
         except (OperationalError, InterfaceError) as error:
             log.warning("the database does not answer (%s); the run %s is still due", type(error).__name__, run_id)
-            connection.close()
         except Exception:
             log.exception("driving the run %s failed; it is still due", run_id)
         finally:
+            connection.close()
             with self._lock:
                 self._driven.discard(run_id)

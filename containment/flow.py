@@ -280,7 +280,8 @@ def _shielded(
     detection: Detection, facts: Facts, judgement: Judgement, pattern: Pattern, policy: RiskPolicy
 ) -> tuple[Facts, Judgement, Pattern]:
     """Where something would be done: judged again with whom connectors ask to protect, and with what we would lock ourselves out of."""
-    if judgement.verdict is Verdict.WATCH and judgement.choice.would_have is None:
+    choice = judgement.choice
+    if (choice.verdict is Verdict.WATCH and choice.would_have is None) or (choice.verdict is Verdict.COVERED and not choice.acts):
         return facts, judgement, pattern
 
     def asking() -> Terms:

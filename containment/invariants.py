@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -21,7 +22,7 @@ from audit import clock
 from connectors.base import IRREVERSIBLE
 from containment import policies
 from containment.domain.policy import Budget
-from containment.models import InvariantCheck, RiskPolicyVersion
+from containment.models import Heartbeat, InvariantCheck, RiskPolicyVersion
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ TIMEOUT_S = 10.0  # for one question
 EVERY = timedelta(hours=1)
 KEPT = 500
 SILENCE = "could not be looked at: "
+TURN = "invariants"  # the row of whoever looks
+LONGEST = timedelta(minutes=10)  # a look; whoever took longer has died over it
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -312,9 +315,10 @@ INVARIANTS: Mapping[str, Invariant] = MappingProxyType(
                 JOIN identity_alias b ON b.provider = r.target ->> 'provider' AND b.subject = r.target ->> 'subject'
                 JOIN identity p ON p.id = b.identity_id AND p.protected
                 JOIN decision d ON 'decision:' || d.id = r.decision_ref AND d.verdict = 'contain'
-                WHERE r.state IN {_LIVE} AND EXISTS (
-                      SELECT FROM audit_entry e
-                      WHERE e.subject = 'identity:' || p.id AND e.verb = 'protected.changed' AND e.at < d.decided_at)""",  # noqa: S608 - our own words
+                JOIN LATERAL (SELECT coalesce(e.body::jsonb ->> 'protected', 'true') AS said FROM audit_entry e
+                              WHERE e.subject = 'identity:' || p.id AND e.verb = 'protected.changed' AND e.at < d.decided_at
+                              ORDER BY e.seq DESC LIMIT 1) last ON last.said = 'true'
+                WHERE r.state IN {_LIVE}""",  # noqa: S608 - our own words
         ),
         "the_kill_switch_holds": Invariant(
             "Two seconds after the kill switch went on nothing goes out that it stops.",
@@ -389,7 +393,8 @@ def look(names: Collection[str] = (), *, since: datetime, timeout_s: float) -> t
     found: dict[str, list[str]] = {}
     silent: dict[str, str] = {}
     try:
-        window = _window(since)
+        with _at_most(timeout_s):
+            window = _window(since)
     except DatabaseError as error:
         return {}, {name: f"the database does not answer ({type(error).__name__})." for name in names or INVARIANTS}
     for name in names or INVARIANTS:
@@ -405,14 +410,18 @@ def check_due() -> int:
     """A sweeper's duty: look once an hour, keep what was found, and say it loudly where something is broken."""
     if not _is_due():
         return 0
-    with transaction.atomic():
-        last = InvariantCheck.objects.order_by("-at").first()
-        if last is not None and not InvariantCheck.objects.select_for_update(skip_locked=True).filter(pk=last.pk).exists():
-            return 0  # another sweeper is looking
-        if not _is_due():
-            return 0
-        check()
+    if not _our_turn() or not _is_due():  # another sweeper is looking, or has looked
+        return 0
+    check()
     return 1
+
+
+def _our_turn() -> bool:
+    """Among all sweepers. A look may take minutes, so it is no lock: a transaction that long would keep old rows alive, and a lock of the
+    session would not survive a pooler."""
+    now = clock.now()
+    _, new = Heartbeat.objects.get_or_create(name=TURN, defaults={"kind": "turn", "at": now})
+    return new or Heartbeat.objects.filter(name=TURN, at__lt=now - LONGEST).update(at=now) == 1
 
 
 def _is_due() -> bool:
@@ -439,10 +448,17 @@ def is_silence(rows: Sequence[str]) -> bool:
 
 
 def _rows(sql: str, window: Mapping[str, Any], timeout_s: float) -> list[str]:
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(round(timeout_s * 1000))])
+    with _at_most(timeout_s), connection.cursor() as cursor:
         cursor.execute(f"SELECT said::text FROM ({sql}) AS found (said) LIMIT {ROWS}", window)  # noqa: S608 - our own questions
         return [row[0] for row in cursor.fetchall()]
+
+
+@contextmanager
+def _at_most(timeout_s: float) -> Iterator[None]:
+    """Each statement of this transaction."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(round(timeout_s * 1000))])
+        yield
 
 
 def _window(since: datetime) -> dict[str, Any]:

@@ -85,10 +85,10 @@ def _asked(connector: Connector) -> Named:
     except Exception:  # whatever a connector does, the page says that it did not answer
         log.exception("the connector %s could not say who it is", connector.name)
         return Named({}, "Its connector failed; the log says why.")
-    subjects = dict.fromkeys(ours, WORKS_AS)
-    for subject in administrators:
+    subjects = dict.fromkeys(sorted(ours), WORKS_AS)  # first: where there are too many, those that it works as stay
+    for subject in sorted(administrators):
         subjects[subject] = f"{WORKS_AS}; {ADMINISTERS}" if subject in subjects else ADMINISTERS
-    return Named(dict(sorted(subjects.items())[:MOST]))
+    return Named(dict(list(subjects.items())[:MOST]))
 
 
 @story
@@ -221,7 +221,7 @@ def _protected_name(names: Iterable[tuple[str, str]], *, besides: Identity | Non
 def _proposed(names: Iterable[tuple[str, str]]) -> ProtectionProposal | None:
     wanted = {(provider, folded(subject)) for provider, subject in names}
     rows = ProtectionProposal.objects.filter(state="open", provider__in={provider for provider, _ in wanted}).order_by("subject")
-    return next((row for row in rows[:MOST] if (row.provider, folded(row.subject)) in wanted), None)
+    return next((row for row in rows if (row.provider, folded(row.subject)) in wanted), None)  # MOST of each provider, and none left out
 
 
 def _spelt_otherwise(provider: str, subject: str, besides: Identity | None = None) -> Identity | None:

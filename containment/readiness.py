@@ -31,7 +31,7 @@ from core.actor import SYSTEM, Actor
 from core.crashpoints import crashpoint
 from core.refs import Ref
 from core.refusals import Forbidden, Missing
-from playbooks import library
+from playbooks import library, switch
 from playbooks.domain.plan import NO_EVIDENCE, CannotPlan, render
 from playbooks.models import PlaybookVersion, Run
 from playbooks.refusals import NoPlaybook
@@ -302,8 +302,9 @@ def _claimed(provider: str) -> bool:
 
 
 def hourly() -> int:
-    """A duty: begins what is due in a thread of its own, because a target that hangs must keep nothing waiting."""
-    return _beside("readiness", _rounds) if due() else 0
+    """A duty: begins what is due in a thread of its own, because a target that hangs must keep nothing waiting. Nobody outside is called
+    while the kill switch is at “nothing”, unless a person asks."""
+    return _beside("readiness", _rounds) if not switch.stops_everything() and due() else 0
 
 
 _looked_at: set[str] = set()
@@ -316,15 +317,20 @@ def unanswered() -> int:
     if time.monotonic() < _next_look:
         return 0
     _next_look = time.monotonic() + BETWEEN_LOOKS_S
-    if not (fresh := _unlooked()):
+    if switch.stops_everything() or not (fresh := _unlooked()):
         return 0
     return _beside("readiness of holds", lambda: _look_at_all(fresh))
 
 
 def _rounds() -> None:
     for provider in due():
-        if _claimed(provider):
-            round_of(provider)
+        try:
+            if _claimed(provider):
+                round_of(provider)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # one that fails must not keep the others from being asked
+            log.exception("asking the connector of %s whether it is ready failed", provider)
 
 
 def _look_at_all(fresh: Iterable[Hold]) -> None:

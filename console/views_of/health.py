@@ -92,7 +92,10 @@ def health() -> Health:
         said=said,
         broken=sum(one.state == "broken" for one in said),
         silent=sum(one.state == "silent" for one in said),
-        beats=[Beat(one.name, one.kind, one.at, one.at > now - BREATH) for one in Heartbeat.objects.order_by("kind", "name")[:50]],
+        beats=[
+            Beat(one.name, one.kind, one.at, one.at > now - BREATH)
+            for one in Heartbeat.objects.exclude(kind="turn").order_by("kind", "name")[:50]
+        ],
         due=due,
         oldest=min((line.oldest for line in due if line.oldest is not None and line.due), default=None),
         shares=shares,

@@ -7,7 +7,7 @@ from django.db import models
 
 class Heartbeat(models.Model):
     name = models.TextField(primary_key=True)
-    kind = models.TextField()
+    kind = models.TextField()  # "turn": no process, but whose turn a common duty is
     at = models.DateTimeField()
     detail = models.JSONField(default=dict)
 

@@ -24,10 +24,8 @@ def test_a_target_that_hangs_keeps_no_other_run_waiting(started: Any, sandbox: A
     def state(run: Run) -> str:
         return str(Run.objects.values_list("state", flat=True).get(pk=run.pk))
 
-    with sandbox.connected() as connection:
-        sandbox.put(connection, hangs.target["subject"], NATURAL, "open")
     with psycopg.connect(estate.dsn("estate")) as outside:
-        outside.execute("SELECT FROM sandbox_subject WHERE subject = %s FOR UPDATE", [hangs.target["subject"]])
+        outside.execute("INSERT INTO sandbox_subject VALUES (%s, %s, 'open')", [hangs.target["subject"], NATURAL])  # and does not commit
         try:
             assert drivers.begin(hangs.pk) == 1
             assert drivers.begin(hangs.pk) == 0, "one thread is at it already"
@@ -50,5 +48,10 @@ def test_what_is_half_done_comes_before_what_was_not_begun(started: Any):
     Run.objects.filter(pk=fresh.pk).update(next_at=now - 10 * sweep.GRACE)
     Run.objects.filter(pk=begun.pk).update(next_at=now - 5 * sweep.GRACE, lease_until=now - 3 * sweep.GRACE, state="running")
     driven: list[Any] = []
-    sweep.sweep_once(lambda key: driven.append(key) or 1)
+
+    def drive(key: Any) -> int:
+        driven.append(key)
+        return 1
+
+    sweep.sweep_once(drive)
     assert driven == [begun.pk, fresh.pk]

@@ -30,4 +30,5 @@ def test_a_free_worker_hears_of_a_run_that_nobody_holds_any_more(started, due, l
     run, now = started("workload.isolate"), clock.now()
     Run.objects.filter(pk=run.pk).update(next_at=now - due, lease_until=None if lease is None else now - lease)
     assert sweep.wake_workers() == woken
-    assert sweep.wake_workers(overdue=True) == (due > timedelta(0) and (lease is None or lease > timedelta(0))), "now and then all hear of all"
+    nobodys = due > timedelta(0) and (lease is None or lease > timedelta(0))
+    assert sweep.wake_workers(overdue=True) == nobodys, "now and then a worker hears of all that is due"

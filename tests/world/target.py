@@ -116,6 +116,12 @@ class World:
             query = "SELECT subject, measure, did, key, at FROM world_ledger WHERE %s IN ('', subject) ORDER BY id"
             return [Done(*row) for row in connection.execute(query, [subject]).fetchall()]
 
+    def ordered(self, subject: str) -> list[tuple[Any, ...]]:
+        """The faults of a subject: measure, call, kind, given, how often it was met."""
+        with self._connected() as connection:
+            query = "SELECT measure, call, kind, given, met FROM world_fault WHERE subject = %s ORDER BY id"
+            return connection.execute(query, [subject]).fetchall()
+
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:
         with psycopg.connect(self.dsn, autocommit=True) as connection:
