@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -48,6 +49,7 @@ FROZEN_S = 12.0  # beyond the lease
 BETWEEN_S = (3.0, 8.0)
 DRAINED_S = 240.0
 TAKEN_OVER_WANTED_S = 15.0
+SLOWEST = 5  # to be taken over, told in full
 FAULTS: Sequence[tuple[Fault, Mapping[str, Any]]] = (
     (Fault.BEFORE, {}),
     (Fault.AFTER, {}),
@@ -249,6 +251,7 @@ class Bereft:
     fence: int
     at: float
     taken: float = 0.0
+    died: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(slots=True)
@@ -489,6 +492,8 @@ class Storm:
             if counts[what]:
                 self.wrong.append(f"{what}: {counts[what]}")
         self.wrong += self._doubled()
+        for one in sorted((one for one in self.bereft if one.taken), key=lambda one: one.at - one.taken)[:SLOWEST]:
+            print(self._waited(one))  # noqa: T201 - what to look into, not a result
         over = "–" if not taken else f"{percentile(taken, 0.5):.1f} s · **{percentile(taken, 0.99):.1f} s**, {len(slow)} over it"
         return {
             "a program is of use after · load": f"{self.house.boot_s:.0f} s · {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores",
@@ -549,6 +554,16 @@ class Storm:
 
         times = Counter((done.did, done.key) for done in self.house.world.done())
         return [f"{did} {n} times: {self._history(Step.objects.get(key=key))}" for (did, key), n in times.items() if n > 1]
+
+    def _waited(self, one: Bereft) -> str:
+        """What was written about a run between the end of its worker and the next one."""
+        journal = self.house.sql(
+            "SELECT a.at, s.seq, a.fence, a.worker, a.executor, a.direction, a.kind, a.outcome, a.said FROM run_attempt a"
+            " JOIN run_step s ON s.id = a.step_id WHERE s.run_id = %s ORDER BY a.id",
+            one.run,
+        )
+        rows = "\n  ".join(" ".join(map(str, row)) for row in journal)
+        return f"{one.taken - one.at:.0f} s after {one.died:%T} run {one.run} went on from fence {one.fence}\n  {rows}"
 
     def _otherwise(self, run: Run) -> Iterator[Step]:
         """The steps whose target is not as the run says."""

@@ -33,6 +33,7 @@ GIVEN_UP = "given_up"  # an attempt after which there is no other: a person has 
 FOR_A_PERSON = ("rejected", "foreign", "blind", GIVEN_UP)  # outcomes of an undo after which its step waits for a person
 EVIDENCE_S = 2.0  # how long a cut waits for evidence where the playbook does not say
 LOOKS_EVERY = timedelta(seconds=1)
+LOOKS = 3  # that must find an effect missing before it is brought about a second time
 PROBE_EVERY_S = (0.3, 0.7, 1, 2, 5)
 
 
@@ -291,13 +292,17 @@ def call_off(ticket: Ticket, seq: int, *, direction: str, because: str) -> None:
 
 def doubt_ends(step: Step) -> datetime | None:
     """Until when an earlier call that got no sure answer may still take effect, where a second one would cost something: for as long as the
-    measure says that its effect may take to be seen."""
+    measure says that its effect may take to be seen, and until LOOKS in a row did not show it: one may show what was so before."""
     if step.effect != EffectClass.OBSERVABLE:
         return None
     surely_nothing = step.journal.filter(outcome__in=[LOOKED, STOPPED, "unavailable"]).values("n")
     forward = step.journal.filter(kind="intent", direction="forward", n__lt=step.attempts).exclude(n__in=surely_nothing)
     last = forward.order_by("-at").first()
-    return last.at + timedelta(seconds=max(step.settle_s, step.timeout_s)) if last is not None else None
+    if last is None:
+        return None
+    looked = step.journal.filter(direction="forward", outcome=LOOKED, id__gt=last.pk).count() + 1
+    ends = last.at + timedelta(seconds=max(step.settle_s, step.timeout_s))
+    return ends if looked >= LOOKS else max(ends, clock.now() + LOOKS_EVERY)
 
 
 @story

@@ -12,6 +12,7 @@ from celery import Celery
 
 from audit.record import telling
 from connectors.base import Unavailable
+from connectors.sandbox import Mood
 from core.actor import SYSTEM
 from playbooks import engine, runs, steps
 from playbooks.calls import call_of, connector_of, in_what_is_left
@@ -43,6 +44,21 @@ def call_has_had_its_time(run):
     """As if the call had been given less time than has passed."""
     run.steps.update(timeout_s=0, next_at=None)
     Run.objects.filter(pk=run.pk).update(next_at=run.created_at, lease_until=None)
+
+
+@pytest.mark.fault("F11")
+def test_what_a_look_does_not_show_yet_is_not_done_a_second_time(started, sandbox):
+    """Its worker died after the call, long ago; the target shows the old state twice more."""
+    run = started("session.terminate")
+    lost(run, sandbox, performed=True)
+    sandbox.set_mood(run.target["subject"], Mood.LAGS, times=2)
+    for _ in range(3):
+        run.steps.update(settle_s=0)
+        call_has_had_its_time(run)
+        engine.drive(run.pk, executor="command")
+    run.refresh_from_db()
+    assert run.state == "contained", run.because
+    assert sandbox.done(run.target["subject"]) == 1
 
 
 @pytest.mark.parametrize("measure", ["session.terminate", "identity.disable"])
