@@ -50,12 +50,15 @@ class Postgres:
         superuser: str = "postgres",
         settings: Mapping[str, str] | None = None,
         spare_binaries: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`spare_binaries`: where the binaries are copied to if the account cannot reach the installed ones."""
+        """`spare_binaries`: where the binaries are copied to if the account cannot reach the installed ones. `environment`: what the server
+        is told beside what it always is."""
         self.folder = folder
         self.account = account
         self.superuser = superuser
         self.settings = BASE_SETTINGS | dict(settings or {})
+        self.environment = {"PATH": os.defpath, "LC_ALL": "C", "PGTZ": "UTC"} | dict(environment or {})
         self.data = folder / "data"
         self.log = folder / "postgres.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -97,7 +100,7 @@ class Postgres:
             [self._bin / "postgres", "-D", self.data, *arguments],
             account=self.account,
             cwd=self.folder,
-            env={"PATH": os.defpath, "LC_ALL": "C", "PGTZ": "UTC"},
+            env=self.environment,
             log=self.log,
             on_orphaned=signal.SIGINT,
         )
