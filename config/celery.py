@@ -15,11 +15,7 @@ from celery.signals import celeryd_init
 
 from config import env
 
-_url = env.text("BROKER_URL", "redis://127.0.0.1:6379/2")
-_amqp = _url.startswith("amqp")
-
 SETTINGS: dict[str, Any] = {
-    "broker_url": _url,
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
     "worker_prefetch_multiplier": 1,
@@ -44,33 +40,43 @@ SETTINGS: dict[str, Any] = {
     "enable_utc": True,
     "timezone": "UTC",
 }
-if _amqp:
-    SETTINGS |= {
-        "broker_transport_options": {"confirm_publish": True},
-        "task_default_queue_type": "quorum",
-        "worker_detect_quorum_queues": True,
+RABBITMQ: dict[str, Any] = {
+    "broker_transport_options": {
+        "confirm_publish": True,
+        "read_timeout": 10,  # of one answer: a node that is full or frozen must not keep for ever who speaks to it
+        "write_timeout": 5,
+    },
+    "task_default_queue_type": "quorum",
+    "worker_detect_quorum_queues": True,
+}
+
+
+def settings(url: str) -> dict[str, Any]:
+    """For the broker at this address: RabbitMQ with quorum queues, or Valkey (Redis too, by TCP or by a socket)."""
+    if url.startswith("amqp"):
+        return SETTINGS | RABBITMQ | {"broker_url": url}
+    options = {
+        "visibility_timeout": 300,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": not url.startswith("redis+socket"),
+        "health_check_interval": 10,
     }
-else:
-    SETTINGS |= {
-        "broker_transport_options": {
-            "visibility_timeout": 300,
-            "unacked_restore_interval": 5,
-            "unacked_restore_throttle": 1,
-            "socket_timeout": 5,
-            "socket_connect_timeout": 2,
-            "socket_keepalive": not _url.startswith("redis+socket"),
-            "health_check_interval": 10,
-        },
-    }
+    return SETTINGS | {"broker_transport_options": options, "broker_url": url}
+
+
+USED = settings(env.text("BROKER_URL", "redis://127.0.0.1:6379/2"))
 
 app = Celery("holdfast")
-app.conf.update(SETTINGS)
+app.conf.update(USED)
 app.autodiscover_tasks(["playbooks", "containment"])
 
 
 @celeryd_init.connect
 def assert_settings(**_: Any) -> None:
     """A worker under other settings would lose or double work: it does not start."""
-    wrong = [name for name, value in SETTINGS.items() if name != "broker_url" and app.conf.get(name) != value]
+    wrong = [name for name, value in USED.items() if name != "broker_url" and app.conf.get(name) != value]
     if wrong:
         raise SystemExit(f"Celery settings differ from the ones that lose nothing: {', '.join(sorted(wrong))}.")
