@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from csp.constants import NONCE, NONE, SELF
 
-from config import env
+from config import env, patience
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = Path(env.text("HOLDFAST_HOME", str(ROOT / ".holdfast")))
@@ -99,7 +99,7 @@ _limits = "-c lock_timeout=5000 -c statement_timeout=15000 -c idle_in_transactio
 
 def _database(name: str, *, limits: str) -> dict[str, Any]:
     entry = env.database(name)
-    entry["OPTIONS"]["options"] = limits
+    entry["OPTIONS"] = patience.TCP | entry["OPTIONS"] | {"options": limits}  # a host that vanished is noticed within half a minute
     entry["CONN_HEALTH_CHECKS"] = True
     entry["CONN_MAX_AGE"] = None
     return entry
@@ -109,8 +109,13 @@ DATABASES: dict[str, dict[str, Any]] = {"default": _database("DATABASE_URL", lim
 DATABASE_APP_ROLE = env.text("HOLDFAST_APP_ROLE", DATABASES["default"]["USER"])
 if PROCESS == "web":  # many short threads share a pool; Django checks each connection first, so a restarted database costs no request
     DATABASES["default"]["CONN_MAX_AGE"] = 0
-    # a storm of a few dozen clients waits its turn
-    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 2, "max_size": env.number("HOLDFAST_POOL", 24), "timeout": 15}
+    DATABASES["default"]["OPTIONS"]["pool"] = {
+        "min_size": 2,
+        "max_size": env.number("HOLDFAST_POOL", 24),
+        "timeout": patience.CONNECTION_S,
+        "reconnect_timeout": patience.AGAIN_S,
+        "connection_class": patience.Connection,
+    }
 if env.text("DATABASE_OWNER_URL", "") not in {"", env.text("DATABASE_URL")}:  # migrations only: manage.py migrate --database owner
     DATABASES["owner"] = _database("DATABASE_OWNER_URL", limits="-c lock_timeout=2000") | {"TEST": {"MIRROR": "default"}, "CONN_MAX_AGE": 0}
 
