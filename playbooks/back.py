@@ -30,6 +30,9 @@ def undo(ticket: Ticket, run: Run, seq: int) -> None:
         boundary.heed_now(ticket.run_id, ticket.fence, step, "undo")
         effect = connector.undo(call_of(run, step), key=str(step.key), was=was)
         crashpoint("back.undo.after_call")
+        if not effect.changed and steps.may_show_what_was_so_before(step):
+            steps.look_back_again(ticket, seq, said=effect.said)
+            return
         steps.undone(ticket, seq, said=effect.said, was_done=True, left=effect.left)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from audit import clock
 from audit.record import record, story
@@ -319,6 +319,17 @@ def look_again(ticket: Ticket, seq: int, *, until: datetime) -> Step:
 
 
 @story
+def look_back_again(ticket: Ticket, seq: int, *, said: str) -> None:
+    """It seems to be back already: that is looked at again before it is said."""
+    run, step = _locked(ticket, seq)
+    now = clock.now()
+    step.next_at, step.said = now + LOOKS_EVERY, f"{said.rstrip('.')}. It is looked at again, because nobody of ours put it back."
+    step.save(update_fields=["next_at", "said"])
+    _journal(ticket, step, "undo", "outcome", now, outcome=LOOKED, said=step.said)
+    _alive(run)
+
+
+@story
 def lose(ticket: Ticket, seq: int, *, because: str, seen: Run) -> None:
     """Evidence that could not be had in time: what waits for it waits no longer."""
     run, step = _locked(ticket, seq, seen=seen)
@@ -367,9 +378,20 @@ def may_have_acted(step: Step) -> bool:
 def may_have_reached(step: Step) -> int:
     """Attempts to put it back that may have reached the target: all that were neither called off nor answered with "nothing was done". They
     count, whoever asked for it and when, until a person was asked to look: who asks for it after that has looked."""
+    tried = _tried_back(step)
+    return tried.filter(kind="intent").count() - tried.filter(outcome__in=[STOPPED, LOOKED, "unavailable"]).count()
+
+
+def may_show_what_was_so_before(step: Step) -> bool:
+    """It was found as it had been before us, though we changed it and nobody of ours can have put it back: a target may show its former
+    state for a while, so that LOOKS in a row have to say so."""
+    looked = _tried_back(step).filter(outcome=LOOKED).count() + 1
+    return step.performed and may_have_reached(step) <= 1 and looked < LOOKS
+
+
+def _tried_back(step: Step) -> QuerySet[Attempt]:
     asked = step.journal.filter(direction="undo", outcome__in=FOR_A_PERSON).order_by("-id").values_list("id", flat=True).first() or 0
-    tried = step.journal.filter(direction="undo", id__gt=asked)
-    return tried.filter(kind="intent").count() - tried.filter(outcome__in=[STOPPED, "unavailable"]).count()
+    return step.journal.filter(direction="undo", id__gt=asked)
 
 
 def _misses_evidence(run: Run, step: Step) -> bool:

@@ -51,6 +51,7 @@ ENGINE: Mapping[str, Sequence[str]] = {
             "playbooks.steps.lose": ("too late for evidence",),
             "playbooks.steps.call_off": ("harmful",),
             "playbooks.steps.look_again": ("unheard",),
+            "playbooks.steps.look_back_again": ("undo shown late",),
             "playbooks.claims.keep": ("undone",),
             "playbooks.returning.add_level": ("in levels",),
             "playbooks.returning._watch": ("in levels",),

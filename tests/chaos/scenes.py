@@ -303,6 +303,7 @@ SCENES = {
         Scene("in levels that do not hold", "undo", coming_back, lifted, STANDS, ("keyed", "natural", "observable")),
         Scene("undone", "undo", done(), go_on, ("undone",)),
         Scene("undo refused once", "undo", done(fault=Fault.BUSY), go_on, ("undone",)),
+        Scene("undo shown late", "undo", done(fault=Fault.STALE, call="look"), go_on, ("undone",), ("keyed", "natural", "observable")),
         Scene("was so before", "undo", done(before=CUT), go_on, ("undone",), ("keyed", "natural", "observable")),
         Scene("undone at once", "undo", half, go_on, ("undone",)),
         Scene("reported", "story", reported(stored=False), told_and_carried_out, STANDS),

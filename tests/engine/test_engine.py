@@ -60,6 +60,27 @@ def test_what_may_still_take_effect_is_looked_at_and_not_done_a_second_time(star
     assert sandbox.done(subject) == 1
 
 
+@pytest.mark.fault("F11")
+def test_what_seems_to_be_back_already_is_looked_at_again_before_it_is_said(started, sandbox):
+    """The target shows its former state for a moment, as one does whose copies lag behind."""
+    run = driven(started("session.terminate"))
+    subject = run.target["subject"]
+
+    def shows(state: str) -> None:
+        with sandbox.connected() as connection:
+            sandbox.put(connection, subject, "session.terminate", state)
+
+    shows("open")
+    runs.undo(run.pk, actor=SYSTEM, reason="it was a drill")
+    engine.drive(run.pk, executor="command", turn_s=0.5)
+    run.refresh_from_db()
+    assert run.state == "undoing"
+    assert "looked at again" in run.steps.get().said
+    shows("cut")
+    assert driven(run).state == "undone"
+    assert sandbox.done(subject, "restored") == 1
+
+
 def test_a_saboteur_that_answers_ok_never_becomes_contained(started, sandbox):
     run = started("workload.isolate")
     sandbox.set_mood(run.target["subject"], Mood.SABOTAGES, times=1000)
