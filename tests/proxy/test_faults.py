@@ -24,6 +24,28 @@ def proxy(env: dict[str, str]) -> Iterator[Lines]:
         yield proxy
 
 
+@pytest.fixture(scope="module")
+def at_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lines, Service]]:
+    """For what a proxy must come through as if nothing had been: all of it comes to the same one."""
+    with Service() as service, Lines(environment(service.url, tmp_path_factory.mktemp("state")), RAW, "--max-message", "1000000") as proxy:
+        yield proxy, service
+
+
+@pytest.fixture
+def same(at_work: tuple[Lines, Service]) -> Iterator[Lines]:
+    """The proxy that was there in the test before."""
+    proxy, service = at_work
+    assert text(proxy.call("before", "echo", here=True)) == '{"here": true}'
+    service.asked.clear()
+    yield proxy
+    assert proxy.process.poll() is None
+
+
+@pytest.fixture
+def its_service(same: Lines, at_work: tuple[Lines, Service]) -> Service:
+    return at_work[1]
+
+
 def text(said: Any) -> str:
     return str(said["result"]["content"][0]["text"])
 
@@ -62,17 +84,17 @@ def until(what: Any, seconds: float = 20.0) -> None:
         (b"{" + b'"a":1,' * 200_000 + b'"b":1}', -32600),
     ],
 )
-def test_a_line_that_is_no_message_is_answered_and_goes_no_further(proxy: Lines, service: Service, line: bytes, code: int) -> None:
-    proxy.raw(line + b"\n")
-    assert proxy.next()["error"]["code"] == code
-    assert text(proxy.call(2, "echo", still="here")) == '{"still": "here"}'
-    assert len(service.asked) == 1
+def test_a_line_that_is_no_message_is_answered_and_goes_no_further(same: Lines, its_service: Service, line: bytes, code: int) -> None:
+    same.raw(line + b"\n")
+    assert same.next()["error"]["code"] == code
+    assert text(same.call(2, "echo", still="here")) == '{"still": "here"}'
+    assert len(its_service.asked) == 1
 
 
 @pytest.mark.parametrize("params", [{}, {"name": 7}, {"name": ""}, {"name": "echo", "arguments": [1]}, {"name": "echo", "arguments": "x"}])
-def test_a_call_that_names_nothing_is_refused_before_anybody_is_asked(proxy: Lines, service: Service, params: dict[str, Any]) -> None:
-    assert proxy.ask(1, "tools/call", **params)["error"]["code"] == -32602
-    assert service.asked == []
+def test_a_call_that_names_nothing_is_refused_before_anybody_is_asked(same: Lines, its_service: Service, params: dict[str, Any]) -> None:
+    assert same.ask(1, "tools/call", **params)["error"]["code"] == -32602
+    assert its_service.asked == []
 
 
 def test_a_method_that_we_do_not_know_passes_only_where_it_is_allowed(proxy: Lines, env: dict[str, str]) -> None:
@@ -82,10 +104,10 @@ def test_a_method_that_we_do_not_know_passes_only_where_it_is_allowed(proxy: Lin
         assert other.ask(1, "files/wipe")["result"]["got"]["method"] == "files/wipe"
 
 
-def test_a_tool_that_was_never_listed_cannot_be_called(proxy: Lines, service: Service) -> None:
-    no = proxy.call(1, "hidden")["error"]
+def test_a_tool_that_was_never_listed_cannot_be_called(same: Lines, its_service: Service) -> None:
+    no = same.call(1, "hidden")["error"]
     assert (no["code"], no["data"]["reason"]) == (-32001, "tool_not_listed")
-    assert service.asked == []
+    assert its_service.asked == []
 
 
 def test_an_id_that_is_in_use_is_refused_without_answering_the_first(proxy: Lines) -> None:
@@ -107,14 +129,14 @@ def test_the_late_answer_to_a_cancelled_call_is_nobodys(proxy: Lines, service: S
     service.until(lambda: "cancelled" in service.outcomes())
 
 
-def test_an_id_may_be_used_again_when_its_answer_has_come(proxy: Lines) -> None:
-    assert [text(proxy.call(1, "echo", n=n)) for n in range(3)] == ['{"n": 0}', '{"n": 1}', '{"n": 2}']
+def test_an_id_may_be_used_again_when_its_answer_has_come(same: Lines) -> None:
+    assert [text(same.call(1, "echo", n=n)) for n in range(3)] == ['{"n": 0}', '{"n": 1}', '{"n": 2}']
 
 
 @pytest.mark.parametrize("tool", ["garbage", "half", "wrong_id", "twice"])
-def test_what_a_server_says_wrongly_reaches_nobody(proxy: Lines, tool: str) -> None:
-    assert text(proxy.call(1, tool, n=1)) == '{"n": 1}'
-    assert text(proxy.call(2, "echo", n=2)) == '{"n": 2}'
+def test_what_a_server_says_wrongly_reaches_nobody(same: Lines, tool: str) -> None:
+    assert text(same.call(1, tool, n=1)) == '{"n": 1}'
+    assert text(same.call(2, "echo", n=2)) == '{"n": 2}'
 
 
 def test_a_long_message_passes_up_to_the_bound_and_no_further(env: dict[str, str], proxy: Lines) -> None:
@@ -138,8 +160,8 @@ def test_a_server_that_cannot_be_started_is_named(env: dict[str, str]) -> None:
         until(lambda: any("cannot be started" in line for line in proxy.errors))
 
 
-def test_the_server_gets_none_of_our_variables(proxy: Lines) -> None:
-    assert not [name for name in json.loads(text(proxy.call(1, "environment"))) if name.startswith("HOLDFAST_")]
+def test_the_server_gets_none_of_our_variables(same: Lines) -> None:
+    assert not [name for name in json.loads(text(same.call(1, "environment"))) if name.startswith("HOLDFAST_")]
 
 
 def test_what_a_server_writes_to_its_log_cannot_move_the_cursor(proxy: Lines) -> None:
