@@ -1,8 +1,8 @@
 """Nudges: "look again", said to workers and browsers after commit. A nudge carries ids and no news, and may be lost.
 
-Nothing publishes inside a request or a transaction. A bounded queue and a thread of each kind do it afterwards in every process: a broker that
-is down, slow or silent costs the person at the page nothing, and keeps no news from open pages. The sweepers find what a lost nudge would
-have woken.
+Nothing publishes inside a request or a transaction. A bounded queue and a thread of each kind do it afterwards in every process: a broker
+that is down, slow or silent costs the person at the page nothing, and keeps no news from open pages. The sweepers find what a lost nudge
+would have woken.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 from celery import Celery
 from celery.signals import celeryd_init
+from kombu.transport import TRANSPORT_ALIASES
 
 from config import env
 
@@ -69,6 +70,7 @@ def settings(url: str) -> dict[str, Any]:
 
 USED = settings(env.text("BROKER_URL", "redis://127.0.0.1:6379/2"))
 
+TRANSPORT_ALIASES |= dict.fromkeys(("redis", "rediss", "redis+socket"), "config.valkey:Transport")
 app = Celery("holdfast")
 app.conf.update(USED)
 app.autodiscover_tasks(["playbooks", "containment"])
