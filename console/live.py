@@ -12,10 +12,10 @@ from typing import Any
 from channels.auth import get_user
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.contrib.sessions.backends.db import SessionStore
 
 from accounts import actors
 from accounts.models import Person
+from accounts.session_store import SessionStore
 from audit import clock
 from audit.nudges import WATCHERS
 
