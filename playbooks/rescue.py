@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 STANDING = ("acting", "verifying", "done", "partial", "failed", "needs_human", "undoing")
 AT_A_TIME = 200
 SEALED = (
-    "A secret of it is sealed in the database, and not printed here. With the seal key at hand, `manage.py rescue_card RUN --open-sealed` "
+    "A secret of it is sealed in the database, and not printed here. With the seal key at hand, “manage.py rescue_card RUN --open-sealed” "
     "prints it; otherwise set a new one and hand it to the owner."
 )
 

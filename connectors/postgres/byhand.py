@@ -36,7 +36,7 @@ def _attributes(name: str, before: Own) -> Iterator[str]:
     if before.login:
         words.append(sql.SQL("LOGIN"))
     if before.limit not in (None, 0):
-        words.append(sql.SQL("CONNECTION LIMIT {}").format(sql.Literal(before.limit)))
+        words.append(sql.SQL(f"CONNECTION LIMIT {int(before.limit)}"))
     if words:
         yield _line(sql.SQL("ALTER ROLE {} ").format(sql.Identifier(name)) + sql.SQL(" ").join(words))
     if before.read_only is not None and before.read_only != "on":
