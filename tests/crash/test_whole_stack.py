@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 
 import pytest
 
 from core.ids import uuid7
 from embedded.process import wait_until
-from tests.crash.stack import Stack, running
+from tests.crash.stack import Stack
 
 pytestmark = pytest.mark.servers
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with running() as stack:
-        yield stack
 
 
 @pytest.fixture
