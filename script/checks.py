@@ -15,8 +15,8 @@ from bootstrap import ROOT, Trouble, apt_install, say
 
 # Folders that go side by side with all the others: each part has servers of its own, and mostly waits for them.
 PARTS = (
-    ("browser", "crash", "embedded", "engine", "trial"),
-    ("access", "chaos", "client", "govbench", "guard", "invariants", "inventory", "proxy", "races"),
+    ("brokers", "browser", "crash", "embedded", "engine", "guard", "trial"),
+    ("access", "chaos", "client", "govbench", "invariants", "inventory", "outages", "proxy", "races"),
 )
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHECKS = (
