@@ -22,14 +22,15 @@ class SessionStore(db.SessionStore):
 
     def _get_session_from_db(self) -> Any:
         found = self.model.objects.filter(session_key=self.session_key, expire_date__gt=Now()).first()
-        return found or self._none()
+        if found is None:
+            self._session_key = None
+        return found
 
     async def _aget_session_from_db(self) -> Any:
         found = await self.model.objects.filter(session_key=self.session_key, expire_date__gt=Now()).afirst()
-        return found or self._none()
-
-    def _none(self) -> None:
-        self._session_key = None
+        if found is None:
+            self._session_key = None
+        return found
 
     @classmethod
     def clear_expired(cls) -> None:

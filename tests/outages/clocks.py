@@ -1,10 +1,11 @@
-"""Clocks that can be bent while their processes run: libfaketime reads a file at every look at the clock. What only measures how long
+"""Clocks that can be bent while their processes run: libfaketime reads a file once a second. What only measures how long
 something takes (monotonic time) goes on as it is, as it does where an administrator sets a clock.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 LIBRARIES = tuple(f"/usr/lib/{machine}-linux-gnu/faketime/libfaketime.so.1" for machine in ("x86_64", "aarch64"))
@@ -16,17 +17,26 @@ def library() -> str:
     return next((name for name in LIBRARIES if Path(name).exists()), "")
 
 
+READ_EVERY_S = 1
+
+
 class Clock:
     def __init__(self, file: Path) -> None:
-        self.file = file
-        self.bend("+0")
+        self.file, self.by = file, ""
+        self._write("+0")
 
     def bend(self, by: str) -> None:
-        """Such as +1d; +0 is right again."""
+        """Such as +1d; +0 is right again. Everybody knows when this returns."""
+        if by != self.by:
+            self._write(by)
+            time.sleep(READ_EVERY_S + 0.2)
+
+    def _write(self, by: str) -> None:
         new = self.file.with_suffix(".new")
         new.write_text(f"{by}\n")
         new.chmod(0o644)
         os.replace(new, self.file)
+        self.by = by
 
     @property
     def environment(self) -> dict[str, str]:
@@ -34,4 +44,4 @@ class Clock:
         if not library():
             return {}
         told = {"LD_PRELOAD": library(), "FAKETIME_TIMESTAMP_FILE": str(self.file)}
-        return told | {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
+        return told | {"FAKETIME_CACHE_DURATION": str(READ_EVERY_S), "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}

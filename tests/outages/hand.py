@@ -19,7 +19,7 @@ from embedded.process import PR_SET_PDEATHSIG
 from tests.outages import sleep
 
 __all__ = ["sleep"]
-LEASE_S = 2.0
+LEASE_S = 4.0
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def _hurry() -> None:
 
     hurried: list[tuple[Any, str, Any]] = [
         (runs, "LEASE", timedelta(seconds=LEASE_S)),
-        (engine, "RENEW_EVERY_S", LEASE_S / 4),
+        (engine, "RENEW_EVERY_S", LEASE_S / 8),
         (troubles, "BACKOFF_S", (1.0,) * len(troubles.BACKOFF_S)),
         (backward, "PAUSES_S", (1.0,) * len(backward.PAUSES_S)),
         (steps, "PROBE_EVERY_S", (0.1,) * len(steps.PROBE_EVERY_S)),

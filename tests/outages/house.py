@@ -21,17 +21,23 @@ from typing import Any
 import httpx
 import psycopg
 
+from core.ids import uuid7
 from embedded.account import for_servers, give
 from embedded.places import ROOT
 from embedded.postgres import Postgres, free_port, installed_binaries
 from embedded.process import signal_group, spawn, tail, wait_until
 from tests.outages.clocks import Clock
 from tests.world import house as worldly
-from tests.world.target import CUT, World
+from tests.world.target import CUT, MEASURES, Fault, World
 
-DISK_MB = 320
+DISK_MB, MB = 320, 1024 * 1024
+NO_DISK = "a disk is filled that is mounted for it (a tmpfs), which this account or this machine does not permit"
 SETTINGS = {"max_connections": "120", "max_wal_size": "48MB", "checkpoint_timeout": "30s", "fsync": "off", "jit": "off"}
 ANSWERED_S = 60.0  # no request may take so long, whatever is away
+
+
+def new(effect: str = "natural") -> str:
+    return f"{effect}-{uuid7().hex[-12:]}"
 
 
 class Hand:
@@ -108,7 +114,7 @@ class House:
             return cursor.fetchall() if cursor.description else []
 
     def comes_to(self, subject: str, *states: str, seconds: float = 40) -> None:
-        assert wait_until(lambda: self.state_of_run(subject) in states, seconds=seconds, pause=0.05), self.state_of_run(subject)
+        assert wait_until(lambda: self.state_of_run(subject) in states, seconds=seconds, pause=0.05), self.history(subject)
 
     def state_of_run(self, subject: str) -> str:
         with contextlib.suppress(psycopg.Error):
@@ -116,12 +122,25 @@ class House:
             return str(found[0][0]) if found else "none"
         return "nobody answers"
 
+    def history(self, subject: str) -> list[tuple[Any, ...]]:
+        query = """SELECT r.state, r.because, r.fence, r.crash_count, r.next_at, a.kind, a.direction, a.outcome, a.said FROM run r
+            LEFT JOIN run_step s ON s.run_id = r.id LEFT JOIN run_attempt a ON a.step_id = s.id
+            WHERE r.target ->> 'subject' = %s ORDER BY a.id"""
+        return self.sql(query, subject)
+
     def cuts(self, subject: str) -> int:
         return sum(done.did == CUT for done in self.world.done(subject))
 
     def wrong(self) -> list[str]:
         """The trail and what must always be true."""
         return list(self.hand("everywhere"))
+
+    def in_the_middle_of(self, subject: str, call: str, *, seconds: float) -> None:
+        """Returns while the world takes its time with this call."""
+        effect = subject.partition("-")[0]
+        self.world.order(Fault.LAG, subject, MEASURES[effect], call=call, seconds=seconds)
+        self.acknowledged(subject, effect)
+        assert wait_until(lambda: bool(self.world.ordered(subject)[0][4]), seconds=40), self.state_of_run(subject)
 
     # -- its processes
 
@@ -160,6 +179,60 @@ class House:
             for pid in tree:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def unconfirmed_commits(self) -> Iterator[None]:
+        """A commit is kept, and nobody hears so: it waits for a second server that never comes."""
+        self._set("synchronous_standby_names", "'nobody'")
+        try:
+            yield
+        finally:
+            self._set("synchronous_standby_names", "''")
+
+    def _set(self, name: str, value: str) -> None:
+        self.sql("SET synchronous_commit = local")
+        with psycopg.connect(self.database.dsn("holdfast"), autocommit=True) as connection:
+            connection.execute(f"ALTER SYSTEM SET {name} = {value}".encode())
+            connection.execute("SELECT pg_reload_conf()")
+        time.sleep(0.1)
+
+    def waiting_for_their_commit(self) -> list[int]:
+        return [int(pid) for (pid,) in self.sql("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'")]
+
+    def breaks_at_its_commit(self) -> None:
+        """The line of whoever waits for the word that it is kept."""
+        assert wait_until(lambda: bool(self.waiting_for_their_commit()), seconds=20)
+        for pid in self.waiting_for_their_commit():
+            self.sql("SELECT pg_terminate_backend(%s)", pid)
+
+    @contextlib.contextmanager
+    def full_disk(self) -> Iterator[None]:
+        assert self.disk is not None
+        ballast = self.disk / "ballast"
+        with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(MB)):
+                pass
+        with ballast.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        try:
+            yield
+        finally:
+            ballast.unlink()
+
+    def use_up_its_log(self) -> None:
+        """Until the database has no place for another one, and gives up."""
+        with contextlib.suppress(psycopg.Error):
+            for _ in range(20):
+                self.sql("SELECT pg_logical_emit_message(false, 'full', repeat('x', 4000000))")
+                self.sql("SELECT pg_switch_wal()")
+
+    def database_is_back(self) -> None:
+        """By itself, or because somebody starts it again."""
+        if not wait_until(self.database.answers, seconds=2):
+            self.database.stop()
+            self.database.restart()
+        self.database.wait()
 
     def crash_database(self, number: int = signal.SIGQUIT) -> None:
         assert self.database.process is not None

@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 
 import pytest
 
-from core.ids import uuid7
-from embedded.process import wait_until
 from tests.outages.hand import LEASE_S
-from tests.outages.house import House
-from tests.world.target import OBSERVABLE, Fault
+from tests.outages.house import NO_DISK, new
 
 pytestmark = [pytest.mark.servers, pytest.mark.django_db]
 
 
-def new(effect: str = "natural") -> str:
-    return f"{effect}-{uuid7().hex[-12:]}"
-
-
-def in_the_middle_of_its_call(house: House, subject: str, measure: str, *, seconds: float) -> None:
-    """Returns while the world takes its time with the cut."""
-    house.world.order(Fault.LAG, subject, measure, call="perform", seconds=seconds)
-    house.acknowledged(subject, subject.partition("-")[0])
-    assert wait_until(lambda: bool(house.world.ordered(subject)[0][4]), seconds=20)
-
-
 @pytest.mark.fault("C1")
-@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGKILL])
-def test_a_database_that_crashed_in_the_middle_of_a_call_finds_it_done_once(house, number):
+def test_what_a_crash_of_the_database_interrupted_is_found_done_and_not_done_twice(house):
     with house.sweeping():
-        subject = new("observable")
-        in_the_middle_of_its_call(house, subject, OBSERVABLE, seconds=0.5)
-        house.crash_database(number)
-        status, said, _ = house.post(new())
-        assert status == 503, said
+        subject, after = new("observable"), new()
+        house.in_the_middle_of(subject, "perform", seconds=0.5)
+        house.crash_database(signal.SIGKILL)
+        assert house.post(after)[0] == 503
         house.database.restart()
         house.database.wait()
-        house.comes_to(subject, "contained")
-        after = new()
         house.acknowledged(after)
-        house.comes_to(after, "contained")
+        for one in (subject, after):
+            house.comes_to(one, "contained")
     assert (house.cuts(subject), house.cuts(after)) == (1, 1)
     assert house.wrong() == []
 
@@ -50,11 +34,52 @@ def test_a_database_that_crashed_in_the_middle_of_a_call_finds_it_done_once(hous
 def test_a_database_that_stands_still_past_a_lease_doubles_nothing_and_hangs_nobody(house):
     with house.sweeping(2):
         subject = new("observable")
-        in_the_middle_of_its_call(house, subject, OBSERVABLE, seconds=0.5)
+        house.in_the_middle_of(subject, "perform", seconds=0.5)
         with house.paused_database():
             ends = time.monotonic() + 1.5 * LEASE_S
             while time.monotonic() < ends:
                 assert house.post(new())[0] == 503
         house.comes_to(subject, "contained")
     assert house.cuts(subject) == 1
+    assert house.wrong() == []
+
+
+@pytest.mark.fault("C2")
+def test_a_detection_whose_commit_was_never_confirmed_is_read_again_and_not_stored_twice(house):
+    subject, said = new(), list[int]()
+    with house.unconfirmed_commits():
+        sender = threading.Thread(target=lambda: said.append(house.post(subject)[0]))
+        sender.start()
+        house.breaks_at_its_commit()
+    sender.join()
+    assert said[0] in {200, 503}
+    first = house.acknowledged(subject)
+    assert first["duplicate"] is True
+    assert house.sql("SELECT count(*) FROM detection WHERE external_id = %s", subject) == [(1,)]
+    assert house.wrong() == []
+
+
+@pytest.mark.fault("C4")
+def test_with_a_full_disk_nothing_is_acknowledged_that_is_not_kept(house):
+    if house.disk is None:
+        pytest.skip(NO_DISK)
+    heard, unheard = list[str](), list[str]()
+    with house.sweeping():
+        with house.full_disk():
+            for _ in range(4):
+                subject = new()
+                status = house.post(subject)[0]
+                assert status in {201, 202, 503}
+                (unheard if status == 503 else heard).append(subject)
+            assert unheard
+            house.use_up_its_log()
+            assert house.post(new())[0] == 503
+        house.database_is_back()
+        for subject in heard:
+            assert house.sql("SELECT count(*) FROM detection WHERE external_id = %s", subject) == [(1,)]
+        for subject in unheard:
+            house.acknowledged(subject)
+        for subject in (*heard, *unheard):
+            house.comes_to(subject, "contained")
+    assert [house.cuts(subject) for subject in (*heard, *unheard)] == [1] * 4
     assert house.wrong() == []
