@@ -24,6 +24,7 @@ from embedded.places import ROOT
 from embedded.postgres import Postgres, free_port
 from embedded.process import tail
 from embedded.valkey import Valkey
+from tests import examples
 from tests.flows.conftest import drive, role
 from tests.servers import temporary_folder
 
@@ -33,6 +34,9 @@ os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "/usr/bin/chromium")
 QUIETLY = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 DESK, PHONE = (1440, 900), (390, 844)
+ALL_WINDOWS = [(theme, size, window) for theme in ("light", "dark") for size, window in (("phone", PHONE), ("desk", DESK))]
+# What each page must fit: both themes and both sizes, and with HOLDFAST_FULL=1, or for pictures, each size in each theme.
+WINDOWS = ALL_WINDOWS if examples.FULL or os.environ.get("HOLDFAST_PICTURES") else [ALL_WINDOWS[0], ALL_WINDOWS[3]]
 
 
 @dataclass
@@ -105,12 +109,16 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def as_person(transactional_db: None, server: str, valkey: Valkey, chromium: Browser, settings: Any) -> Iterator[Callable[..., Somebody]]:
-    """A browser in which somebody of tests/cast.py is signed in. What the test itself commits reaches open pages too."""
+    """A browser in which somebody of tests/cast.py is signed in. What the test itself commits reaches open pages too. Pages stand still
+    unless `motion` says otherwise: a light that breathes is painted sixty times a second, here by the processor."""
     settings.CHANNEL_LAYERS = {"default": settings.CHANNEL_LAYERS["default"] | {"CONFIG": {"hosts": [valkey.url(1)]}}}
     opened: list[Somebody] = []
 
-    def open_browser(name: str = "", *, size: tuple[int, int] = DESK, theme: str = "light", **more: Any) -> Somebody:
-        context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=theme, **more)  # type: ignore[arg-type]
+    def open_browser(
+        name: str = "", *, size: tuple[int, int] = DESK, theme: str = "light", motion: str = "reduce", **more: Any
+    ) -> Somebody:
+        looks: dict[str, Any] = {"color_scheme": theme, "reduced_motion": motion}
+        context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, **looks, **more)
         if name:
             context.add_cookies([{"name": "sessionid", "value": _session_of(name), "url": server}])
         person = Somebody(context, context.new_page(), server)

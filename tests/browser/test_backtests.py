@@ -10,7 +10,7 @@ from containment.domain.backtest import at
 from containment.domain.policy import shipped_text
 from containment.models import Backtest, Identity
 from tests import cast, make
-from tests.browser.conftest import DESK, PHONE
+from tests.browser.conftest import WINDOWS
 from tests.browser.test_looks import photograph
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -78,12 +78,11 @@ def test_the_script_counts_as_the_house_does_at_every_place(as_person):
 
 def test_the_page_fits_its_window_in_both_themes(as_person):
     asked = a_history()
-    for theme in ("light", "dark"):
-        for size, window in {"phone": PHONE, "desk": DESK}.items():
-            enzo = as_person("enzo", size=window, theme=theme)
-            for name, path in {"backtest": f"/backtests/{asked.pk}/", "backtests": "/backtests/"}.items():
-                page = enzo.go(path)
-                enzo.is_live()
-                photograph(page, f"{name}-{size}-{theme}")
-                assert page.evaluate("document.documentElement.scrollWidth") <= window[0], f"{name} on a {size}"
-            assert enzo.complaints == []
+    for theme, size, window in WINDOWS:
+        enzo = as_person("enzo", size=window, theme=theme)
+        for name, path in {"backtest": f"/backtests/{asked.pk}/", "backtests": "/backtests/"}.items():
+            page = enzo.go(path)
+            enzo.is_live()
+            photograph(page, f"{name}-{size}-{theme}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= window[0], f"{name} on a {size}"
+        assert enzo.complaints == []

@@ -8,7 +8,7 @@ import pytest
 
 from containment.models import Decision, Resource
 from tests import make
-from tests.browser.conftest import DESK, PHONE
+from tests.browser.conftest import WINDOWS
 from tests.browser.test_looks import photograph
 from tests.feed import event, lived, raised, told, workdays
 
@@ -27,15 +27,14 @@ def test_baselines_and_what_left_them_fit_their_window(role, as_person):
     (answer,) = raised(told([event(action="secret.read", on="vault.card_tokens", system="vault", at=noon, count=40)]))
     assert answer.detection is not None
     decision = Decision.objects.get(detection_id=answer.detection)
-    for theme in ("light", "dark"):
-        for size, window in (("phone", PHONE), ("desk", DESK)):
-            somebody = as_person("omar", size=window, theme=theme)
-            for name, path, part in (
-                ("usual", f"/identities/{identity.pk}/", "#usual"),
-                ("left", f"/decisions/{decision.pk}/", "#behaviour"),
-            ):
-                page = somebody.go(path)
-                page.locator(part).scroll_into_view_if_needed()
-                photograph(page, f"{name}-{size}-{theme}")
-                assert page.evaluate("document.documentElement.scrollWidth") <= window[0], f"{name} on a {size}"
-            assert somebody.complaints == []
+    for theme, size, window in WINDOWS:
+        somebody = as_person("omar", size=window, theme=theme)
+        for name, path, part in (
+            ("usual", f"/identities/{identity.pk}/", "#usual"),
+            ("left", f"/decisions/{decision.pk}/", "#behaviour"),
+        ):
+            page = somebody.go(path)
+            page.locator(part).scroll_into_view_if_needed()
+            photograph(page, f"{name}-{size}-{theme}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= window[0], f"{name} on a {size}"
+        assert somebody.complaints == []

@@ -6,7 +6,7 @@ import pytest
 
 from approvals import holds, requests
 from tests import cast, make
-from tests.browser.conftest import DESK, PHONE
+from tests.browser.conftest import WINDOWS
 from tests.browser.test_looks import photograph
 from tests.console.conftest import postgres_plans
 from tests.console.test_calls import CALL, asked, token, wish
@@ -35,15 +35,14 @@ def pages(transactional_db):
 
 
 def test_its_pages_fit_their_window_in_both_themes(pages, as_person):
-    for theme in ("light", "dark"):
-        for size, window in (("phone", PHONE), ("desk", DESK)):
-            somebody = as_person("omar", size=window, theme=theme)
-            for name, path in pages.items():
-                page = somebody.go(path)
-                somebody.is_live()
-                photograph(page, f"{name}-{size}-{theme}")
-                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, size, theme)
-            assert somebody.complaints == []
+    for theme, size, window in WINDOWS:
+        somebody = as_person("omar", size=window, theme=theme)
+        for name, path in pages.items():
+            page = somebody.go(path)
+            somebody.is_live()
+            photograph(page, f"{name}-{size}-{theme}")
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, size, theme)
+        assert somebody.complaints == []
 
 
 def test_a_person_lets_it_be_made(pages, as_person):

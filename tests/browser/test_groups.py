@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from approvals.models import Hold
-from tests.browser.conftest import DESK, PHONE
+from tests.browser.conftest import WINDOWS
 from tests.browser.test_looks import photograph
 from tests.flows.test_grouped import house, reported
 
@@ -21,7 +21,7 @@ def group(role) -> Hold:
 
 def test_its_pages_fit_their_window_in_both_themes(group, as_person):
     pages = {"group": f"/holds/{group.pk}/", "group-members": f"/holds/{group.pk}/members/"}
-    for theme, size, window in (("light", "desk", DESK), ("dark", "desk", DESK), ("light", "phone", PHONE), ("dark", "phone", PHONE)):
+    for theme, size, window in WINDOWS:
         somebody = as_person("omar", size=window, theme=theme)
         for name, path in pages.items():
             page = somebody.go(path)

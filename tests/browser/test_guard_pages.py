@@ -14,14 +14,13 @@ from containment.models import Identity, Session
 from guard import live
 from guard.models import GuardCall
 from tests import make
-from tests.browser.conftest import DESK, PHONE
+from tests.browser.conftest import WINDOWS
 from tests.browser.test_looks import photograph
 from tests.browser.test_queue import RULES
 from tests.console.test_guard_pages import HOSTILE, agent, called, denied
 from tests.flows.test_session_use import profile
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-SIZES = {"phone": PHONE, "desk": DESK}
 
 
 def heard(call: GuardCall) -> GuardCall:
@@ -122,11 +121,10 @@ def test_the_page_of_a_new_agent_lights_up_with_its_first_call(as_person):
     assert somebody.complaints == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_lines_to_copy_fit_their_window_and_are_for_everybody(theme, as_person):
+def test_the_lines_to_copy_fit_their_window_and_are_for_everybody(as_person):
     make.house()
     profile()
-    for size, window in SIZES.items():
+    for theme, size, window in WINDOWS:
         somebody = as_person("enzo", size=window, theme=theme)
         page = somebody.go("/connect/")
         page.get_by_label("A new agent").fill("ledger-agent-" + "x" * 80)
@@ -142,27 +140,26 @@ def test_the_lines_to_copy_fit_their_window_and_are_for_everybody(theme, as_pers
 
 def test_pages_of_the_guard_fit_their_window_in_both_themes(as_person):
     pages = _hour()
-    for theme in ("light", "dark"):
-        for size, window in SIZES.items():
-            somebody = as_person("enzo", size=window, theme=theme)
-            for name, path in pages.items():
-                page = somebody.go(path)
-                somebody.is_live()
-                width = page.evaluate("document.documentElement.scrollWidth")
-                photograph(page, f"{name}-{size}-{theme}")
-                assert width <= window[0], f"{name} is {width} wide on a {size}"
-            assert somebody.complaints == []
+    for theme, size, window in WINDOWS:
+        somebody = as_person("enzo", size=window, theme=theme)
+        for name, path in pages.items():
+            page = somebody.go(path)
+            somebody.is_live()
+            width = page.evaluate("document.documentElement.scrollWidth")
+            photograph(page, f"{name}-{size}-{theme}")
+            assert width <= window[0], f"{name} is {width} wide on a {size}"
+        assert somebody.complaints == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_pages_of_the_guard_are_for_everybody(theme, as_person):
+def test_pages_of_the_guard_are_for_everybody_in_both_themes(as_person):
     pages = _hour()
-    somebody = as_person("enzo", theme=theme)
-    for name, path in pages.items():
-        page = somebody.go(path)
-        somebody.is_live()
-        found = Axe().run(page, options=RULES).response["violations"]
-        assert not [(name, one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found]
+    for theme in ("light", "dark"):
+        somebody = as_person("enzo", theme=theme)
+        for name, path in pages.items():
+            page = somebody.go(path)
+            somebody.is_live()
+            found = Axe().run(page, options=RULES).response["violations"]
+            assert not [(name, theme, one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found]
 
 
 def _hour() -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests import make
-from tests.browser.conftest import DESK, PHONE
+from tests.browser.conftest import WINDOWS
 from tests.browser.test_looks import photograph
 from tests.flows.test_session_use import STRANGER, profile, registered
 
@@ -34,13 +34,12 @@ def test_intents_and_the_decision_about_a_call_fit_their_window(as_person):
     }
     make.detected(**calm | {"action": READ})
     decision = make.detected(**calm | {"action": PAID})
-    for theme in ("light", "dark"):
-        for size, window in (("phone", PHONE), ("desk", DESK)):
-            somebody = as_person("omar", size=window, theme=theme)
-            for name, path in (("intents", f"/identities/{agent.pk}/"), ("called", f"/decisions/{decision.pk}/")):
-                page = somebody.go(path)
-                if name == "intents":
-                    page.locator("#intents").scroll_into_view_if_needed()
-                photograph(page, f"{name}-{size}-{theme}")
-                assert page.evaluate("document.documentElement.scrollWidth") <= window[0], f"{name} on a {size}"
-            assert somebody.complaints == []
+    for theme, size, window in WINDOWS:
+        somebody = as_person("omar", size=window, theme=theme)
+        for name, path in (("intents", f"/identities/{agent.pk}/"), ("called", f"/decisions/{decision.pk}/")):
+            page = somebody.go(path)
+            if name == "intents":
+                page.locator("#intents").scroll_into_view_if_needed()
+            photograph(page, f"{name}-{size}-{theme}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= window[0], f"{name} on a {size}"
+        assert somebody.complaints == []

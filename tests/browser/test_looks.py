@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.browser import scene
-from tests.browser.conftest import DESK, PHONE
+from tests.browser.conftest import DESK, WINDOWS
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-SIZES = {"desk": DESK, "phone": PHONE}
 
 
 def test_every_page_fits_its_window_in_both_themes(role, drive, as_person):
@@ -23,16 +22,15 @@ def test_every_page_fits_its_window_in_both_themes(role, drive, as_person):
         "cases": "/cases/",
         "case": f"/cases/{scenery.contained.pk}/",
     }
-    for theme in ("light", "dark"):
-        for size, window in list(SIZES.items())[::-1]:
-            somebody = as_person("omar" if theme == "light" else "mara", size=window, theme=theme)
-            for name, path in pages.items():
-                page = somebody.go(path)
-                somebody.is_live()
-                width = page.evaluate("document.documentElement.scrollWidth")
-                photograph(page, f"{name}-{size}-{theme}")
-                assert width <= window[0], f"{name} is {width} wide on a {size}"
-            assert somebody.complaints == []
+    for theme, size, window in WINDOWS:
+        somebody = as_person("omar" if theme == "light" else "mara", size=window, theme=theme)
+        for name, path in pages.items():
+            page = somebody.go(path)
+            somebody.is_live()
+            width = page.evaluate("document.documentElement.scrollWidth")
+            photograph(page, f"{name}-{size}-{theme}")
+            assert width <= window[0], f"{name} is {width} wide on a {size}"
+        assert somebody.complaints == []
 
 
 def photograph(page, name):

@@ -9,7 +9,8 @@ from containment.domain.facts import Kind
 from containment.domain.policy import Mode
 from containment.models import RiskPolicyVersion
 from tests import cast, make
-from tests.browser.test_looks import SIZES, photograph
+from tests.browser.conftest import WINDOWS
+from tests.browser.test_looks import photograph
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 SCOPE = """
@@ -48,12 +49,11 @@ def test_every_page_of_the_policy_fits_its_window_in_both_themes(role, as_person
         "policy-ramp-red": "/policy/ramp/?kind=human&environment=prod",
         "policy-shadow": f"/policy/{loose.pk}/shadow/",
     }
-    for theme in ("light", "dark"):
-        for size, window in SIZES.items():
-            somebody = as_person("mara" if theme == "light" else "ada", size=window, theme=theme)
-            for name, path in pages.items():
-                page = somebody.go(path)
-                width = page.evaluate("document.documentElement.scrollWidth")
-                photograph(page, f"{name}-{size}-{theme}")
-                assert width <= window[0], f"{name} is {width} wide on a {size}"
-            assert somebody.complaints == []
+    for theme, size, window in WINDOWS:
+        somebody = as_person("mara" if theme == "light" else "ada", size=window, theme=theme)
+        for name, path in pages.items():
+            page = somebody.go(path)
+            width = page.evaluate("document.documentElement.scrollWidth")
+            photograph(page, f"{name}-{size}-{theme}")
+            assert width <= window[0], f"{name} is {width} wide on a {size}"
+        assert somebody.complaints == []

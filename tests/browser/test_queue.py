@@ -35,7 +35,7 @@ def test_somebody_signs_in_and_stands_before_the_queue(as_person):
 
 def test_a_hold_appears_on_an_open_page_and_its_answer_on_the_other(role, drive, as_person):
     make.house()
-    omar, mara = as_person("omar"), as_person("mara", theme="dark")
+    omar, mara = as_person("omar", motion="no-preference"), as_person("mara", theme="dark")
     for somebody in (omar, mara):
         somebody.go("/")
         expect(somebody.is_live().get_by_text("All clear")).to_be_visible()
@@ -113,15 +113,15 @@ def test_a_manager_puts_a_contained_identity_back(role, drive, as_person):
     assert somebody.complaints == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_queue_and_case_are_for_everybody(theme, role, drive, as_person):
+def test_queue_and_case_are_for_everybody_in_both_themes(role, drive, as_person):
     scenery = scene.build(role, drive)
-    somebody = as_person("mara", theme=theme)
-    for path in ("/", f"/cases/{scenery.contained.pk}/"):
-        page = somebody.go(path)
-        somebody.is_live()
-        found = Axe().run(page, options=RULES).response["violations"]
-        assert not [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found]
+    for theme in ("light", "dark"):
+        somebody = as_person("mara", theme=theme)
+        for path in ("/", f"/cases/{scenery.contained.pk}/"):
+            page = somebody.go(path)
+            somebody.is_live()
+            found = Axe().run(page, options=RULES).response["violations"]
+            assert not [(theme, one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found]
 
 
 def _held(role, drive):
