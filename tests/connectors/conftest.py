@@ -17,7 +17,7 @@ def town(estate: Postgres) -> Iterator[Town]:
     """A database of its own with two schemas, two grantors and the role `worker_…` that tests cut. Gone afterwards."""
     name = f"town_{uuid4().hex[:8]}"
     with psycopg.connect(estate.dsn("estate"), autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}"')
+        admin.execute(f'CREATE DATABASE "{name}" STRATEGY file_copy')  # where nothing is synced, a third of the work
         built = Town(estate, name)
         built.build()
         yield built
