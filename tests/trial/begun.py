@@ -8,19 +8,18 @@ from tests import again
 from trial.estate import Estate
 from trial.seed import seed
 
-_files: dict[tuple[str, str], tuple[Path, dict[str, tuple[bytes, int]]]] = {}
+_files: dict[str, tuple[Path, str, dict[str, tuple[bytes, int]]]] = {}
 
 
 def begun(home: Path, url: str, estate: Estate) -> None:
     """As `seed(home, url=url, estate=estate)` in an empty database leaves it."""
-    name = (url, estate.dsn)
-    if again.scene(("trial", *name), lambda: seed(home, url=url, estate=estate)):
+    if again.scene(("trial", estate.dsn), lambda: seed(home, url=url, estate=estate)):
         written = {path.relative_to(home): path for path in sorted(home.rglob("*")) if path.is_file()}
-        _files.setdefault(name, (home, {str(at): (path.read_bytes(), path.stat().st_mode) for at, path in written.items()}))
+        _files.setdefault(estate.dsn, (home, url, {str(at): (path.read_bytes(), path.stat().st_mode) for at, path in written.items()}))
         return
-    first, files = _files[name]
+    first, its_url, files = _files[estate.dsn]
     for relative, (content, mode) in files.items():
         path = home / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode)
-        path.write_bytes(content.replace(str(first).encode(), str(home).encode()))
+        path.write_bytes(content.replace(str(first).encode(), str(home).encode()).replace(its_url.encode(), url.encode()))

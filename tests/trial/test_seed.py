@@ -44,7 +44,7 @@ def fresh_home(tmp_path: Path) -> Path:
 
 
 def test_access_json_opens_every_door_that_it_names(fresh_home: Path, built: Estate) -> None:
-    seed(fresh_home, url=URL, estate=built)
+    begun(fresh_home, URL, built)
     access = _access(fresh_home)
     assert stat.S_IMODE((fresh_home / ACCESS).stat().st_mode) == 0o600
     assert set(access) == {"url", "users", "tokens", "estate"}
