@@ -16,7 +16,7 @@ def furnish() -> str:
     from tests.world import house
 
     house.HOLDS += CONTAINED_BY_SILENCE
-    house.furnish(timeout_s=5)
+    house.furnish(timeout_s=10)
     cast.person("enzo")
     return token()
 

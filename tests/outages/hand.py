@@ -6,6 +6,7 @@ What it starts are processes of their own, forked so that they need not load the
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import json
 import os
 import signal
@@ -76,6 +77,7 @@ def _forked(work: Callable[[], object]) -> int:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     try:
         os.setpgid(0, 0)
+        faulthandler.register(signal.SIGUSR1)  # says in hand.log where each thread is
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
         os.dup2(2, 1)  # what it prints is no answer

@@ -114,13 +114,19 @@ class House:
             return cursor.fetchall() if cursor.description else []
 
     def comes_to(self, subject: str, *states: str, seconds: float = 40) -> None:
-        assert wait_until(lambda: self.state_of_run(subject) in states, seconds=seconds, pause=0.05), self.history(subject)
+        assert wait_until(lambda: self.state_of_run(subject) in states, seconds=seconds, pause=0.05), self.what_they_do(subject)
 
     def state_of_run(self, subject: str) -> str:
         with contextlib.suppress(psycopg.Error):
             found = self.sql("SELECT state FROM run WHERE target ->> 'subject' = %s", subject)
             return str(found[0][0]) if found else "none"
         return "nobody answers"
+
+    def what_they_do(self, subject: str) -> str:
+        for pid in self.started:
+            os.kill(pid, signal.SIGUSR1)
+        time.sleep(0.5)
+        return f"{self.history(subject)} {tail(self.hand.log, 150)}"
 
     def history(self, subject: str) -> list[tuple[Any, ...]]:
         query = """SELECT r.state, r.because, r.fence, r.crash_count, r.next_at, a.kind, a.direction, a.outcome, a.said FROM run r
@@ -140,7 +146,7 @@ class House:
         effect = subject.partition("-")[0]
         self.world.order(Fault.LAG, subject, MEASURES[effect], call=call, seconds=seconds)
         self.acknowledged(subject, effect)
-        assert wait_until(lambda: bool(self.world.ordered(subject)[0][4]), seconds=40), self.state_of_run(subject)
+        assert wait_until(lambda: bool(self.world.ordered(subject)[0][4]), seconds=40), self.what_they_do(subject)
 
     # -- its processes
 
@@ -190,7 +196,6 @@ class House:
             self._set("synchronous_standby_names", "''")
 
     def _set(self, name: str, value: str) -> None:
-        self.sql("SET synchronous_commit = local")
         with psycopg.connect(self.database.dsn("holdfast"), autocommit=True) as connection:
             connection.execute(f"ALTER SYSTEM SET {name} = {value}".encode())
             connection.execute("SELECT pg_reload_conf()")
