@@ -20,7 +20,7 @@ from embedded.process import PR_SET_PDEATHSIG
 from tests.outages import sleep
 
 __all__ = ["sleep"]
-LEASE_S = 4.0
+LEASE_S = 3.0
 
 
 def main() -> None:

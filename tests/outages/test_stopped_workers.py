@@ -24,7 +24,7 @@ def stopped_child(pid: int) -> int:
 
 @pytest.mark.fault("A12")
 def test_a_worker_that_is_told_to_stop_while_it_commits_leaves_what_it_did_as_it_did_it(house: House):
-    worker = house.start("worker", name="stopped", crash="playbooks.steps.settle.before_commit:freeze:2")
+    worker = house.start("worker", name="stopped", crash="playbooks.steps.settle.before_commit:freeze")
     subject = new("observable")
     house.acknowledged(subject, "observable")
     assert wait_until(lambda: stopped_child(worker) > 0, seconds=60, pause=0.5), house.what_they_do(subject)

@@ -32,7 +32,7 @@ def test_a_lease_is_neither_stolen_nor_kept_by_hosts_that_are_a_day_off(house):
     house.hosts.bend("+1d")
     with house.sweeping(2) as sweepers:
         long = new("observable")
-        house.in_the_middle_of(long, "perform", seconds=1.5 * LEASE_S)
+        house.in_the_middle_of(long, "perform", seconds=1.3 * LEASE_S)
         assert 0 < seconds(house, "lease_until", "run", "target ->> 'subject'", long) <= LEASE_S
         assert abs(seconds(house, "received_at", "detection", "external_id", long)) < 60
         assert house.hand("drive", subject=long) is False
