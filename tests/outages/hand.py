@@ -1,6 +1,6 @@
 """Has the product loaded and does what tests ask for: python -m tests.outages.hand, one [deed, given] per line, one answer per line.
 
-What it starts are processes of their own, forked so that they need not load the product again. Leases are short here, and pauses too.
+What it starts are processes of their own, forked so that they need not load the product again. Pauses between attempts are short here.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from embedded.process import PR_SET_PDEATHSIG
 from tests.outages import sleep
 
 __all__ = ["sleep"]
-LEASE_S = 3.0
 
 
 def main() -> None:
@@ -44,12 +42,10 @@ def main() -> None:
 
 
 def _hurry() -> None:
-    from playbooks import engine, runs, steps
+    from playbooks import steps
     from playbooks.domain import backward, troubles
 
     hurried: list[tuple[Any, str, Any]] = [
-        (runs, "LEASE", timedelta(seconds=LEASE_S)),
-        (engine, "RENEW_EVERY_S", LEASE_S / 8),
         (troubles, "BACKOFF_S", (1.0,) * len(troubles.BACKOFF_S)),
         (backward, "PAUSES_S", (1.0,) * len(backward.PAUSES_S)),
         (steps, "PROBE_EVERY_S", (0.1,) * len(steps.PROBE_EVERY_S)),

@@ -93,7 +93,7 @@ class House:
             return 0, {}, time.monotonic() - began
         return answer.status_code, answer.json(), time.monotonic() - began
 
-    def acknowledged(self, subject: str, effect: str = "natural", *, seconds: float = 40, **changes: Any) -> dict[str, Any]:
+    def acknowledged(self, subject: str, effect: str = "natural", *, seconds: float = 90, **changes: Any) -> dict[str, Any]:
         """As integrations do: again with the same id until it was heard."""
         ends = time.monotonic() + seconds
         while True:
@@ -113,7 +113,7 @@ class House:
             cursor = connection.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
-    def comes_to(self, subject: str, *states: str, seconds: float = 40) -> None:
+    def comes_to(self, subject: str, *states: str, seconds: float = 90) -> None:
         assert wait_until(lambda: self.state_of_run(subject) in states, seconds=seconds, pause=0.05), self.what_they_do(subject)
 
     def state_of_run(self, subject: str) -> str:
@@ -121,6 +121,10 @@ class House:
             found = self.sql("SELECT state FROM run WHERE target ->> 'subject' = %s", subject)
             return str(found[0][0]) if found else "none"
         return "nobody answers"
+
+    def leases_pass(self, *, in_s: float = 0) -> None:
+        """Of whoever cannot act any more, or will not be able to."""
+        self.sql("UPDATE run SET lease_until = clock_timestamp() + %s * interval '1 s' WHERE lease_until IS NOT NULL", in_s)
 
     def what_they_do(self, subject: str) -> str:
         for pid in self.started:
@@ -146,7 +150,7 @@ class House:
         effect = subject.partition("-")[0]
         self.world.order(Fault.LAG, subject, MEASURES[effect], call=call, seconds=seconds)
         self.acknowledged(subject, effect)
-        assert wait_until(lambda: bool(self.world.ordered(subject)[0][4]), seconds=40), self.what_they_do(subject)
+        assert wait_until(lambda: bool(self.world.ordered(subject)[0][4]), seconds=90), self.what_they_do(subject)
 
     # -- its processes
 

@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-from tests.outages.hand import LEASE_S
 from tests.outages.house import NO_DISK, new
 
 pytestmark = [pytest.mark.servers, pytest.mark.django_db]
@@ -23,6 +22,7 @@ def test_what_a_crash_of_the_database_interrupted_is_found_done_and_not_done_twi
         assert house.post(after)[0] == 503
         house.database.restart()
         house.database.wait()
+        house.leases_pass()
         house.acknowledged(after)
         for one in (subject, after):
             house.comes_to(one, "contained")
@@ -35,8 +35,9 @@ def test_a_database_that_stands_still_past_a_lease_doubles_nothing_and_hangs_nob
     with house.sweeping(2):
         subject = new("observable")
         house.in_the_middle_of(subject, "perform", seconds=0.5)
+        house.leases_pass(in_s=1)
         with house.paused_database():
-            ends = time.monotonic() + 1.2 * LEASE_S
+            ends = time.monotonic() + 2
             while time.monotonic() < ends:
                 assert house.post(new())[0] == 503
         house.comes_to(subject, "contained")
@@ -75,6 +76,7 @@ def test_with_a_full_disk_nothing_is_acknowledged_that_is_not_kept(house):
             house.use_up_its_log()
             assert house.post(new())[0] == 503
         house.database_is_back()
+        house.leases_pass()
         for subject in heard:
             assert house.sql("SELECT count(*) FROM detection WHERE external_id = %s", subject) == [(1,)]
         for subject in unheard:

@@ -35,6 +35,7 @@ def test_a_worker_that_is_told_to_stop_while_it_commits_leaves_what_it_did_as_it
         os.kill(child, signal.SIGTERM)
         os.kill(worker, signal.SIGTERM)
     house.stop(worker, number=signal.SIGTERM)
+    house.leases_pass()
     with house.sweeping():
         house.comes_to(subject, "contained")
     assert house.cuts(subject) == 1
