@@ -15,7 +15,7 @@ class Channel(redis.Channel):
         """What was taken from the queue and cannot be read is dropped: a message says "look again", and the sweepers look anyway."""
         try:
             return super()._brpop_read(**options)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             log.warning("something in the queue is no message, and was dropped: %s", type(error).__name__)
             return None
 

@@ -26,6 +26,7 @@ class Drivers:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="driver")
         self._driven: set[UUID] = set()
         self._lock = threading.Lock()
+        self._stopping = threading.Event()
 
     def begin(self, run_id: UUID) -> int:
         """1 where a thread is free and takes it; 0 where all are busy, or one is at it already."""
@@ -37,17 +38,18 @@ class Drivers:
         return 1
 
     def stop(self) -> None:
-        """Wait for those who are at it: each gives its run back after its turn."""
+        """Wait for those who are at it: each gives its run back after the call that it makes."""
+        self._stopping.set()
         self._pool.shutdown(cancel_futures=True)
 
     def _drive(self, run_id: UUID) -> None:
         try:
-            engine.drive(run_id, executor="sweeper", turn_s=self._turn_s)
+            engine.drive(run_id, executor="sweeper", turn_s=self._turn_s, stopping=self._stopping.is_set)
         except (OperationalError, InterfaceError) as error:
             log.warning("the database does not answer (%s); the run %s is still due", type(error).__name__, run_id)
         except Exception:
             log.exception("driving the run %s failed; it is still due", run_id)
         finally:
-            connection.close()
             with self._lock:
                 self._driven.discard(run_id)
+            connection.close()

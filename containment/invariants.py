@@ -191,7 +191,8 @@ INVARIANTS: Mapping[str, Invariant] = MappingProxyType(
                  AND CASE WHEN EXISTS (SELECT FROM run_attempt i WHERE i.step_id = two.id AND i.direction = 'undo')
                           THEN NOT EXISTS (SELECT FROM run_attempt o WHERE o.step_id = two.id AND o.direction = 'undo'
                                               AND o.kind = 'outcome' AND o.outcome = 'undone' AND o.id < u.id)
-                          ELSE two.state NOT IN ('undone', 'lost', 'failed') END""",
+                          ELSE two.state NOT IN ('undone', 'lost', 'failed') END
+                 AND NOT (two.state = 'undone' AND two.said LIKE 'kept:%%')""",
         ),
         "an_older_fence_never_writes": Invariant(
             "A worker whose lease passed writes nothing: fences in the journal of a run only grow.",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from connectors.base import EffectClass
+from connectors.base import Ambiguous, Connector, Effect, EffectClass, State
+from connectors.base import Step as Call
 from core.crashpoints import crashpoint
 from playbooks import boundary, claims, steps
 from playbooks.calls import call_of, connector_of, troubles
-from playbooks.models import Run
+from playbooks.models import Run, Step
 from playbooks.runs import Ticket
 
 
@@ -26,14 +27,29 @@ def undo(ticket: Ticket, run: Run, seq: int) -> None:
         steps.trouble(ticket, seq, outcome="blind", said=said, direction="undo")
         return
     with troubles(ticket, step, "undo"):
-        crashpoint("back.undo.before_call")
         boundary.heed_now(ticket.run_id, ticket.fence, step, "undo")
-        effect = connector.undo(call_of(run, step), key=str(step.key), was=was)
-        crashpoint("back.undo.after_call")
-        if not effect.changed and steps.may_show_what_was_so_before(step):
-            steps.look_back_again(ticket, seq, said=effect.said)
+        effect = _put_back(connector, call_of(run, step), step, was)
+        if not effect.changed and (at := steps.looks_back_at(step)) is not None:
+            steps.look_back_again(ticket, seq, said=effect.said, at=at)
             return
         steps.undone(ticket, seq, said=effect.said, was_done=True, left=effect.left)
+
+
+def _put_back(connector: Connector, call: Call, step: Step, was: State) -> Effect:
+    """Where it was found back already it is looked at; a system that remembers our calls would only repeat its answer."""
+    found = steps.was_found_back(step)
+    if found:
+        crashpoint("back.look.before_call")
+        seen = connector.look(call)
+        crashpoint("back.look.after_call")
+        if not seen.contained:
+            return Effect(changed=False, said="It is back already.")
+    crashpoint("back.undo.before_call")
+    effect = connector.undo(call, key=str(step.key), was=was)
+    crashpoint("back.undo.after_call")
+    if found and not effect.changed:
+        raise Ambiguous("Its system says that there is nothing to put back, and shows it cut.")
+    return effect
 
 
 def why_let_be(run: Run, seq: int) -> str:

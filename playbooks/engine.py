@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -47,21 +47,21 @@ A_MOMENT = timedelta(seconds=0.5)  # until it is asked again whether another run
 FORWARD = ("waiting", "pending", "running", "verifying")
 
 
-def drive(run_id: UUID, *, executor: str, turn_s: float = TURN_S) -> bool:
-    """Do everything that is due on this run, for about `turn_s`. False when there was nothing to claim."""
+def drive(run_id: UUID, *, executor: str, turn_s: float = TURN_S, stopping: Callable[[], bool] = lambda: False) -> bool:
+    """Do everything that is due on this run, for about `turn_s`, or until `stopping`. False when there was nothing to claim."""
     try:
         ticket = runs.claim(run_id, executor=executor)
         if ticket is None:
             return False
         crashpoint("engine.drive.claimed")
         with _renewed(ticket) as lease:
-            _drive(ticket, lease, turn_s)
+            _drive(ticket, lease, turn_s, stopping)
     except (LeaseLost, Turned):
         log.info("run %s: it passed to another worker", run_id)
     return True
 
 
-def _drive(ticket: Ticket, lease: _Lease, turn_s: float) -> None:
+def _drive(ticket: Ticket, lease: _Lease, turn_s: float, stopping: Callable[[], bool]) -> None:
     enough = time.monotonic() + turn_s
     while True:
         if lease.lost:
@@ -78,7 +78,7 @@ def _drive(ticket: Ticket, lease: _Lease, turn_s: float) -> None:
             sizes = [len(level["steps"]) for level in returning.levels(run)]
             action = next_action(run.state, steps.views(run), now=now, level=run.level, sizes=sizes)
         try:
-            if not _take(ticket, run, action, now, patient=time.monotonic() < enough):
+            if not _take(ticket, run, action, now, patient=time.monotonic() < enough and not stopping()):
                 return
         except Occupied as occupied:
             _stand_still(ticket, Run.objects.get(pk=ticket.run_id), occupied.said, until=now + A_MOMENT)

@@ -6,6 +6,7 @@ their steps were added while they ran.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -48,11 +49,13 @@ def _lines(ordered: Sequence[Step], attempts: Sequence[Attempt], patience: timed
     began: dict[Any, datetime] = {}
     by_key = {step.pk: step for step in ordered}
     tried_back = {one.step_id for one in attempts if one.direction == "undo"}
+    looks: Counter[Any] = Counter()
     for one in attempts:
         step = by_key[one.step_id]
         if one.kind == "outcome":
             state[step.pk] = AFTER[one.direction].get(one.outcome, state[step.pk])
-            if one.outcome == "unexpected" and one.n >= PATIENCE_WITH_BUGS and step.disruptive:
+            looks[step.pk] += one.outcome == steps.LOOKED
+            if one.outcome == "unexpected" and one.n - looks[step.pk] >= PATIENCE_WITH_BUGS and step.disruptive:
                 state[step.pk] = "needs_human"
             continue
         forward = one.direction == "forward"

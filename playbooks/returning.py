@@ -46,8 +46,9 @@ def is_watched(run: Run) -> bool:
     """A level stands, and the next one is not begun."""
     if run.state != "reinstating" or run.level == 0 or run.next_at is None:
         return False
-    last = max(run.steps.all(), key=lambda step: step.seq)
-    return last.stage == held_stage_of(run.level) and last.state not in {"undoing", "undone"}
+    steps = list(run.steps.all())
+    last = max(steps, key=lambda step: step.seq)
+    return last.stage == held_stage_of(run.level) and last.state != "undone" and all(step.state != "undoing" for step in steps)
 
 
 @story

@@ -255,7 +255,7 @@ def trouble(
     now = clock.now()
     tries, since = _without_answer(step, direction, now)
     undo_tries = may_have_reached(step) if direction == "undo" else 0
-    follows = _follows(step, outcome, direction, attempts=undo_tries or step.attempts, without_answer=now - since)
+    follows = _follows(step, outcome, direction, attempts=undo_tries or _called(step, direction).count(), without_answer=now - since)
     pause: float | None = troubles.pause_s(outcome, tries=tries, retry_after=retry_after)
     if direction == "undo" and outcome in claims.UNKNOWN:
         pause = pause_before_another_undo(undo_tries, outcome=outcome, retry_after=retry_after)
@@ -295,14 +295,21 @@ def doubt_ends(step: Step) -> datetime | None:
     measure says that its effect may take to be seen, and until LOOKS in a row did not show it: one may show what was so before."""
     if step.effect != EffectClass.OBSERVABLE:
         return None
-    surely_nothing = step.journal.filter(outcome__in=[LOOKED, STOPPED, "unavailable"]).values("n")
-    forward = step.journal.filter(kind="intent", direction="forward", n__lt=step.attempts).exclude(n__in=surely_nothing)
-    last = forward.order_by("-at").first()
+    last = _last_doubt(step)
     if last is None:
         return None
-    looked = step.journal.filter(direction="forward", outcome=LOOKED, id__gt=last.pk).count() + 1
-    ends = last.at + timedelta(seconds=max(step.settle_s, step.timeout_s))
+    looked = step.journal.filter(direction="forward", outcome=LOOKED, at__gt=last).count() + 1
+    ends = last + timedelta(seconds=max(step.settle_s, step.timeout_s))
     return ends if looked >= LOOKS else max(ends, clock.now() + LOOKS_EVERY)
+
+
+def _last_doubt(step: Step) -> datetime | None:
+    """When the last call on the way forward went out of which nobody knows what became."""
+    surely_nothing = step.journal.filter(outcome__in=[LOOKED, STOPPED, "unavailable", "rejected"]).values("n")
+    doubted = step.journal.filter(kind="intent", direction="forward").exclude(n__in=surely_nothing)
+    if step.state == "acting":
+        doubted = doubted.filter(n__lt=step.attempts)  # the attempt that asks
+    return doubted.order_by("-at").values_list("at", flat=True).first()
 
 
 @story
@@ -319,11 +326,11 @@ def look_again(ticket: Ticket, seq: int, *, until: datetime) -> Step:
 
 
 @story
-def look_back_again(ticket: Ticket, seq: int, *, said: str) -> None:
+def look_back_again(ticket: Ticket, seq: int, *, said: str, at: datetime) -> None:
     """It seems to be back already: that is looked at again before it is said."""
     run, step = _locked(ticket, seq)
     now = clock.now()
-    step.next_at, step.said = now + LOOKS_EVERY, f"{said.rstrip('.')}. It is looked at again, because nobody of ours put it back."
+    step.next_at, step.said = at, f"{said.rstrip('.')}. It is looked at again, because nobody of ours put it back."
     step.save(update_fields=["next_at", "said"])
     _journal(ticket, step, "undo", "outcome", now, outcome=LOOKED, said=step.said)
     _alive(run)
@@ -382,11 +389,30 @@ def may_have_reached(step: Step) -> int:
     return tried.filter(kind="intent").count() - tried.filter(outcome__in=[STOPPED, LOOKED, "unavailable"]).count()
 
 
-def may_show_what_was_so_before(step: Step) -> bool:
-    """It was found as it had been before us, though we changed it and nobody of ours can have put it back: a target may show its former
-    state for a while, so that LOOKS in a row have to say so."""
-    looked = _tried_back(step).filter(outcome=LOOKED).count() + 1
-    return step.performed and may_have_reached(step) <= 1 and looked < LOOKS
+def looks_back_at(step: Step) -> datetime | None:
+    """It was found as it had been before us, though we changed it, or may have: a target may show its former state for a while, and a call
+    whose answer was lost may still take effect. When to look next; None where LOOKS in a row have said so, the last after all of that."""
+    if not (step.performed or may_have_acted(step)):
+        return None
+    looked, now = _looked_back(step) + 1, clock.now()
+    doubt = None if step.performed else _last_doubt(step)
+    settled = doubt + timedelta(seconds=max(step.settle_s, step.timeout_s)) if doubt else now
+    if looked < LOOKS - 1:
+        return now + LOOKS_EVERY
+    return None if looked >= LOOKS and settled <= now else max(now + LOOKS_EVERY, settled)
+
+
+def was_found_back(step: Step) -> bool:
+    """Whether the try before this one found it back already."""
+    return _looked_back(step) > 0
+
+
+def _looked_back(step: Step) -> int:
+    """Looks in a row that found it back, after the last try of which nobody knows what became."""
+    tried = _tried_back(step)
+    sure = tried.filter(outcome__in=[LOOKED, STOPPED, "unavailable"]).values("n")
+    unsure = tried.filter(kind="intent", n__lt=step.attempts).exclude(n__in=sure).order_by("-id").values_list("id", flat=True).first() or 0
+    return tried.filter(outcome=LOOKED, id__gt=unsure).count()
 
 
 def _tried_back(step: Step) -> QuerySet[Attempt]:
@@ -406,10 +432,16 @@ def _was_without_answer(step: Step, direction: str) -> bool:
 
 def _without_answer(step: Step, direction: str, now: datetime) -> tuple[int, datetime]:
     """How many attempts in a row, up to this one, have had no answer, and since when."""
-    quiet = ("", *troubles.NO_ANSWER, STOPPED)
+    quiet = ("", *troubles.NO_ANSWER, STOPPED, LOOKED)
     heard = step.journal.exclude(outcome__in=quiet).order_by("-id").values_list("id", flat=True).first() or 0
-    asked = list(step.journal.filter(id__gt=heard, kind="intent", direction=direction).order_by("id").values_list("at", flat=True))
+    asked = list(_called(step, direction).filter(id__gt=heard).order_by("id").values_list("at", flat=True))
     return len(asked), asked[0] if asked else now
+
+
+def _called(step: Step, direction: str) -> QuerySet[Attempt]:
+    """The attempts that did more than look."""
+    looked = step.journal.filter(outcome=LOOKED).values("n")
+    return step.journal.filter(kind="intent", direction=direction).exclude(n__in=looked)
 
 
 def _follows(step: Step, outcome: str, direction: str, *, attempts: int, without_answer: timedelta) -> troubles.Follows:

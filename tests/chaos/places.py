@@ -35,6 +35,8 @@ ENGINE: Mapping[str, Sequence[str]] = {
     "engine.probe.after_call": ("plain",),
     "back.undo.before_call": ("undone",),
     "back.undo.after_call": ("undone",),
+    "back.look.before_call": ("undo shown late",),
+    "back.look.after_call": ("undo shown late",),
     **_told(
         {
             "playbooks.runs.begin": ("plain",),

@@ -61,6 +61,29 @@ def test_what_a_look_does_not_show_yet_is_not_done_a_second_time(started, sandbo
     assert sandbox.done(run.target["subject"]) == 1
 
 
+@pytest.mark.fault("F11")
+def test_an_undo_waits_for_a_cut_that_may_still_take_effect(started, sandbox):
+    """Its worker died over the call, and the cut shows only after somebody asked to put it back."""
+    run = started("workload.isolate")
+    step = lost(run, sandbox, performed=False)
+    run.steps.update(timeout_s=0)
+    runs.undo(run.pk, actor=SYSTEM, reason="it was a drill", early=True)
+
+    def driven() -> Run:
+        Run.objects.filter(pk=run.pk).update(next_at=run.created_at, lease_until=None)
+        run.steps.update(next_at=None)
+        engine.drive(run.pk, executor="command", turn_s=0.3)
+        return Run.objects.get(pk=run.pk)
+
+    for _ in range(4):
+        assert driven().state == "undoing", "settle time is not over"
+    with sandbox.connected() as connection:
+        sandbox.put(connection, run.target["subject"], "workload.isolate", "cut")
+        sandbox.write(connection, run.target["subject"], "workload.isolate", "cut", str(step.key))
+    assert driven().state == "undone"
+    assert sandbox.done(run.target["subject"], "restored") == 1
+
+
 @pytest.mark.parametrize("measure", ["session.terminate", "identity.disable"])
 def test_a_call_that_may_still_be_out_gets_its_time_before_another_one(started, sandbox, measure):
     run = started(measure)
@@ -135,7 +158,7 @@ def test_the_longest_call_at_the_end_of_a_turn_fits_a_workers_patience():
 
 def test_a_turn_that_is_over_asks_for_the_next_one(started, monkeypatch):
     asked: queue.Queue[tuple[str, list[str]]] = queue.Queue()
-    monkeypatch.setattr(Celery, "send_task", lambda app, task, args: asked.put((task, args)))
+    monkeypatch.setattr(Celery, "send_task", lambda app, task, args, **how: asked.put((task, args)))
     run = started("workload.isolate")  # asks once, and what was asked before may have failed and keep this quiet for a second
     heard = []
     for _ in range(40):
