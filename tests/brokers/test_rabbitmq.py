@@ -79,4 +79,4 @@ class Pages:
 
 def _waiting(rabbitmq):
     with Connection(rabbitmq.broker_url()) as line, line.channel() as channel:
-        return channel.queue_declare(QUEUE, passive=True).message_count
+        return channel.queue_declare(QUEUE, passive=True).message_count  # type: ignore[attr-defined]
