@@ -26,8 +26,9 @@ class Connection(psycopg.Connection[Any]):
     def connect(cls, *given: Any, **options: Any) -> Any:
         try:
             made = super().connect(*given, **options)
-        except psycopg.OperationalError:
-            _seen(silent=True)
+        except psycopg.OperationalError as error:
+            if "too many" not in str(error):  # it has no room for one more connection, and answers on those that stand
+                _seen(silent=True)
             raise
         _seen(silent=False)
         return made
