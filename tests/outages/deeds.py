@@ -18,7 +18,22 @@ def furnish() -> str:
     house.HOLDS += CONTAINED_BY_SILENCE
     house.furnish(timeout_s=10)
     cast.person("enzo")
+    _carry_out_one()
     return token()
+
+
+def _carry_out_one() -> None:
+    """Whoever is forked from here need not load what carrying out needs."""
+    from containment import flow, intake, sweep
+    from sources import native
+    from tests import cast
+    from tests.world import house
+
+    body = house.message("natural-first", "natural", external_id="natural-first")
+    received = intake.receive(native.read(body), body, actor=cast.detector())
+    flow.decide(received.detection.pk)
+    drive("natural-first")
+    sweep.sweep_once()
 
 
 def token(name: str = "edr", life_s: float = 3600) -> str:
