@@ -86,7 +86,7 @@ def test_sign_ins_and_tokens_last_as_long_as_the_database_says(house):
 @pytest.mark.fault("D2")
 @pytest.mark.fault("D4")
 def test_a_database_whose_clock_jumps_a_day_ahead_contains_nobody_by_silence(house):
-    with house.sweeping(2):
+    with house.sweeping():
         subject = new()
         hold = house.hand("held", subject=subject)
         house.databases.bend("+1d")
