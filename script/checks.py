@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 from bootstrap import ROOT, Trouble, apt_install, say
 
@@ -18,6 +20,7 @@ PARTS = (
     ("brokers", "browser", "crash", "embedded", "engine", "guard", "trial"),
     ("access", "chaos", "client", "govbench", "invariants", "inventory", "outages", "proxy", "races"),
 )
+POLICY = Path("/usr/sbin/policy-rc.d")  # asked by Debian's packages before they start what they bring
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHECKS = (
     ("lint", ["-m", "ruff", "check", "."]),
@@ -40,6 +43,33 @@ def settle_clocks() -> None:
     if not shutil.which("faketime") and os.geteuid() == 0 and shutil.which("apt-get"):
         with contextlib.suppress(Trouble):
             apt_install("faketime")
+
+
+def settle_rabbitmq() -> None:
+    """Where it cannot be had, its tests are skipped and say so. They run nodes of their own; where installing it would keep a service running
+    from now on, that is left to whom the machine belongs."""
+    if shutil.which("rabbitmq-server"):
+        return
+    keeps_services = Path("/run/systemd/system").exists()
+    if keeps_services or os.geteuid() != 0 or not shutil.which("apt-get"):
+        say("Without RabbitMQ its tests are skipped. On Debian: sudo apt-get install -y rabbitmq-server")
+        return
+    with contextlib.suppress(Trouble), no_service_started():
+        apt_install("rabbitmq-server")
+
+
+@contextlib.contextmanager
+def no_service_started() -> Iterator[None]:
+    """By a package that is installed meanwhile."""
+    if POLICY.exists():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink()
 
 
 def for_the_type_checker() -> dict[str, str]:
@@ -92,6 +122,7 @@ def main(words: list[str]) -> int:
     try:
         settle_browser()
         settle_clocks()
+        settle_rabbitmq()
     except Trouble as trouble:
         say(f"script/test: {trouble}")
         if not words:

@@ -206,12 +206,6 @@ L6 | a paused agent goes on elsewhere | everything it asks is refused
 
 LEFT_OUT: Mapping[str, str] = {
     "A15": "an immediate stop of the database and of every process is; a host that loses its write cache is not",
-    "B2": "a queue that is forgotten is one that was never filled (B1): due rows are found by the sweepers",
-    "B4": "messages carry ids alone, so an old one is a doubled one (B3)",
-    "B6": "nothing depends on a publish, so a full broker is an absent one (B1)",
-    "B7": "a task takes an id and finds nothing due (B3); task names are fixed and the serializer is JSON",
-    "B8": "a setting (BROKER_URL) that is read at the start; the rows do not know which kind it is",
-    "B9": "there is no watchdog for a deaf worker; the sweepers do its work",
     "C5": "no replica runs in the tests",
     "C6": "no replica runs in the tests; restoring is K9",
     "C7": "there is one database alias; nothing reads a replica",

@@ -16,20 +16,29 @@ import subprocess
 import time
 from pathlib import Path
 
-from embedded.account import Account, give, private_folder
+from embedded.account import Account, for_servers, give, private_folder
 from embedded.postgres import free_port, write_private
 from embedded.process import spawn, tail
 from embedded.trouble import Trouble
 
 DEBIANS = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # what stands in PATH there insists on an account and folders of its own
 LACKING = "RabbitMQ is not installed here. On Debian: sudo apt-get install -y rabbitmq-server"
-CHOSEN = os.environ.get("HOLDFAST_TEST_BROKER", "valkey")  # what the tests of the whole stack run on
+CHOSEN = os.environ.get("HOLDFAST_TEST_BROKER") == "rabbitmq"  # by who starts the tests: the whole suite then speaks to a node of its own
 PATIENCE_S = 120.0
 NODE = "holdfast@localhost"
 
 
 def program() -> str | None:
     return str(DEBIANS) if DEBIANS.exists() else shutil.which("rabbitmq-server")
+
+
+def chosen(folder: Path) -> Rabbitmq | None:
+    """A node of one's own, ready, where the tests are to run on RabbitMQ."""
+    if not CHOSEN:
+        return None
+    node = Rabbitmq(folder, account=for_servers())
+    node.start()
+    return node
 
 
 class Rabbitmq:
@@ -98,9 +107,13 @@ class Rabbitmq:
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
 
-    def thaw(self) -> None:
+    def send(self, number: signal.Signals) -> None:
+        """As to a program that somebody keeps running: one that was killed comes again."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
+        self.process.send_signal(number)
+        if number == signal.SIGKILL:
+            self.process.wait()
+            self.launch()
 
     def stop(self, seconds: float = 5.0) -> None:
         for process in (self.process, self.names):

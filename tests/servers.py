@@ -1,6 +1,7 @@
 """The servers that tests run against: a real PostgreSQL before Django reads its settings, a second one and a Valkey for those who ask.
 
-With DATABASE_URL set, the first one is that server; its user must be a superuser.
+With DATABASE_URL set, the first one is that server; its user must be a superuser. With HOLDFAST_TEST_BROKER=rabbitmq, all that would wake a
+worker is told to a RabbitMQ node of these tests.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ import pytest
 from embedded.account import can_enter, for_servers, give
 from embedded.postgres import Postgres
 from embedded.valkey import Valkey
+from tests import rabbitmq
 
 FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
 OWNER, APPLICATION = "holdfast_owner", "holdfast_app"
 
 _folders: list[Path] = []
 _main: list[Postgres] = []
+_broker: list[rabbitmq.Rabbitmq] = []
 _counts: Counter[str] = Counter()
 _milliseconds: Counter[str] = Counter()
 
@@ -53,6 +56,9 @@ def start_before_settings() -> None:
         server.ensure_role(APPLICATION, "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE")
         server.ensure_database("holdfast", owner=OWNER)
         os.environ["DATABASE_URL"] = server.dsn("holdfast", user=OWNER, password=password)
+    if "BROKER_URL" not in os.environ and (broker := rabbitmq.chosen(temporary_folder("broker"))):
+        _broker.append(broker)
+        os.environ["BROKER_URL"] = broker.broker_url()
     os.environ.setdefault("DATABASE_OWNER_URL", os.environ["DATABASE_URL"])
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.conf import settings
@@ -61,9 +67,11 @@ def start_before_settings() -> None:
 
 
 def stop() -> None:
-    for server in _main:
+    running: list[Postgres | rabbitmq.Rabbitmq] = [*_main, *_broker]
+    for server in running:
         server.stop()
     _main.clear()
+    _broker.clear()
     for folder in _folders:
         shutil.rmtree(folder, ignore_errors=True)
     _folders.clear()

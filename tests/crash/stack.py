@@ -21,6 +21,7 @@ from psycopg import sql
 from embedded.places import ROOT
 from embedded.postgres import free_port
 from embedded.process import wait_until
+from tests import rabbitmq
 from tests.servers import temporary_folder
 
 OWN_WORDS = (
@@ -49,6 +50,7 @@ class Stack:
     home: Path
     port: int
     process: subprocess.Popen[bytes]
+    broker: rabbitmq.Rabbitmq | None = None  # where one was chosen: what happens to Valkey happens to it too
 
     @property
     def access(self) -> dict[str, Any]:
@@ -126,6 +128,8 @@ class Stack:
         for pid in self.pids(name):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+        if name == "valkey" and self.broker is not None:
+            self.broker.send(number)
 
     def manage(self, *words: str) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if name not in OWN_WORDS} | {"HOLDFAST_HOME": str(self.home)}
@@ -141,6 +145,9 @@ class Stack:
 def running() -> Iterator[Stack]:
     home, port = temporary_folder("stack") / "home", free_port()
     environment = {name: value for name, value in os.environ.items() if name not in OWN_WORDS}
+    broker = rabbitmq.chosen(home.parent / "rabbitmq")
+    if broker is not None:
+        environment["BROKER_URL"] = broker.broker_url()
     log = home.parent / "up.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -150,7 +157,7 @@ def running() -> Iterator[Stack]:
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    stack = Stack(home, port, process)
+    stack = Stack(home, port, process, broker)
     try:
         assert wait_until(lambda: "ready in" in log.read_text() or process.poll() is not None, seconds=120), log.read_text()
         assert process.poll() is None, log.read_text()
@@ -158,6 +165,8 @@ def running() -> Iterator[Stack]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
+        if broker is not None:
+            broker.stop()
 
 
 def _tree(pid: int) -> list[int]:
