@@ -46,8 +46,8 @@ def settle_clocks() -> None:
 
 
 def settle_rabbitmq() -> None:
-    """Where it cannot be had, its tests are skipped and say so. They run nodes of their own; where installing it would keep a service running
-    from now on, that is left to whom the machine belongs."""
+    """Where it cannot be had, its tests are skipped and say so. They run nodes of their own; where installing it would keep a service
+    running from now on, that is left to whom the machine belongs."""
     if shutil.which("rabbitmq-server"):
         return
     keeps_services = Path("/run/systemd/system").exists()
