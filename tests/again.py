@@ -6,14 +6,12 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from weakref import WeakSet
 
 from django.db import connection, transaction
 
 STAYS = ("django_migrations", "django_content_type", "auth_permission")
 
 _kept: dict[Hashable, Kept] = {}
-_prepared: WeakSet[Any] = WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +51,9 @@ def _name(table: str) -> str:
 
 
 def _filled() -> list[str]:
-    """Prepared once for each connection: to plan this takes longer than to answer it."""
+    asked = " UNION ALL ".join(f"SELECT '{table}' WHERE EXISTS (SELECT FROM {_name(table)})" for table in _tables())
     with connection.cursor() as cursor:
-        if connection.connection not in _prepared:
-            asked = " UNION ALL ".join(f"SELECT '{table}' WHERE EXISTS (SELECT FROM {_name(table)})" for table in _tables())
-            cursor.execute(f"PREPARE filled AS {asked}")
-            _prepared.add(connection.connection)
-        cursor.execute("EXECUTE filled")
+        cursor.execute(asked)
         return [row[0] for row in cursor.fetchall()]
 
 
