@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors.base import Ambiguous, Connector, Effect, EffectClass, State
+from connectors.base import Connector, Effect, EffectClass, State
 from connectors.base import Step as Call
 from core.crashpoints import crashpoint
 from playbooks import boundary, claims, steps
@@ -36,9 +36,8 @@ def undo(ticket: Ticket, run: Run, seq: int) -> None:
 
 
 def _put_back(connector: Connector, call: Call, step: Step, was: State) -> Effect:
-    """Where it was found back already it is looked at; a system that remembers our calls would only repeat its answer."""
-    found = steps.was_found_back(step)
-    if found:
+    """Where it was found back already it is looked at first: a system that remembers our calls would only repeat its answer."""
+    if steps.was_found_back(step):
         crashpoint("back.look.before_call")
         seen = connector.look(call)
         crashpoint("back.look.after_call")
@@ -47,8 +46,6 @@ def _put_back(connector: Connector, call: Call, step: Step, was: State) -> Effec
     crashpoint("back.undo.before_call")
     effect = connector.undo(call, key=str(step.key), was=was)
     crashpoint("back.undo.after_call")
-    if found and not effect.changed:
-        raise Ambiguous("Its system says that there is nothing to put back, and shows it cut.")
     return effect
 
 

@@ -136,7 +136,7 @@ def test_what_a_worker_keeps_that_hears_nothing_is_done_by_a_sweeper_and_not_aga
 
 def _fills(inside):
     """What is sent while the worker is frozen stays here; the first of it went to its ear already."""
-    return wait_until(lambda: bool(inside.llen(QUEUE)), seconds=20)
+    return wait_until(lambda: bool(inside.llen(QUEUE)), seconds=60)
 
 
 def _rows(*runs):

@@ -51,10 +51,10 @@ def test_messages_outlive_the_node_and_while_it_is_frozen_pages_still_hear(house
     on_rabbitmq.freeze()
     try:
         kept = [house.start() for _ in range(3)]
-        assert wait_until(lambda: _waiting(rabbitmq) >= 2, seconds=20)
+        assert wait_until(lambda: _waiting(rabbitmq) >= 2, seconds=60)
         rabbitmq.freeze()
         unheard = house.start()
-        assert wait_until(lambda: pages.heard.count("run.started") > len(kept), seconds=20)
+        assert wait_until(lambda: pages.heard.count("run.started") > len(kept), seconds=60)
         rabbitmq.kill()
         rabbitmq.launch()
         rabbitmq.wait()
