@@ -17,8 +17,8 @@ from bootstrap import ROOT, Trouble, apt_install, say
 
 # Folders that go side by side with all the others: each part has servers of its own, and mostly waits for them.
 PARTS = (
-    ("brokers", "browser", "crash", "embedded", "engine", "guard", "trial"),
-    ("access", "chaos", "client", "govbench", "invariants", "inventory", "outages", "proxy", "races"),
+    ("brokers", "browser", "crash", "embedded", "engine", "trial"),
+    ("access", "chaos", "client", "govbench", "guard", "invariants", "inventory", "outages", "proxy", "races"),
 )
 POLICY = Path("/usr/sbin/policy-rc.d")  # asked by Debian's packages before they start what they bring
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

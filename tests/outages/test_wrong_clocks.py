@@ -27,6 +27,7 @@ def of_hold(house: House, hold: str, column: str) -> str:
     return str(found)
 
 
+@pytest.mark.big
 @pytest.mark.fault("D1")
 def test_a_lease_is_neither_stolen_nor_kept_by_hosts_that_are_a_day_off(house):
     house.hosts.bend("+1d")
