@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -208,11 +209,12 @@ class House:
     def waiting_for_their_commit(self) -> list[int]:
         return [int(pid) for (pid,) in self.sql("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'")]
 
-    def breaks_at_its_commit(self) -> None:
-        """The line of whoever waits for the word that it is kept."""
-        assert wait_until(lambda: bool(self.waiting_for_their_commit()), seconds=20)
-        for pid in self.waiting_for_their_commit():
-            self.sql("SELECT pg_terminate_backend(%s)", pid)
+    def break_lines_at_their_commit(self, sender: threading.Thread) -> None:
+        """The line of whoever waits for the word that it is kept, until the sender has its answer."""
+        while sender.is_alive():
+            for pid in self.waiting_for_their_commit():
+                self.sql("SELECT pg_terminate_backend(%s)", pid)
+            time.sleep(0.02)
 
     @contextlib.contextmanager
     def full_disk(self) -> Iterator[None]:
