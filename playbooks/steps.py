@@ -33,6 +33,7 @@ GIVEN_UP = "given_up"  # an attempt after which there is no other: a person has 
 FOR_A_PERSON = ("rejected", "foreign", "blind", GIVEN_UP)  # outcomes of an undo after which its step waits for a person
 EVIDENCE_S = 2.0  # how long a cut waits for evidence where the playbook does not say
 LOOKS_EVERY = timedelta(seconds=1)
+NOTHING_DONE = (LOOKED, STOPPED, "unavailable")  # outcomes of an attempt of which it is known that it did nothing
 LOOKS = 3  # that must find an effect missing before it is brought about a second time
 PROBE_EVERY_S = (0.3, 0.7, 1, 2, 5)
 
@@ -299,13 +300,18 @@ def doubt_ends(step: Step) -> datetime | None:
     if last is None:
         return None
     looked = step.journal.filter(direction="forward", outcome=LOOKED, at__gt=last).count() + 1
-    ends = last + timedelta(seconds=max(step.settle_s, step.timeout_s))
+    ends = _settled_by(step, last)
     return ends if looked >= LOOKS else max(ends, clock.now() + LOOKS_EVERY)
+
+
+def _settled_by(step: Step, called_at: datetime) -> datetime:
+    """When the effect of a call shows, if it had one."""
+    return called_at + timedelta(seconds=max(step.settle_s, step.timeout_s))
 
 
 def _last_doubt(step: Step) -> datetime | None:
     """When the last call on the way forward went out of which nobody knows what became."""
-    surely_nothing = step.journal.filter(outcome__in=[LOOKED, STOPPED, "unavailable", "rejected"]).values("n")
+    surely_nothing = step.journal.filter(outcome__in=[*NOTHING_DONE, "rejected"]).values("n")
     doubted = step.journal.filter(kind="intent", direction="forward").exclude(n__in=surely_nothing)
     if step.state == "acting":
         doubted = doubted.filter(n__lt=step.attempts)  # the attempt that asks
@@ -386,7 +392,7 @@ def may_have_reached(step: Step) -> int:
     """Attempts to put it back that may have reached the target: all that were neither called off nor answered with "nothing was done". They
     count, whoever asked for it and when, until a person was asked to look: who asks for it after that has looked."""
     tried = _tried_back(step)
-    return tried.filter(kind="intent").count() - tried.filter(outcome__in=[STOPPED, LOOKED, "unavailable"]).count()
+    return tried.filter(kind="intent").count() - tried.filter(outcome__in=NOTHING_DONE).count()
 
 
 def looks_back_at(step: Step) -> datetime | None:
@@ -396,7 +402,7 @@ def looks_back_at(step: Step) -> datetime | None:
         return None
     looked, now = _looked_back(step) + 1, clock.now()
     doubt = None if step.performed else _last_doubt(step)
-    settled = doubt + timedelta(seconds=max(step.settle_s, step.timeout_s)) if doubt else now
+    settled = _settled_by(step, doubt) if doubt else now
     if looked < LOOKS - 1:
         return now + LOOKS_EVERY
     return None if looked >= LOOKS and settled <= now else max(now + LOOKS_EVERY, settled)
@@ -410,7 +416,7 @@ def was_found_back(step: Step) -> bool:
 def _looked_back(step: Step) -> int:
     """Looks in a row that found it back, after the last try of which nobody knows what became."""
     tried = _tried_back(step)
-    sure = tried.filter(outcome__in=[LOOKED, STOPPED, "unavailable"]).values("n")
+    sure = tried.filter(outcome__in=NOTHING_DONE).values("n")
     unsure = tried.filter(kind="intent", n__lt=step.attempts).exclude(n__in=sure).order_by("-id").values_list("id", flat=True).first() or 0
     return tried.filter(outcome=LOOKED, id__gt=unsure).count()
 

@@ -11,7 +11,7 @@ from containment.domain.policy import shipped_text
 from containment.models import Backtest, Identity
 from tests import cast, make
 from tests.browser.conftest import WINDOWS
-from tests.browser.test_looks import photograph
+from tests.browser.windows import photograph
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 HIGHER = shipped_text().replace("{kind: service_account, soft: 40, hard: 70}", "{kind: service_account, soft: 60, hard: 83}")

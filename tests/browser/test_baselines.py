@@ -9,7 +9,7 @@ import pytest
 from containment.models import Decision, Resource
 from tests import make
 from tests.browser.conftest import WINDOWS
-from tests.browser.test_looks import photograph
+from tests.browser.windows import photograph
 from tests.feed import event, lived, raised, told, workdays
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

@@ -7,7 +7,7 @@ import pytest
 from approvals import holds, requests
 from tests import cast, make
 from tests.browser.conftest import WINDOWS
-from tests.browser.test_looks import photograph
+from tests.browser.windows import photograph
 from tests.console.conftest import postgres_plans
 from tests.console.test_calls import CALL, asked, token, wish
 

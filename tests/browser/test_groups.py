@@ -6,7 +6,7 @@ import pytest
 
 from approvals.models import Hold
 from tests.browser.conftest import WINDOWS
-from tests.browser.test_looks import photograph
+from tests.browser.windows import photograph
 from tests.flows.test_grouped import house, reported
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

@@ -15,8 +15,8 @@ from guard import live
 from guard.models import GuardCall
 from tests import make
 from tests.browser.conftest import WINDOWS
-from tests.browser.test_looks import photograph
 from tests.browser.test_queue import RULES
+from tests.browser.windows import photograph, they_fit
 from tests.console.test_guard_pages import HOSTILE, agent, called, denied
 from tests.flows.test_session_use import profile
 
@@ -140,15 +140,7 @@ def test_the_lines_to_copy_fit_their_window_and_are_for_everybody(as_person):
 
 def test_pages_of_the_guard_fit_their_window_in_both_themes(as_person):
     pages = _hour()
-    for theme, size, window in WINDOWS:
-        somebody = as_person("enzo", size=window, theme=theme)
-        for name, path in pages.items():
-            page = somebody.go(path)
-            somebody.is_live()
-            width = page.evaluate("document.documentElement.scrollWidth")
-            photograph(page, f"{name}-{size}-{theme}")
-            assert width <= window[0], f"{name} is {width} wide on a {size}"
-        assert somebody.complaints == []
+    they_fit(as_person, pages, light="enzo", dark="enzo")
 
 
 def test_pages_of_the_guard_are_for_everybody_in_both_themes(as_person):

@@ -8,7 +8,7 @@ import pytest
 
 from tests import make
 from tests.browser.conftest import WINDOWS
-from tests.browser.test_looks import photograph
+from tests.browser.windows import photograph
 from tests.flows.test_session_use import STRANGER, profile, registered
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from tests.browser import scene
-from tests.browser.conftest import DESK, WINDOWS
+from tests.browser.windows import they_fit
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -22,24 +19,4 @@ def test_every_page_fits_its_window_in_both_themes(role, drive, as_person):
         "cases": "/cases/",
         "case": f"/cases/{scenery.contained.pk}/",
     }
-    for theme, size, window in WINDOWS:
-        somebody = as_person("omar" if theme == "light" else "mara", size=window, theme=theme)
-        for name, path in pages.items():
-            page = somebody.go(path)
-            somebody.is_live()
-            width = page.evaluate("document.documentElement.scrollWidth")
-            photograph(page, f"{name}-{size}-{theme}")
-            assert width <= window[0], f"{name} is {width} wide on a {size}"
-        assert somebody.complaints == []
-
-
-def photograph(page, name):
-    if folder := os.environ.get("HOLDFAST_PICTURES"):
-        page.wait_for_timeout(250)
-        page.screenshot(path=Path(folder) / f"{name}.png")
-        detail = page.locator("#detail .sheet")
-        if "desk" in name and detail.count():
-            height = detail.evaluate("element => element.scrollHeight + 90")
-            page.set_viewport_size({"width": DESK[0], "height": max(DESK[1], int(height))})
-            page.screenshot(path=Path(folder) / f"{name}-whole.png")
-            page.set_viewport_size({"width": DESK[0], "height": DESK[1]})
+    they_fit(as_person, pages, light="omar", dark="mara")

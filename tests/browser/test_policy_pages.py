@@ -9,8 +9,7 @@ from containment.domain.facts import Kind
 from containment.domain.policy import Mode
 from containment.models import RiskPolicyVersion
 from tests import cast, make
-from tests.browser.conftest import WINDOWS
-from tests.browser.test_looks import photograph
+from tests.browser.windows import they_fit
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 SCOPE = """
@@ -49,11 +48,4 @@ def test_every_page_of_the_policy_fits_its_window_in_both_themes(role, as_person
         "policy-ramp-red": "/policy/ramp/?kind=human&environment=prod",
         "policy-shadow": f"/policy/{loose.pk}/shadow/",
     }
-    for theme, size, window in WINDOWS:
-        somebody = as_person("mara" if theme == "light" else "ada", size=window, theme=theme)
-        for name, path in pages.items():
-            page = somebody.go(path)
-            width = page.evaluate("document.documentElement.scrollWidth")
-            photograph(page, f"{name}-{size}-{theme}")
-            assert width <= window[0], f"{name} is {width} wide on a {size}"
-        assert somebody.complaints == []
+    they_fit(as_person, pages, light="mara", dark="ada")

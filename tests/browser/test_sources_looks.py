@@ -10,8 +10,7 @@ from containment import cases, exposures, fingerprints, flow, limits
 from containment.domain import exposure_report
 from containment.models import Credential, Detection, Source
 from tests import cast, make
-from tests.browser.conftest import WINDOWS
-from tests.browser.test_looks import photograph
+from tests.browser.windows import they_fit
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -62,12 +61,4 @@ def _scenery() -> dict[str, str]:
 
 def test_every_page_of_sources_and_leaks_fits_its_window(as_person):
     pages = _scenery()
-    for theme, size, window in WINDOWS:
-        somebody = as_person("enzo", size=window, theme=theme)
-        for name, path in pages.items():
-            page = somebody.go(path)
-            somebody.is_live()
-            width = page.evaluate("document.documentElement.scrollWidth")
-            photograph(page, f"{name}-{size}-{theme}")
-            assert width <= window[0], f"{name} is {width} wide on a {size}"
-        assert somebody.complaints == []
+    they_fit(as_person, pages, light="enzo", dark="enzo")
