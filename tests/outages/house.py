@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -217,17 +217,20 @@ class House:
             time.sleep(0.02)
 
     @contextlib.contextmanager
-    def full_disk(self) -> Iterator[None]:
+    def full_disk(self) -> Iterator[Callable[[], None]]:
+        """Gives what fills it again: a database that tidies up its log makes room for itself."""
         assert self.disk is not None
         ballast = self.disk / "ballast"
-        with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-            while file.write(bytes(MB)):
-                pass
-        with ballast.open("ab", buffering=0) as file, contextlib.suppress(OSError):
-            while file.write(bytes(4096)):
-                pass
+
+        def fill() -> None:
+            for size in (MB, 4096):
+                with ballast.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+                    while file.write(bytes(size)):
+                        pass
+
+        fill()
         try:
-            yield
+            yield fill
         finally:
             ballast.unlink()
 
