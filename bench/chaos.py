@@ -37,6 +37,7 @@ from embedded.places import ROOT
 from embedded.postgres import Postgres, free_port
 from embedded.process import spawn, tail, wait_until
 from embedded.valkey import Valkey
+from tests.plain import NO_TLS
 from tests.servers import temporary_folder
 from tests.world.target import CUT, MEASURES, Fault, World
 
@@ -153,7 +154,7 @@ class House:
 
     def answers(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"http://127.0.0.1:{self.port}/livez", timeout=5).status_code == 200
+            return httpx.get(f"http://127.0.0.1:{self.port}/livez", timeout=5, verify=NO_TLS).status_code == 200
         return False
 
 

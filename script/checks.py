@@ -1,4 +1,4 @@
-"""Everything that script/test runs, cheapest first. With arguments: pytest alone, and they are its own."""
+"""Everything that script/test runs, cheapest first, what takes long side by side. With arguments: pytest alone, and they are its own."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from bootstrap import ROOT, Trouble, apt_install, say
 
 # Folders that go side by side with all the others: each part has servers of its own, and mostly waits for them.
 PARTS = (
-    ("brokers", "browser", "crash", "embedded", "engine", "trial"),
-    ("access", "chaos", "client", "govbench", "guard", "invariants", "inventory", "outages", "proxy", "races"),
+    ("access", "connectors", "engine", "guard"),
+    ("browser", "client", "embedded", "inventory", "races", "trial"),
+    ("brokers", "chaos", "crash", "govbench", "invariants", "outages", "proxy"),
 )
 POLICY = Path("/usr/sbin/policy-rc.d")  # asked by Debian's packages before they start what they bring
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -26,8 +27,8 @@ CHECKS = (
     ("lint", ["-m", "ruff", "check", "."]),
     ("format", ["-m", "ruff", "format", "--check", "."]),
     ("layers", ["-c", "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"]),
-    ("types", ["-m", "mypy", "."]),
 )
+TYPES = ["-m", "mypy", "."]
 
 
 def settle_browser() -> None:
@@ -83,9 +84,9 @@ def for_the_type_checker() -> dict[str, str]:
     } | dict(os.environ)
 
 
-def check(name: str, command: list[str], env: dict[str, str] | None = None) -> bool:
+def check(name: str, command: list[str]) -> bool:
     began = time.monotonic()
-    passed = subprocess.run([sys.executable, *command], cwd=ROOT, env=env, check=False).returncode == 0
+    passed = subprocess.run([sys.executable, *command], cwd=ROOT, check=False).returncode == 0
     say(f"{name}: {'passed' if passed else 'FAILED'} in {time.monotonic() - began:.1f} s")
     return passed
 
@@ -97,24 +98,30 @@ def parts() -> list[list[str]]:
     return [[folder for folder in folders if not any(folder in part for part in named)], *named]
 
 
-def side_by_side() -> bool:
-    """All parts at once; what the later ones say is printed when the first is through."""
+def side_by_side() -> list[str]:
+    """The type checker and all parts of the tests at once; what the others say is printed when the first part is through. What failed."""
     began = time.monotonic()
     first, *others = parts()
     with contextlib.ExitStack() as stack:
         beside = []
-        for folders in others:
+        for name, command, env in [
+            ("types", TYPES, for_the_type_checker()),
+            *(("tests", ["-m", "pytest", *part], None) for part in others),
+        ]:
             said = stack.enter_context(tempfile.TemporaryFile("w+"))
-            process = subprocess.Popen([sys.executable, "-m", "pytest", *folders], cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
+            process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=env, stdout=said, stderr=subprocess.STDOUT)
             stack.callback(process.terminate)
-            beside.append((process, said))
-        passed = subprocess.run([sys.executable, "-m", "pytest", *first], cwd=ROOT, check=False).returncode == 0
-        for process, said in beside:
-            passed = process.wait() == 0 and passed
+            beside.append((name, process, said))
+        failed = [] if subprocess.run([sys.executable, "-m", "pytest", *first], cwd=ROOT, check=False).returncode == 0 else ["tests"]
+        for name, process, said in beside:
+            if process.wait() != 0:
+                failed.append(name)
             said.seek(0)
             sys.stdout.write(said.read())
-    say(f"tests: {'passed' if passed else 'FAILED'} in {time.monotonic() - began:.1f} s")
-    return passed
+    for name in ("types", "tests"):
+        say(f"{name}: {'FAILED' if name in failed else 'passed'}")
+    say(f"Types and tests took {time.monotonic() - began:.1f} s")
+    return sorted(set(failed), reverse=True)
 
 
 def main(words: list[str]) -> int:
@@ -129,9 +136,8 @@ def main(words: list[str]) -> int:
             return 1
     if words:
         os.execv(sys.executable, [sys.executable, "-m", "pytest", *words])  # noqa: S606 - it is all that was asked for
-    failed = [name for name, command in CHECKS if not check(name, command, for_the_type_checker() if name == "types" else None)]
-    if not side_by_side():
-        failed.append("tests")
+    failed = [name for name, command in CHECKS if not check(name, command)]
+    failed += side_by_side()
     say(f"script/test: {'failed: ' + ', '.join(failed) if failed else 'all passed'}")
     return 1 if failed else 0
 

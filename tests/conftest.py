@@ -36,6 +36,24 @@ def _emptied_quickly() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _static_files_are_found_once() -> Iterator[None]:
+    """Each test client has middleware of its own, and the one for static files looks through all of them as it is made."""
+    from whitenoise.middleware import WhiteNoiseMiddleware
+
+    looked, found = WhiteNoiseMiddleware.add_files_from_finders, dict[str, object]()
+
+    def add(middleware: WhiteNoiseMiddleware) -> None:
+        if not found:
+            looked(middleware)
+            found.update(middleware.files)
+        middleware.files.update(found)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(WhiteNoiseMiddleware, "add_files_from_finders", add)
+        yield
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """What was loaded stays: an eighth of the time went into looking at all of it again and again."""

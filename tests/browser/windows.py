@@ -1,4 +1,5 @@
-"""Whether pages fit the window that they are looked at through; with HOLDFAST_PICTURES a folder, each is photographed there."""
+"""Whether pages fit the window that they are looked at through, and whether everybody can read and use them; with HOLDFAST_PICTURES a
+folder, each is photographed there."""
 
 from __future__ import annotations
 
@@ -6,9 +7,19 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from tests.browser.conftest import DESK, WINDOWS, Somebody
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+OF_COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
+
+
+def keeps_nobody_out(page: Page, *, theme: str) -> None:
+    """The rules of accessibility that a program can check. The two themes differ in nothing but colours."""
+    found = Axe().run(page, options=RULES if theme == "light" else OF_COLOURS).response["violations"]
+    assert not [(page.url, theme, one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found]
 
 
 def they_fit(as_person: Callable[..., Somebody], pages: Mapping[str, str], *, light: str, dark: str) -> None:

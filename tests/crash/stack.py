@@ -22,6 +22,7 @@ from embedded.places import ROOT
 from embedded.postgres import free_port
 from embedded.process import wait_until
 from tests import rabbitmq
+from tests.plain import NO_TLS
 from tests.servers import temporary_folder
 
 OWN_WORDS = (
@@ -73,6 +74,7 @@ class Stack:
                     json=body,
                     headers={"Authorization": f"Bearer {self.access['tokens']['detections']}"},
                     timeout=10,
+                    verify=NO_TLS,
                 )
                 if answer.status_code < 300:
                     return dict(answer.json())
@@ -85,7 +87,7 @@ class Stack:
         def asked() -> bool:
             with contextlib.suppress(httpx.HTTPError):
                 headers = {"Authorization": f"Bearer {self.access['tokens']['read']}"}
-                answer = httpx.get(f"{self.access['url']}/api/v1/{path}", headers=headers, timeout=10)
+                answer = httpx.get(f"{self.access['url']}/api/v1/{path}", headers=headers, timeout=10, verify=NO_TLS)
                 if answer.status_code == 200:
                     found.update(answer.json())
             return bool(found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import ssl
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -31,6 +30,7 @@ from connectors.base import (
     Step,
     Unavailable,
 )
+from tests.plain import NO_TLS
 from tests.world.target import CUT, MEASURES
 
 MOST_BYTES = 64 * 1024
@@ -153,8 +153,7 @@ class WorldConnector:
     def _http(self) -> httpx.Client:
         """One per process: a fork must not share its parent's sockets."""
         if self._client is None or self._client[0] != os.getpid():
-            plain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, and costs nothing
-            self._client = (os.getpid(), httpx.Client(base_url=self.url, verify=plain, trust_env=False))
+            self._client = (os.getpid(), httpx.Client(base_url=self.url, verify=NO_TLS, trust_env=False))
         return self._client[1]
 
     def _is_blind(self, step: Step) -> bool:
