@@ -180,6 +180,8 @@ SENTENCES: dict[str, str] = {
     "evidence.lost": "acted before {name} could be preserved: {because}",
     # the house
     "scenario.started": "started the scenario {name}",
+    "connector.refused": "found that {connector} refuses our own credential: {said}",
+    "connector.let_in": "found that {connector} accepts our own credential again, which it had refused since {since}",
     "killswitch.set": "set the kill switch to {position}: {reason}",
     "killswitch.lift_asked": "asked to set the kill switch to {position}, which takes a second person: {reason}",
     "killswitch.lift_withdrawn": "no longer asks to set the kill switch to {position}",

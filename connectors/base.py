@@ -164,6 +164,10 @@ class Unavailable(ConnectorTrouble):
     """The target did not answer, and nothing was done. Try again later."""
 
 
+class Busy(Unavailable):
+    """The target asks all of us for patience, not only this call; nothing was done. Whoever calls it waits `retry_after`."""
+
+
 class Ambiguous(ConnectorTrouble):
     """The target may have done it. Look before anything else."""
 
@@ -173,7 +177,8 @@ class Rejected(ConnectorTrouble):
 
 
 class LockedOut(Rejected):
-    """The target refuses our own credential, whatever we ask for. Each try may lock the account: a person, and few tries a minute."""
+    """The target refuses our own credential, whatever we ask for; nothing was done. Each try may lock the account: few
+    tries a minute, and people are told."""
 
 
 class Foreign(ConnectorTrouble):

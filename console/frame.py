@@ -13,7 +13,7 @@ from accounts.models import Person
 from approvals.models import ExceptionGrant, Hold
 from audit import clock
 from console.context import rail
-from console.views_of import switch
+from console.views_of import connectors, switch
 from containment.models import Case, Detection
 from playbooks.models import Run
 
@@ -24,7 +24,7 @@ def show(request: ActorRequest, template: str, facts: dict[str, Any], *, status:
     """Render `template` with the counts of the rail, the database's time, and what the viewer is."""
     roles = sorted(request.user.roles) if isinstance(request.user, Person) else []
     shared = {"server_now": clock.now(), "rail": rail(request.path, counts()), "rail_url": "/rail/", "viewer_role": ", ".join(roles)}
-    shared["kill_switch"] = switch.stand()
+    shared |= {"kill_switch": switch.stand(), "refusing": connectors.refusing()}
     return fresh(render(request, template, shared | facts, status=status))
 
 

@@ -22,7 +22,7 @@ from approvals.models import Hold
 from audit import clock
 from audit.record import record, story
 from connectors import optional, registry
-from connectors.base import Connector, ConnectorTrouble, Rejected, Unavailable
+from connectors.base import Connector, ConnectorTrouble, LockedOut, Rejected, Unavailable
 from connectors.base import Step as Call
 from containment import lockout
 from containment.domain.facts import CredentialUser, Facts
@@ -36,7 +36,7 @@ from core.actor import SYSTEM, Actor
 from core.crashpoints import crashpoint
 from core.refs import Ref
 from core.refusals import BadInput, Fault, Missing, Refusal
-from playbooks import shield
+from playbooks import circuit, shield
 from playbooks.models import Run, Step
 from playbooks.shield import Shielded
 
@@ -57,10 +57,12 @@ class AnsweredAlready(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a connector says of itself: subject -> why it should be protected. `trouble`: why it said nothing."""
+    """What a connector says of itself: subject -> why it should be protected. `trouble`: why it said nothing;
+    `is_locked_out`: because its target refuses our own credential."""
 
     subjects: Mapping[str, str]
     trouble: str = ""
+    is_locked_out: bool = False
 
 
 # -- what connectors ask for ---------------------------------------------------------------------------------------------------------------
@@ -72,6 +74,10 @@ def contact(provider: str) -> Named:
     named = _asked(connector) if connector is not None else Named({}, "No connector acts on it any more.")
     if not named.trouble:
         _keep(provider, named.subjects)
+    if named.is_locked_out:
+        circuit.refused(provider, named.trouble)
+    elif named.subjects:  # it knew us
+        circuit.let_in(provider)
     return named
 
 
@@ -81,7 +87,7 @@ def _asked(connector: Connector) -> Named:
         ours, administrators = connector.whoami(), optional.administrators(connector)
         crashpoint("protection.contact.after_call")
     except ConnectorTrouble as trouble:
-        return Named({}, trouble.said)
+        return Named({}, trouble.said, is_locked_out=isinstance(trouble, LockedOut))
     except Exception:  # whatever a connector does, the page says that it did not answer
         log.exception("the connector %s could not say who it is", connector.name)
         return Named({}, "Its connector failed; the log says why.")

@@ -11,9 +11,9 @@ from playbooks.models import Run, Step
 from playbooks.refusals import LeaseLost, Stopped
 
 LOOK_AGAIN = timedelta(seconds=5)  # how often a run that the kill switch stopped looks whether it was lifted
-NOTHING = "The kill switch stops everything. This goes on by itself when the switch is lifted."
-NO_NEW = "The kill switch stops new containment. This goes on by itself when the switch is lifted."
-SAID = frozenset({NOTHING, NO_NEW})
+GOES_ON = "This goes on by itself"  # what all say that only keep a run waiting
+NOTHING = f"The kill switch stops everything. {GOES_ON} when the switch is lifted."
+NO_NEW = f"The kill switch stops new containment. {GOES_ON} when the switch is lifted."
 GIVES_BACK = "return-"  # stages that are performed forward on the way back
 
 

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from connectors import registry
-from connectors.base import Ambiguous, Connector, Foreign, Measure, Rejected, Target, Unavailable
+from connectors.base import Ambiguous, Busy, Connector, Foreign, LockedOut, Measure, Rejected, Target, Unavailable
 from connectors.base import Step as Call
 from core.crashpoints import Crashed
-from playbooks import boundary, steps
+from playbooks import boundary, circuit, steps
+from playbooks.domain.troubles import LOCKED_OUT
 from playbooks.models import Run, Step
 from playbooks.refusals import LeaseLost, Stopped
 from playbooks.runs import Ticket
@@ -55,10 +56,13 @@ def troubles(ticket: Ticket, step: Step, direction: str) -> Iterator[None]:
     try:
         boundary.heed_now(ticket.run_id, ticket.fence, step, direction)
         yield
+        circuit.let_in(step.connector)
     except Stopped as stopped:
         steps.call_off(ticket, step.seq, direction=direction, because=stopped.because)
         raise
     except Unavailable as trouble:
+        if isinstance(trouble, Busy) and trouble.retry_after is not None:
+            circuit.busy(step.connector, trouble.retry_after)
         settle("unavailable", trouble.said, trouble.retry_after)
     except Ambiguous as trouble:
         settle("ambiguous", trouble.said, trouble.retry_after)
@@ -66,6 +70,12 @@ def troubles(ticket: Ticket, step: Step, direction: str) -> Iterator[None]:
         settle("foreign", trouble.said, diff=dict(trouble.diff))
     except Shielded as trouble:
         settle("shielded", trouble.said)
+    except LockedOut as trouble:
+        if circuit.is_about_one_target(step):
+            settle("rejected", f"{trouble.said} Others were let in meanwhile, so that it is about this target.")
+        else:
+            circuit.refused(step.connector, trouble.said)
+            settle(LOCKED_OUT, trouble.said)
     except Rejected as trouble:
         settle("rejected", trouble.said)
     except (LeaseLost, Crashed):

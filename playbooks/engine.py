@@ -21,6 +21,7 @@ from connectors.base import (
     Connector,
     ConnectorTrouble,
     EffectClass,
+    LockedOut,
     Measure,
     OnAmbiguous,
     Proof,
@@ -30,7 +31,7 @@ from connectors.base import (
 )
 from connectors.base import Step as Call
 from core.crashpoints import crashpoint
-from playbooks import back, boundary, returning, runs, shield, steps
+from playbooks import back, boundary, circuit, returning, runs, shield, steps
 from playbooks.calls import call_of, connector_of, in_what_is_left, troubles
 from playbooks.domain.moves import COMING_BACK
 from playbooks.domain.next_action import next_action
@@ -87,7 +88,7 @@ def _drive(ticket: Ticket, lease: _Lease, turn_s: float, stopping: Callable[[], 
             continue
         except Stopped as stopped:
             if not stopped.for_good:
-                _stand_still(ticket, Run.objects.get(pk=ticket.run_id), stopped.because, until=now + boundary.LOOK_AGAIN)
+                _stand_still(ticket, Run.objects.get(pk=ticket.run_id), stopped.because, until=stopped.until or now + boundary.LOOK_AGAIN)
                 return
 
 
@@ -130,7 +131,7 @@ def _take(ticket: Ticket, run: Run, action: Action, now: datetime, *, patient: b
                 run = runs.begin(ticket, seen=run)
             return runs.finish(ticket, action.move, because=action.because, seen=run)
         case "rest":
-            because = "" if run.because in boundary.SAID else run.because
+            because = "" if boundary.GOES_ON in run.because else run.because
             runs.wait(ticket, until=None, because=because, verify=False, seen=run)
             return False
         case "wait":
@@ -160,6 +161,9 @@ def _do(ticket: Ticket, run: Run, seq: int) -> None:
             else f"No connector acts on “{step.connector}” any more."
         )
         steps.trouble(ticket, seq, outcome="rejected", said=what)
+        return
+    if not step.disruptive and (because := circuit.keeps_out(step.connector)):  # no cut waits longer for it than it would otherwise
+        steps.trouble(ticket, seq, outcome="unavailable", said=because)
         return
     with troubles(ticket, step, "forward"):
         if is_evidence:
@@ -216,10 +220,15 @@ def _first_proof(ticket: Ticket, connector: Connector, call: Call, step: Step, w
 
 def _proof(connector: Connector, call: Call, step: Step, was: State) -> Proof:
     """A probe that cannot be made proves nothing."""
+    if because := circuit.keeps_out(step.connector):
+        return Proof(dead=False, level=ProofLevel.ACKNOWLEDGED, said=f"Not probed yet. {because}")
     crashpoint("engine.probe.before_call")
     try:
         proof = connector.probe(call, key=str(step.key), was=was)
+        circuit.let_in(step.connector)
     except ConnectorTrouble as trouble:
+        if isinstance(trouble, LockedOut):
+            circuit.refused(step.connector, trouble.said)
         proof = Proof(dead=False, level=ProofLevel.ACKNOWLEDGED, said=f"The probe could not be made: {trouble.said}")
     crashpoint("engine.probe.after_call")
     return proof

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from core.refusals import Missing, Refusal
 
 
@@ -151,8 +153,9 @@ class Turned(Exception):  # noqa: N818 - not an error: the driver looks again an
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the run stands still, and says why
-    """The kill switch or a withdrawn playbook stands before the next call. `for_good`: it does not go on by itself."""
+    """The kill switch, a withdrawn playbook or an open circuit stands before the next call. `for_good`: it does not go on by itself;
+    `until`: when to look again, where that is known."""
 
-    def __init__(self, because: str, *, for_good: bool = False) -> None:
+    def __init__(self, because: str, *, for_good: bool = False, until: datetime | None = None) -> None:
         super().__init__(because)
-        self.because, self.for_good = because, for_good
+        self.because, self.for_good, self.until = because, for_good, until

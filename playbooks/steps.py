@@ -16,7 +16,7 @@ from audit.record import record, story
 from connectors.base import Artefact, Effect, EffectClass, Measure, Proof, ProofLevel, State
 from core.actor import SYSTEM
 from evidence import vault
-from playbooks import boundary, claims, library, runs, told
+from playbooks import boundary, circuit, claims, library, runs, told
 from playbooks.domain import troubles
 from playbooks.domain.backward import ATTEMPTS, pause_before_another_undo
 from playbooks.domain.moves import STEP
@@ -33,7 +33,7 @@ GIVEN_UP = "given_up"  # an attempt after which there is no other: a person has 
 FOR_A_PERSON = ("rejected", "foreign", "blind", GIVEN_UP)  # outcomes of an undo after which its step waits for a person
 EVIDENCE_S = 2.0  # how long a cut waits for evidence where the playbook does not say
 LOOKS_EVERY = timedelta(seconds=1)
-NOTHING_DONE = (LOOKED, STOPPED, "unavailable")  # outcomes of an attempt of which it is known that it did nothing
+NOTHING_DONE = (LOOKED, STOPPED, "unavailable", troubles.LOCKED_OUT)  # outcomes of an attempt of which it is known that it did nothing
 LOOKS = 3  # that must find an effect missing before it is brought about a second time
 PROBE_EVERY_S = (0.3, 0.7, 1, 2, 5)
 
@@ -91,10 +91,12 @@ def state_before(step: Step) -> State | None:
 @story
 def intend(ticket: Ticket, seq: int, *, seen: Run, direction: str = "forward") -> Step:
     """Commit the intent before anything goes out. Turned if the run is not as its driver saw it: nothing begins after a person said no.
-    Stopped where the kill switch or a withdrawn playbook forbids it, EvidenceFirst where evidence is still missing. That an attempt without
-    an answer is repeated goes into the journal, not on record."""
+    Stopped where the kill switch, a withdrawn playbook or an open circuit forbids it, EvidenceFirst where evidence is still missing. That
+    an attempt without an answer is repeated goes into the journal, not on record."""
     run, step = _locked(ticket, seq, seen=seen)
     boundary.heed(run, step, direction)
+    if step.disruptive or direction == "undo":
+        circuit.enter(step.connector)
     if direction == "forward" and step.disruptive and _misses_evidence(run, step):
         raise EvidenceFirst(f"{step.measure} does not begin before its evidence is preserved, lost or waived.")
     now = clock.now()
@@ -251,7 +253,8 @@ def trouble(
     retry_after: float | None = None,
     diff: Mapping[str, Any] | None = None,
 ) -> Step:
-    """The attempt did not come to an end that we know. outcome: unavailable, ambiguous, unexpected, rejected, foreign, blind."""
+    """The attempt did not come to an end that we know. outcome: unavailable, locked_out, ambiguous, unexpected, rejected,
+    foreign, blind."""
     run, step = _locked(ticket, seq)
     now = clock.now()
     tries, since = _without_answer(step, direction, now)

@@ -16,9 +16,11 @@ from connectors.base import (
     Ability,
     Ambiguous,
     Artefact,
+    Busy,
     Effect,
     EffectClass,
     Foreign,
+    LockedOut,
     Measure,
     OnAmbiguous,
     Proof,
@@ -31,7 +33,7 @@ from connectors.base import (
 )
 from connectors.sandbox.target import CUT, OPEN, Mood, ReadOnlyTarget, SandboxTarget
 
-BEFORE = (Mood.FAILS_BEFORE, Mood.BUSY, Mood.VANISHES)
+BEFORE = (Mood.FAILS_BEFORE, Mood.BUSY, Mood.VANISHES, Mood.LOCKS_US_OUT)
 AFTER = (Mood.FAILS_AFTER, Mood.TIMES_OUT, Mood.GARBLES)
 
 
@@ -154,8 +156,10 @@ class SandboxConnector:
     def _before(self, mood: Mood | None, subject: str) -> None:
         if mood is Mood.FAILS_BEFORE:
             raise Unavailable("The sandbox answered 500.")
+        if mood is Mood.LOCKS_US_OUT:
+            raise LockedOut("The sandbox does not accept our own credential.")
         if mood is Mood.BUSY:
-            raise Unavailable("The sandbox answered 429.", retry_after=self.target.seconds(subject))
+            raise Busy("The sandbox answered 429.", retry_after=self.target.seconds(subject))
         _find(mood, subject)
 
     def _is_blind(self, step: Step) -> bool:

@@ -33,6 +33,7 @@ class Mood(StrEnum):
     FAILS_AFTER = "fails_after"  # did it and answers 500
     TIMES_OUT = "times_out"  # did it and never answers
     PERMISSION_LOST = "permission_lost"
+    LOCKS_US_OUT = "locks_us_out"  # no longer accepts our own credential
     WRONG_ACCOUNT = "wrong_account"
     LAGS = "lags"  # did it, but shows the old state for a while
     SABOTAGES = "sabotages"  # answers OK and changes nothing, always

@@ -23,6 +23,7 @@ from connectors.base import (
     Ability,
     Ambiguous,
     Artefact,
+    Busy,
     Effect,
     EffectClass,
     Foreign,
@@ -43,6 +44,7 @@ from connectors.webhook.egress import Answer
 LONGEST_SAYING = 200
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 900.0
 BUSY = {408, 425, 429, 503}
+FOR_ALL = {429, 503}  # about us, or about the receiver; the others are about one message
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 
 NOTIFY = Ability(
@@ -171,7 +173,8 @@ def _taken(answer: Answer, host: str, *, asking: bool) -> Answer:
         return answer
     said = f"{host} answered {answer.status}."
     if answer.status in BUSY:
-        raise Unavailable(said, retry_after=_wait(answer.headers.get("retry-after", "")))
+        trouble = Busy if answer.status in FOR_ALL else Unavailable
+        raise trouble(said, retry_after=_wait(answer.headers.get("retry-after", "")))
     if answer.status == 409:
         raise Foreign(f"{host} says that somebody else changed it.", diff={"answer": _json(answer)})
     if answer.status in (401, 403):

@@ -15,6 +15,7 @@ from accounts.allowed import allowed
 from console import frame
 from console.deeds import reason_of, tried
 from console.refusals import of_form
+from console.views_of import connectors
 from console.views_of import switch as shown
 from core.refusals import Refusal
 from playbooks import switching
@@ -40,7 +41,7 @@ def switch(request: ActorRequest) -> HttpResponse:
 @allowed("read")
 @require_safe
 def banner(request: ActorRequest) -> HttpResponse:
-    return frame.fragment(request, "switch/_banner.html", {"kill_switch": shown.stand()})
+    return frame.fragment(request, "switch/_banner.html", {"kill_switch": shown.stand(), "refusing": connectors.refusing()})
 
 
 @allowed(switching.ON)

@@ -13,6 +13,7 @@ from containment import protection, readiness
 from containment.lockout import ADMINISTERS
 from containment.models import Identity, ProtectionProposal, Readiness
 from core.actor import Actor
+from playbooks import circuit
 
 MOST = 500
 MOST_SHOWN = 40
@@ -90,6 +91,20 @@ class Card:
     others: Sequence[Readiness]
     may_check: Control
     may_answer: Control
+
+
+@dataclass(frozen=True, slots=True)
+class Refusing:
+    """A connector whose target refuses our own credential: over every page while it does. `waiting`: runs that wait for it."""
+
+    provider: str
+    since: datetime
+    said: str
+    waiting: int
+
+
+def refusing() -> list[Refusing]:
+    return [Refusing(row.connector, row.open_since, row.said, circuit.waiting(row)) for row in circuit.open_now() if row.open_since]
 
 
 def lines() -> list[Line]:

@@ -47,6 +47,7 @@ ADDRESSES: Mapping[str, str] = {
     "preflight": "/policy/ramp/",
     "proposal": "/connectors/",
     "readiness": "/connectors/",
+    "connector": "/connectors/{}/",
     "person": "/access/",
     "token": "/access/tokens/",
     "killswitch": "/switch/",

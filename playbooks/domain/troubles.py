@@ -7,9 +7,11 @@ from typing import Literal
 
 Follows = Literal["again", "lose", "fail", "give_up"]
 
-NO_ANSWER = ("unavailable", "ambiguous")
+LOCKED_OUT = "locked_out"  # our own credential was refused
+NO_ANSWER = ("unavailable", "ambiguous", LOCKED_OUT)
 BACKOFF_S = (1, 2, 4, 8, 15, 30, 60, 120, 240, 480, 900)
 LONGEST_PAUSE_S = 900.0
+LOCKED_OUT_S = 20.0  # between tries of one step: others may have the ones in between
 PATIENCE = timedelta(hours=24)  # with a target that gives no answer at all, before a person is asked
 PATIENCE_WITH_BUGS = 5  # unexpected failures of a connector before a person is asked
 
@@ -36,6 +38,8 @@ def pause_s(outcome: str, *, tries: int, retry_after: float | None) -> float:
     looked into at once."""
     if outcome == "ambiguous" and tries == 1:
         return 0.2
+    if outcome == LOCKED_OUT:
+        return LOCKED_OUT_S
     if retry_after is not None:
         return max(1.0, min(retry_after, LONGEST_PAUSE_S))
     return float(BACKOFF_S[min(max(tries, 1), len(BACKOFF_S)) - 1])

@@ -7,6 +7,7 @@ from connectors.base import Ready
 from containment import lockout, protection, readiness
 from containment.lockout import ADMINISTERS
 from containment.models import Identity, PersonIdentity, ProtectionProposal, Source
+from playbooks import circuit
 from tests import cast, make
 from tests.console.doors import signed_in, words
 
@@ -49,6 +50,20 @@ def test_a_silent_connector_says_so_and_nobody_is_told_of_one_that_is_not_there(
         client.get("/connectors/postgres/")
     )
     assert client.get("/connectors/nowhere/").status_code == 404
+
+
+def test_while_one_refuses_us_every_page_says_so_and_its_own_says_what_to_do():
+    circuit.refused("postgres", "estate at 127.0.0.1 does not accept our own credential: password authentication failed.")
+    client = signed_in("wren")
+    for address in ("/", "/cases/", "/switch/banner/"):
+        page = client.get(address).content.decode()
+        assert "postgres refuses our own credential" in page
+        assert 'href="/connectors/postgres/"' in page
+    said = words(client.get("/connectors/postgres/"))
+    assert "It refuses our own credential. estate at 127.0.0.1 does not accept our own credential" in said
+    assert "nothing waits for it now" in said
+    circuit.let_in("postgres")
+    assert "refuses our own credential" not in client.get("/cases/").content.decode()
 
 
 def test_an_administrator_answers_what_a_connector_asks_for():

@@ -19,6 +19,9 @@ MINUTE = timedelta(minutes=1)
         ("unavailable", {"without_answer": PATIENCE - MINUTE}, "again"),
         ("unavailable", {"without_answer": PATIENCE}, "give_up"),
         ("ambiguous", {"without_answer": PATIENCE, "forward": False}, "give_up"),
+        ("locked_out", {}, "again"),
+        ("locked_out", {"forward": False, "without_answer": PATIENCE}, "give_up"),
+        ("locked_out", {"disruptive": False, "on_failure": "continue"}, "lose"),
         ("unexpected", {"attempts": 4}, "again"),
         ("unexpected", {"attempts": 5}, "give_up"),
         ("rejected", {}, "fail"),
@@ -51,6 +54,10 @@ def test_pauses_grow_to_a_quarter_of_an_hour_and_stay_there():
 @pytest.mark.parametrize(("said", "heard"), [(0, 1.0), (-5, 1.0), (30, 30.0), (1e9, 900.0), (float("inf"), 900.0)])
 def test_a_target_that_names_a_time_is_heard_within_bounds(said, heard):
     assert pause_s("unavailable", tries=3, retry_after=said) == heard
+
+
+def test_a_target_that_refuses_us_is_left_alone_by_a_step_for_longer_than_others_need_for_a_try():
+    assert pause_s("locked_out", tries=1, retry_after=0) == pause_s("locked_out", tries=9, retry_after=None) == 20
 
 
 def test_a_first_doubt_is_looked_into_at_once():

@@ -21,6 +21,7 @@ from containment.domain.facts import Kind
 from containment.domain.policy import Ramp
 from containment.models import PreflightCheck, ProtectionProposal, Readiness, Source
 from core.refusals import Forbidden, Missing
+from playbooks import circuit
 from playbooks.models import PlaybookVersion
 from tests import cast, make
 from tests.console.conftest import postgres_plans
@@ -50,6 +51,17 @@ def limited(role: Any, estate: Any) -> Iterator[psycopg.Connection[Any]]:
 
 def row(measure: str, subject: str = "") -> Readiness:
     return Readiness.objects.get(provider="postgres", measure=measure, subject=subject)
+
+
+@pytest.mark.fault("F4")
+def test_a_changed_password_of_our_own_opens_the_circuit_and_checking_after_it_was_mended_closes_it(limited):
+    limited.execute(sql.SQL("ALTER ROLE {} PASSWORD 'another'").format(sql.Identifier(LIMITED)))
+    readiness.round_of("postgres")
+    (row,) = circuit.open_now()
+    assert (row.connector, "does not accept our own credential" in row.said) == ("postgres", True)
+    limited.execute(sql.SQL("ALTER ROLE {} PASSWORD 'limited'").format(sql.Identifier(LIMITED)))
+    readiness.round_of("postgres")
+    assert circuit.open_now() == []
 
 
 def test_what_is_missing_comes_with_the_command_that_gives_it(role, limited):

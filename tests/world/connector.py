@@ -17,6 +17,7 @@ from connectors.base import (
     Ability,
     Ambiguous,
     Artefact,
+    Busy,
     Effect,
     EffectClass,
     Foreign,
@@ -140,7 +141,7 @@ class WorldConnector:
         except (httpx.HTTPError, TimeoutError) as error:
             raise unclear(f"The world did not answer properly in time ({type(error).__name__}).") from error
         if answer.status_code in {429, 503}:
-            raise Unavailable("The world is busy.", retry_after=_seconds(answer.headers.get("Retry-After")))
+            raise Busy("The world is busy.", retry_after=_seconds(answer.headers.get("Retry-After")))
         if answer.status_code in {401, 403}:
             raise Rejected("The world no longer lets us.")
         said = _json(content)
