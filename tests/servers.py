@@ -16,14 +16,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from embedded.account import can_enter, for_servers, give
 from embedded.postgres import Postgres
 from embedded.valkey import Valkey
 from tests import rabbitmq
 
-FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
+FAST = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_connections": "200",
+    "scram_iterations": "1",  # to say a password takes as long as all else about a connection, and nobody guesses these
+}
 OWNER, APPLICATION = "holdfast_owner", "holdfast_app"
 
 _folders: list[Path] = []
@@ -50,7 +59,7 @@ def start_before_settings() -> None:
     os.environ.setdefault("HOLDFAST_APP_ROLE", APPLICATION)
     if "DATABASE_URL" not in os.environ:
         server = Postgres(temporary_folder("tests"), account=for_servers(), settings=FAST)
-        server.start()
+        start(server)
         _main.append(server)
         password = server.ensure_role(OWNER, "LOGIN SUPERUSER")
         server.ensure_role(APPLICATION, "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE")
@@ -64,6 +73,14 @@ def start_before_settings() -> None:
     from django.conf import settings
 
     settings.DATABASES  # noqa: B018 - read now: pytest-django sets up only what is configured already
+
+
+def start(server: Postgres) -> None:
+    """With a superuser whose password is said as quickly as those that are given later."""
+    server.start()
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        quick = sql.SQL("ALTER ROLE {} PASSWORD {}")
+        connection.execute(quick.format(sql.Identifier(server.superuser), sql.Literal(conninfo_to_dict(server.dsn())["password"])))
 
 
 def stop() -> None:
@@ -89,7 +106,7 @@ def database_server() -> Postgres:
 def estate() -> Iterator[Postgres]:
     """A second cluster with an empty database `estate`, administered by `estate_admin`. Started when the first test asks for it."""
     server = Postgres(temporary_folder("estate"), account=for_servers(), superuser="estate_admin", settings=FAST)
-    server.start()
+    start(server)
     server.ensure_database("estate", owner="estate_admin")
     yield server
     server.stop()

@@ -5,12 +5,15 @@ The ledger counts what really happened, which is what tests compare the product'
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS sandbox_subject (
@@ -46,22 +49,50 @@ class Mood(StrEnum):
     LINGERS = "lingers"  # did it, and what was given out before lives on for a minute
 
 
+def _here() -> tuple[int, int]:
+    """The process and the thread."""
+    return os.getpid(), threading.get_ident()
+
+
 class SandboxTarget:
     options = ""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
+        self._keeper: tuple[int, int] | None = None
+        self._kept: psycopg.Connection[Any] | None = None
 
     def create(self) -> None:
         with self.connected() as connection:
             connection.execute(TABLES)
 
     @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """For this thread, until the block ends: to open a connection takes longer than all that is said over it."""
+        self._keeper = _here()
+        try:
+            yield
+        finally:
+            if self._kept is not None:
+                self._kept.close()
+            self._keeper = self._kept = None
+
+    @contextmanager
     def connected(self, deadline_s: float = 5) -> Iterator[psycopg.Connection[Any]]:
+        """A transaction."""
+        in_use = self._kept is not None and self._kept.info.transaction_status == TransactionStatus.INTRANS
+        if self._keeper != _here() or in_use:
+            with self._opened(deadline_s) as connection:
+                yield connection
+            return
+        if self._kept is None or self._kept.closed:
+            self._kept = self._opened(deadline_s)
+        with self._kept.transaction():
+            yield self._kept
+
+    def _opened(self, deadline_s: float) -> psycopg.Connection[Any]:
         timeout = max(1, int(deadline_s))
-        options = f"-c statement_timeout={timeout * 1000} {self.options}"
-        with psycopg.connect(self.dsn, connect_timeout=timeout, options=options) as connection:
-            yield connection
+        return psycopg.connect(self.dsn, connect_timeout=timeout, options=f"-c statement_timeout={timeout * 1000} {self.options}")
 
     def state(self, connection: psycopg.Connection[Any], subject: str, measure: str) -> str:
         row = connection.execute("SELECT state FROM sandbox_subject WHERE subject = %s AND measure = %s", [subject, measure]).fetchone()

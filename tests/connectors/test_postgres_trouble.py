@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from connectors.base import Ambiguous, LockedOut, Rejected, Step, Unavailable
 from connectors.postgres import PostgresConnector
 from connectors.postgres.evidence import redacted
+from embedded.process import wait_until
 from tests.connectors.contract import KEY, Scene
 from tests.connectors.people import PASSWORD, Town
 
@@ -108,7 +109,7 @@ def test_a_line_that_breaks_at_the_commit_is_ambiguous_and_looking_tells(town: T
     was = scene.look()
     with cut_after(town, b"ALTER ROLE", b"COMMIT") as dsn, pytest.raises(Ambiguous):
         PostgresConnector(dsn=dsn, secret="as before").perform(scene.step, key=KEY, was=was)
-    assert scene.proof(was).dead
+    assert wait_until(lambda: scene.proof(was).dead, seconds=20), "the server may still be committing"
     scene.undo(was)
     town.books(town.work())
 

@@ -35,7 +35,8 @@ def sandbox(estate: Postgres) -> Iterator[Any]:
     connector = SandboxConnector(dsn=estate.dsn("estate"))
     connector.target.create()
     registry.register("sandbox", connector)
-    yield connector.target
+    with connector.target.kept_open():
+        yield connector.target
     registry.configure(settings.CONNECTORS, gate=Gate())
 
 

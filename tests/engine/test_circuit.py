@@ -13,6 +13,7 @@ from audit.models import AuditEntry
 from connectors.sandbox import Mood
 from core.actor import SYSTEM
 from playbooks import circuit, engine, runs
+from playbooks.boundary import GOES_ON
 from playbooks.domain.troubles import LONGEST_PAUSE_S
 from playbooks.models import Attempt, Circuit, Run, Step
 
@@ -79,7 +80,7 @@ def test_many_runs_together_ask_a_target_that_refuses_us_three_times_a_minute(st
         drive(*those)
     assert refused(sandbox) == 3
     assert {run.state for run in those} == {"running"}
-    assert all(circuit.GOES_ON in run.because or "our own credential" in run.because for run in those)
+    assert all(GOES_ON in run.because or "our own credential" in run.because for run in those)
     a_minute_passes()
     drive(*those)
     assert refused(sandbox) == 6

@@ -14,7 +14,7 @@ import pytest
 
 from embedded.account import for_servers
 from embedded.postgres import Postgres
-from tests.servers import FAST, temporary_folder
+from tests.servers import FAST, start, temporary_folder
 from tests.trial.door import Door
 from tests.trial.helpers import do
 from trial.agent import papers
@@ -31,7 +31,7 @@ from trial.workloads.mail_sink import MailSink
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Postgres]:
     server = Postgres(temporary_folder("trial"), account=for_servers(), superuser="estate_admin", settings=FAST)
-    server.start()
+    start(server)
     server.ensure_database("estate", owner="estate_admin")
     yield server
     server.stop()
