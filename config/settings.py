@@ -94,12 +94,16 @@ TEMPLATES = [
 ]
 
 # -- rows --------------------------------------------------------------------------------------------------------------------------------
+POOLED = env.flag("HOLDFAST_POOLED")  # a pooler gives each transaction another session: nothing may stay behind in one
 _limits = "-c lock_timeout=5000 -c statement_timeout=15000 -c idle_in_transaction_session_timeout=15000"
 
 
 def _database(name: str, *, limits: str) -> dict[str, Any]:
     entry = env.database(name)
     entry["OPTIONS"] = patience.TCP | entry["OPTIONS"] | {"options": limits}  # a host that vanished is noticed within half a minute
+    if POOLED:  # it passes no such options on; docs/howto/production.md says how the role gets the same limits
+        del entry["OPTIONS"]["options"]
+        entry["DISABLE_SERVER_SIDE_CURSORS"] = True
     entry["CONN_HEALTH_CHECKS"] = True
     entry["CONN_MAX_AGE"] = None
     return entry

@@ -186,6 +186,15 @@ class Foreign(ConnectorTrouble):
 
 
 @runtime_checkable
+class HasDoors(Protocol):
+    """Offered where the measures of a connector go to different hosts, which know us, and refuse us, each for itself."""
+
+    def door(self, measure: Measure) -> str:
+        """The host that this measure asks."""
+        ...
+
+
+@runtime_checkable
 class Connector(Protocol):
     name: str
     abilities: Mapping[Measure, Ability]

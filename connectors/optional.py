@@ -9,6 +9,8 @@ from connectors.base import (
     Connector,
     Forgets,
     HandsOver,
+    HasDoors,
+    Measure,
     NamesAdministrators,
     OnlyLooks,
     ResolvesSubjects,
@@ -49,3 +51,8 @@ def administrators(connector: Connector) -> list[str]:
 def looker(connector: Connector) -> Connector | None:
     """The same connector without the power to change anything. None: it has no such credentials, so nothing may be tried on it."""
     return connector.looker() if isinstance(connector, OnlyLooks) else None
+
+
+def door(connector: Connector, measure: Measure) -> str:
+    """The host that a measure asks, of a connector that asks several; empty otherwise."""
+    return connector.door(measure) if isinstance(connector, HasDoors) else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
@@ -15,6 +16,7 @@ from audit import clock
 from console.context import rail
 from console.views_of import connectors, switch
 from containment.models import Case, Detection
+from playbooks import returning
 from playbooks.models import Run
 
 NEED_A_PERSON = ("needs_human", "partial")
@@ -47,9 +49,9 @@ def counts() -> dict[str, int]:
 
 
 def needing_a_person() -> Any:
-    """Runs that came to rest and are not whole, as long as their case is open."""
+    """Runs that came to rest and are not whole, or stay at a level of their way back, as long as their case is open."""
     open_cases = [f"case:{key}" for key in Case.objects.exclude(state="closed").values_list("pk", flat=True)]
-    return Run.objects.filter(state__in=NEED_A_PERSON, case_ref__in=open_cases)
+    return Run.objects.filter(Q(state__in=NEED_A_PERSON) | returning.staying(), case_ref__in=open_cases)
 
 
 def set_aside() -> Any:

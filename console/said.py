@@ -1,4 +1,4 @@
-"""Sentences about plans, steps, runs and holds: what is true now, and what follows. Pure words; cards.py asks, templates show.
+"""Sentences about plans, steps, runs and holds: what is true now, and what follows. Pure words; views_of/ asks, templates show.
 
 Each says a fact that is on record. A measure that no sentence knows is named as it is, so that nothing is ever left out.
 """
@@ -10,6 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from approvals.models import Hold
+from playbooks import returning
+from playbooks.boundary import GOES_ON
+from playbooks.domain.ladder import after_soft
 from playbooks.models import Run, Step
 
 DEEDS = {
@@ -86,6 +89,26 @@ def deed(measure: str, parameters: Mapping[str, Any]) -> str:
     if spared := _spared(parameters):
         return f"{words}, except {spared}"
     return words
+
+
+UNPROVEN = {
+    "hard": "If it does not hold, the hard stage follows at once.",
+    "hold": "If it does not hold, people are asked for the hard stage.",
+}
+
+
+def terms(run: Run, *, stage: str) -> tuple[str, ...]:
+    """What its plan says beside the steps, as far as it follows on an approval of this stage."""
+    lines = []
+    if lasts := float(run.terms.get("lasts_s") or 0):
+        lines.append(f"It ends by itself {span(timedelta(seconds=lasts))} after it is contained.")
+    if follows := UNPROVEN.get(after_soft(stage, run.plan, run.terms)):
+        lines.append(follows)
+    if levels := returning.levels(run):
+        first = and_join([deed(step["measure"], step["parameters"]) for step in levels[0]["steps"]])
+        more = f" and {len(levels) - 1} more" if len(levels) > 1 else ""
+        lines.append(f"Put back, it comes in levels: {first[0].lower()}{first[1:]}{more}, each watched.")
+    return tuple(lines)
 
 
 def fact(measure: str, parameters: Mapping[str, Any]) -> str:
@@ -188,6 +211,8 @@ def run_sentence(run: Run, steps: Sequence[Step], now: datetime) -> tuple[str, s
         case "needs_human":
             return "hot", f"A person has to look: {_whole(run.because or 'the machine cannot go on by itself')}"
         case "undoing":
+            if GOES_ON in run.because:
+                return "warn", f"Being put back, and standing still: {_whole(run.because)}"
             if run.next_at is not None and run.next_at > now + timedelta(seconds=60):
                 return "warn", f"Left running. What was restricted meanwhile is put back at {clock_time(run.next_at)}."
             return "warn", f"Being put back, in reverse order: {run.undo_reason or run.because}"
@@ -220,6 +245,8 @@ def stage(name: str) -> str:
 
 
 def _returning(run: Run, now: datetime) -> str:
+    if returning.stays(run):
+        return f"It stays at level {run.level} of its way back until a person goes on: {_whole(run.because)}"
     if run.level and run.next_at is not None and run.next_at > now:
         return f"It comes back in levels: {run.because}, until {clock_time(run.next_at)}."
     why = _whole(run.undo_reason or "undo was asked for")

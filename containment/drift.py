@@ -30,7 +30,7 @@ from core.actor import SYSTEM
 from core.crashpoints import crashpoint
 from core.digest import digest
 from core.refs import Ref
-from playbooks import switch
+from playbooks import circuit, switch
 from playbooks.calls import call_of, connector_of
 from playbooks.models import Run, Step
 
@@ -101,6 +101,8 @@ def _looked(run: Run, step: Step) -> Look | None:
     if connector is None:
         return None
     looker = optional.looker(connector) or connector
+    if looker is connector and circuit.said_open(circuit.door_of(step)):
+        return None
     try:
         first = _stands(looker, run, step)
         return first if first is None or first.stands else _stands(looker, run, step)  # said twice: a read that lags is no drift

@@ -75,9 +75,9 @@ def contact(provider: str) -> Named:
     if not named.trouble:
         _keep(provider, named.subjects)
     if named.is_locked_out:
-        circuit.refused(provider, named.trouble)
+        circuit.refused_at(provider, named.trouble)
     elif named.subjects:  # it knew us
-        circuit.let_in(provider)
+        circuit.close(provider)
     return named
 
 

@@ -31,7 +31,7 @@ from core.actor import SYSTEM, Actor
 from core.crashpoints import crashpoint
 from core.refs import Ref
 from core.refusals import Forbidden, Missing
-from playbooks import library, switch
+from playbooks import circuit, library, switch
 from playbooks.domain.plan import NO_EVIDENCE, CannotPlan, render
 from playbooks.models import PlaybookVersion, Run
 from playbooks.refusals import NoPlaybook
@@ -79,6 +79,8 @@ def tried(connector_name: str, measure: str, target: Mapping[str, Any], paramete
     connector = registry.connector_for(connector_name)
     if connector is None:
         return Ready(False, missing=[f"No connector acts on {connector_name}"])
+    if because := circuit.said_open(connector_name):
+        return Ready(False, missing=[because.rstrip(".")])
     try:
         return _asked(connector, measure, target, parameters, ends)
     except ConnectorTrouble as trouble:

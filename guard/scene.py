@@ -86,20 +86,20 @@ class Scene:
 
 
 def statement(cursor: psycopg.Cursor[Any], query: str, parameters: Mapping[str, Any]) -> psycopg.Cursor[Any]:
-    return cursor.execute(query.encode(), parameters, prepare=True)
+    return cursor.execute(query.encode(), parameters, prepare=not settings.POOLED)
 
 
 @contextmanager
 def cursor() -> Iterator[psycopg.Cursor[Any]]:
     """In the web server on a line of our own, else on Django's connection, in whatever transaction that is."""
     with connection.wrap_database_errors:
-        if settings.PROCESS == "web" and not connection.in_atomic_block:
+        if settings.PROCESS == "web" and not connection.in_atomic_block and not settings.POOLED:
             with lines.borrowed() as line:
                 yield psycopg.Cursor(line)
             return
         connection.ensure_connection()
         raw = connection.connection
-        if raw.prepare_threshold is None:
+        if raw.prepare_threshold is None and not settings.POOLED:
             raw.prepare_threshold = 5  # Django's own cursors never prepare, whatever stands here
         yield psycopg.Cursor(raw)
 

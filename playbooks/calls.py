@@ -13,7 +13,6 @@ from connectors.base import Ambiguous, Busy, Connector, Foreign, LockedOut, Meas
 from connectors.base import Step as Call
 from core.crashpoints import Crashed
 from playbooks import boundary, circuit, steps
-from playbooks.domain.troubles import LOCKED_OUT
 from playbooks.models import Run, Step
 from playbooks.refusals import LeaseLost, Stopped
 from playbooks.runs import Ticket
@@ -53,29 +52,27 @@ def troubles(ticket: Ticket, step: Step, direction: str) -> Iterator[None]:
     def settle(outcome: str, said: str, retry_after: float | None = None, diff: dict[str, object] | None = None) -> None:
         steps.trouble(ticket, step.seq, outcome=outcome, said=said, direction=direction, retry_after=retry_after, diff=diff)
 
+    heard = False
     try:
         boundary.heed_now(ticket.run_id, ticket.fence, step, direction)
         yield
-        circuit.let_in(step.connector)
+        heard = True
     except Stopped as stopped:
         steps.call_off(ticket, step.seq, direction=direction, because=stopped.because)
         raise
     except Unavailable as trouble:
         if isinstance(trouble, Busy) and trouble.retry_after is not None:
-            circuit.busy(step.connector, trouble.retry_after)
+            circuit.busy(step, trouble.retry_after)
         settle("unavailable", trouble.said, trouble.retry_after)
     except Ambiguous as trouble:
         settle("ambiguous", trouble.said, trouble.retry_after)
     except Foreign as trouble:
+        heard = True
         settle("foreign", trouble.said, diff=dict(trouble.diff))
     except Shielded as trouble:
         settle("shielded", trouble.said)
     except LockedOut as trouble:
-        if circuit.is_about_one_target(step):
-            settle("rejected", f"{trouble.said} Others were let in meanwhile, so that it is about this target.")
-        else:
-            circuit.refused(step.connector, trouble.said)
-            settle(LOCKED_OUT, trouble.said)
+        settle(*circuit.refused(step, trouble.said, direction=direction))
     except Rejected as trouble:
         settle("rejected", trouble.said)
     except (LeaseLost, Crashed):
@@ -83,3 +80,5 @@ def troubles(ticket: Ticket, step: Step, direction: str) -> Iterator[None]:
     except Exception as error:
         log.exception("the connector %s failed in a way nobody expected", step.connector)
         settle("unexpected", f"The connector failed unexpectedly ({type(error).__name__}); it is looked at before anything is tried again.")
+    if heard and direction == "undo":  # on the way forward a look says so
+        circuit.let_in(step)

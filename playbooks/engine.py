@@ -18,6 +18,7 @@ from django.db import connection
 
 from audit import clock, nudges
 from connectors.base import (
+    Busy,
     Connector,
     ConnectorTrouble,
     EffectClass,
@@ -36,6 +37,7 @@ from playbooks.calls import call_of, connector_of, in_what_is_left, troubles
 from playbooks.domain.moves import COMING_BACK
 from playbooks.domain.next_action import next_action
 from playbooks.domain.step_view import Action
+from playbooks.domain.troubles import LOCKED_OUT_S
 from playbooks.models import Run, Step
 from playbooks.refusals import LeaseLost, Occupied, Stopped, Turned
 from playbooks.runs import Ticket
@@ -44,6 +46,7 @@ log = logging.getLogger(__name__)
 
 TURN_S = 10.0  # one drive gives the run back after this long: with the longest call on top it stays under a worker's time limit
 RENEW_EVERY_S = 3.0
+LATER = timedelta(seconds=LOCKED_OUT_S)  # a probe that the target will not take now
 A_MOMENT = timedelta(seconds=0.5)  # until it is asked again whether another run is done with a control
 FORWARD = ("waiting", "pending", "running", "verifying")
 
@@ -162,8 +165,8 @@ def _do(ticket: Ticket, run: Run, seq: int) -> None:
         )
         steps.trouble(ticket, seq, outcome="rejected", said=what)
         return
-    if not step.disruptive and (because := circuit.keeps_out(step.connector)):  # no cut waits longer for it than it would otherwise
-        steps.trouble(ticket, seq, outcome="unavailable", said=because)
+    if not circuit.waits(step, "forward") and (because := circuit.said_open(circuit.door_of(step))):
+        steps.trouble(ticket, seq, outcome="unavailable" if is_evidence else "rejected", said=because)
         return
     with troubles(ticket, step, "forward"):
         if is_evidence:
@@ -175,6 +178,7 @@ def _do(ticket: Ticket, run: Run, seq: int) -> None:
         crashpoint("engine.look.before_call")
         seen = connector.look(call)
         crashpoint("engine.look.after_call")
+        circuit.let_in(step)
         _same_account(step, seen)
         first = step.was is None
         step = steps.see(ticket, seq, seen) if first else step
@@ -202,36 +206,47 @@ def _probe(ticket: Ticket, run: Run, seq: int) -> None:
     step = run.steps.get(seq=seq)
     connector, was = connector_of(step), steps.state_before(step)
     if connector is None or was is None:
-        proof = Proof(dead=False, level=ProofLevel.ACKNOWLEDGED, said=f"No connector acts on “{step.connector}” any more.")
+        said = f"No connector acts on “{step.connector}” any more."
+        steps.prove(ticket, seq, Proof(dead=False, level=ProofLevel.ACKNOWLEDGED, said=said))
+        return
+    boundary.heed_now(ticket.run_id, ticket.fence, step, "forward")
+    try:
+        knocked = circuit.knock(step)
+        proof = _probed(connector, call_of(run, step), step, was)
+    except Stopped as stopped:
+        steps.not_probed(ticket, seq, said=stopped.because, until=stopped.until or clock.now() + LATER)
+    except (LockedOut, Busy) as trouble:
+        steps.not_probed(ticket, seq, said=f"The probe could not be made: {trouble.said}", until=clock.now() + LATER)
+    except ConnectorTrouble as trouble:
+        steps.prove(ticket, seq, _not_made(trouble))
     else:
-        boundary.heed_now(ticket.run_id, ticket.fence, step, "forward")
-        proof = _proof(connector, call_of(run, step), step, was)
-    steps.prove(ticket, seq, proof)
+        steps.prove(ticket, seq, proof)
+        if knocked is not None:
+            circuit.let_in(step, asked=knocked)
 
 
 def _first_proof(ticket: Ticket, connector: Connector, call: Call, step: Step, was: State) -> Proof:
     """Right after the cut, which is settled either way: where nothing may go out any more, it is proven later."""
     try:
         boundary.heed_now(ticket.run_id, ticket.fence, step, "forward")
+        return _probed(connector, call, step, was)
     except Stopped as stopped:
         return Proof(dead=False, level=ProofLevel.ACKNOWLEDGED, said=f"Not probed yet. {stopped.because}")
-    return _proof(connector, call, step, was)
+    except ConnectorTrouble as trouble:
+        return _not_made(trouble)
 
 
-def _proof(connector: Connector, call: Call, step: Step, was: State) -> Proof:
-    """A probe that cannot be made proves nothing."""
-    if because := circuit.keeps_out(step.connector):
-        return Proof(dead=False, level=ProofLevel.ACKNOWLEDGED, said=f"Not probed yet. {because}")
+def _probed(connector: Connector, call: Call, step: Step, was: State) -> Proof:
     crashpoint("engine.probe.before_call")
     try:
-        proof = connector.probe(call, key=str(step.key), was=was)
-        circuit.let_in(step.connector)
-    except ConnectorTrouble as trouble:
-        if isinstance(trouble, LockedOut):
-            circuit.refused(step.connector, trouble.said)
-        proof = Proof(dead=False, level=ProofLevel.ACKNOWLEDGED, said=f"The probe could not be made: {trouble.said}")
-    crashpoint("engine.probe.after_call")
-    return proof
+        return connector.probe(call, key=str(step.key), was=was)
+    finally:
+        crashpoint("engine.probe.after_call")
+
+
+def _not_made(trouble: ConnectorTrouble) -> Proof:
+    """A probe that cannot be made proves nothing."""
+    return Proof(dead=False, level=ProofLevel.ACKNOWLEDGED, said=f"The probe could not be made: {trouble.said}")
 
 
 def _same_account(step: Step, seen: State) -> None:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from audit import clock, nudges
@@ -120,6 +121,15 @@ def stay(run_id: uuid.UUID, *, because: str) -> Run:
     if said != run.because:
         record("run.waiting", run.ref, actor=SYSTEM, about=run.about, because=run.because)
     return run
+
+
+def staying() -> Q:
+    """Runs at a level that waits for a person."""
+    return Q(state="reinstating", next_at__gt=clock.now() + FOR_PEOPLE / 2)
+
+
+def stays(run: Run) -> bool:
+    return is_watched(run) and run.next_at is not None and run.next_at > clock.now() + FOR_PEOPLE / 2
 
 
 @story

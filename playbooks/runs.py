@@ -264,7 +264,9 @@ def hasten(run_id: uuid.UUID, *, because: str) -> None:
 
 def _is_kept(run: Run) -> bool:
     """What was done while people decided still stands for a while, and nothing of it was put back yet."""
-    return run.next_at is not None and run.next_at > clock.now() and not run.steps.filter(state__in=["undoing", "undone"]).exists()
+    if boundary.GOES_ON in run.because or run.next_at is None or run.next_at <= clock.now():
+        return False
+    return not run.steps.filter(state__in=["undoing", "undone"]).exists()
 
 
 def lock(run_id: uuid.UUID) -> Run:

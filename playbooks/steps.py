@@ -95,11 +95,11 @@ def intend(ticket: Ticket, seq: int, *, seen: Run, direction: str = "forward") -
     an attempt without an answer is repeated goes into the journal, not on record."""
     run, step = _locked(ticket, seq, seen=seen)
     boundary.heed(run, step, direction)
-    if step.disruptive or direction == "undo":
-        circuit.enter(step.connector)
+    now = clock.now()
+    if circuit.waits(step, direction):
+        circuit.enter(step, now)
     if direction == "forward" and step.disruptive and _misses_evidence(run, step):
         raise EvidenceFirst(f"{step.measure} does not begin before its evidence is preserved, lost or waived.")
-    now = clock.now()
     claims.enter(run, step, direction, now)
     was, step.state = step.state, STEP.after(step.state, "undo" if direction == "undo" else "intend")
     repeats = was == step.state and _was_without_answer(step, direction)
@@ -215,6 +215,19 @@ def prove(ticket: Ticket, seq: int, proof: Proof) -> Step:
         told.is_proven(run, step)
     _alive(run)
     return step
+
+
+@story
+def not_probed(ticket: Ticket, seq: int, *, said: str, until: datetime) -> None:
+    """Nobody could ask. That says nothing about the target, so its time to show the cut is no shorter for it, for as long as people leave
+    it so."""
+    run, step = _locked(ticket, seq)
+    now = clock.now()
+    if step.verify_until is not None and now - (step.started_at or now) < troubles.PATIENCE:
+        step.verify_until += until - now
+    step.next_at, step.proof = until, step.proof | {"said": said}
+    step.save(update_fields=["verify_until", "next_at", "proof"])
+    _alive(run)
 
 
 @story

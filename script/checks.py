@@ -17,9 +17,8 @@ from bootstrap import ROOT, Trouble, apt_install, say
 
 # Folders that go side by side with all the others: each part has servers of its own, and mostly waits for them.
 PARTS = (
-    ("access", "connectors", "engine", "guard"),
-    ("browser", "client", "embedded", "inventory", "races", "trial"),
-    ("brokers", "chaos", "crash", "govbench", "invariants", "outages", "proxy"),
+    ("brokers", "browser", "crash", "engine", "govbench", "inventory", "races", "trial"),
+    ("access", "chaos", "client", "guard", "invariants", "outages", "proxy"),
 )
 POLICY = Path("/usr/sbin/policy-rc.d")  # asked by Debian's packages before they start what they bring
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

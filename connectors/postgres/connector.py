@@ -20,6 +20,7 @@ from connectors.base import (
     Effect,
     EffectClass,
     Foreign,
+    LockedOut,
     Measure,
     OnAmbiguous,
     Proof,
@@ -175,7 +176,7 @@ class PostgresConnector:
         try:
             with self._client.call(seconds=ends - time.monotonic()) as call:
                 return _with_sessions(effect, cut, self._disturb(call, step, cut, was))
-        except Unavailable as trouble:
+        except (Unavailable, LockedOut) as trouble:
             raise Ambiguous(f"The role was changed, but its sessions may live on: {trouble.said}") from trouble
 
     def probe(self, step: Step, *, key: str, was: State) -> Proof:

@@ -18,7 +18,20 @@ from functools import partial
 
 import psycopg
 
-from connectors.base import Ambiguous, ConnectorTrouble, Effect, Foreign, Proof, ProofLevel, Ready, Rejected, State, Step, Unavailable
+from connectors.base import (
+    Ambiguous,
+    ConnectorTrouble,
+    Effect,
+    Foreign,
+    LockedOut,
+    Proof,
+    ProofLevel,
+    Ready,
+    Rejected,
+    State,
+    Step,
+    Unavailable,
+)
 from connectors.postgres import passwords, roles, sessions
 from connectors.postgres.client import Call, Client
 from connectors.postgres.deliveries import Deliver, Parcel
@@ -52,7 +65,7 @@ class Rotation:
             since = self._settled(step, issued, key, was, ends)
             with self.client.call(seconds=ends - time.monotonic()) as call:
                 ended = _end_former(call, step, since)
-        except Unavailable as trouble:
+        except (LockedOut, Unavailable) as trouble:
             said = f"The role has its new password, but sessions from before may live on: {trouble.said}"
             raise Ambiguous(said, retry_after=trouble.retry_after) from trouble
         to = step.parameters["deliver_to"]

@@ -33,6 +33,7 @@ from connectors.base import (
 )
 from connectors.sandbox.target import CUT, OPEN, Mood, ReadOnlyTarget, SandboxTarget
 
+LOCKED_OUT = "The sandbox does not accept our own credential."
 BEFORE = (Mood.FAILS_BEFORE, Mood.BUSY, Mood.VANISHES, Mood.LOCKS_US_OUT)
 AFTER = (Mood.FAILS_AFTER, Mood.TIMES_OUT, Mood.GARBLES)
 
@@ -85,9 +86,11 @@ class SandboxConnector:
 
     def look(self, step: Step) -> State:
         subject, measure = step.target.subject, str(step.measure)
-        mood = self.target.mood(subject, Mood.HIDES, Mood.VANISHES, Mood.LAGS, Mood.TRAILS, Mood.WRONG_ACCOUNT)
+        mood = self.target.mood(subject, Mood.HIDES, Mood.LOCKS_US_OUT, Mood.VANISHES, Mood.LAGS, Mood.TRAILS, Mood.WRONG_ACCOUNT)
         if mood is Mood.HIDES:
             raise Unavailable("The sandbox does not answer.")
+        if mood is Mood.LOCKS_US_OUT:
+            raise LockedOut(LOCKED_OUT)
         _find(mood, subject)
         try:
             with self.target.connected(step.deadline_s) as connection:
@@ -157,7 +160,7 @@ class SandboxConnector:
         if mood is Mood.FAILS_BEFORE:
             raise Unavailable("The sandbox answered 500.")
         if mood is Mood.LOCKS_US_OUT:
-            raise LockedOut("The sandbox does not accept our own credential.")
+            raise LockedOut(LOCKED_OUT)
         if mood is Mood.BUSY:
             raise Busy("The sandbox answered 429.", retry_after=self.target.seconds(subject))
         _find(mood, subject)

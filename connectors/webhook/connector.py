@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from connectors.base import (
@@ -123,6 +124,9 @@ class WebhookConnector:
 
     def collect(self, step: Step) -> Sequence[Artefact]:
         return []
+
+    def door(self, measure: Measure) -> str:
+        return urlsplit(self._urls.get(measure, "")).hostname or ""
 
     def _url(self, step: Step) -> str:
         try:

@@ -17,11 +17,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.actors import ActorRequest
 from accounts.allowed import allowed
-from console import cards, refusals
-from console.cards import CaseCard
+from console import refusals
 from console.frame import fragment, fresh, show
-from console.views_of import sessions
+from console.views_of import cases as shown_cases
+from console.views_of import queue, sessions
 from console.views_of import taken as loot
+from console.views_of.cases import CaseCard
 from console.views_of.runs import PROLONG_BY
 from containment import cases, taken
 from containment.models import Case, Taken
@@ -53,14 +54,14 @@ def case_list(request: ActorRequest) -> HttpResponse:
     found = list_for(request)
     if request.htmx and request.GET.get("part") == "list":
         return fragment(request, "cases/_list.html", found)
-    first = cards.case(found["rows"][0].id, request.actor) if found["rows"] else None
+    first = shown_cases.case(found["rows"][0].id, request.actor) if found["rows"] else None
     return show(request, "cases/page.html", found | _beside(first) | {"asked": request.GET.get("ask"), "showing": "list"})
 
 
 @allowed("read")
 @require_safe
 def case(request: ActorRequest, case_id: UUID) -> HttpResponse:
-    card = cards.case(case_id, request.actor)
+    card = shown_cases.case(case_id, request.actor)
     if request.htmx and request.GET.get("part") == "card":
         return fragment(request, "cases/_card.html", _beside(card))
     return page(request, card)
@@ -115,7 +116,7 @@ def answered(request: ActorRequest, case_id: UUID, refusal: Refusal | None, *, d
     if refusal is None and not request.htmx:
         messages.success(request, f"{done[0].upper()}{done[1:]}.")
         return redirect("case", case_id)
-    card = cards.case(case_id, request.actor)
+    card = shown_cases.case(case_id, request.actor)
     status = refusals.status_of(refusal)
     if not request.htmx:
         return page(request, card, refusal=refusal, status=status)
@@ -135,7 +136,7 @@ def list_for(request: ActorRequest) -> dict[str, Any]:
     if shown != "all":
         found = found.filter(state="closed") if shown == "closed" else found.exclude(state="closed")
     pages: Page[Case] = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
-    return {"rows": cards.case_rows(list(pages)), "pages": pages, "shown": shown, "filters": FILTERS}
+    return {"rows": queue.case_rows(list(pages)), "pages": pages, "shown": shown, "filters": FILTERS}
 
 
 def _beside(card: CaseCard | None) -> dict[str, Any]:

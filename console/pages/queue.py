@@ -20,16 +20,19 @@ from accounts.allowed import allowed
 from approvals import requests
 from approvals.models import GroupMember, Hold
 from audit import clock
-from console import cards, filters, paging, refusals
-from console.cards import CaseRow, HoldCard, HoldRow, SetAsideRow
+from console import filters, paging, refusals
 from console.context import rail
 from console.controls import Control, control
 from console.deeds import page_or_part, reason_of, tried
 from console.filters import Filter
 from console.frame import counts, fragment, needing_a_person, set_aside, show
-from console.views_of import calls, groups, sources
+from console.views_of import answering, calls, groups, sources
+from console.views_of import holds as shown_holds
+from console.views_of import queue as lines
 from console.views_of.calls import CallCard
 from console.views_of.groups import STATES, GroupCard
+from console.views_of.holds import HoldCard
+from console.views_of.queue import CaseRow, HoldRow, SetAsideRow
 from containment import budget, cases, flow, grouped
 from containment.models import BudgetAlarm, Identity, Source
 from containment.models.identity import KINDS
@@ -177,8 +180,8 @@ def queue_for(request: ActorRequest) -> Queue:
     open_holds = list(Hold.objects.filter(state="open").order_by("deadline"))
     keeps = _filter(shown, request.actor, open_holds)
     kept = [one for one in open_holds if keeps(one)]
-    people = cards.people_rows(needing_a_person()) if shown == "all" else []
-    aside = cards.set_aside_rows(set_aside()[:MOST]) if shown == "all" else []
+    people = lines.people_rows(needing_a_person()) if shown == "all" else []
+    aside = lines.set_aside_rows(set_aside()[:MOST]) if shown == "all" else []
     retrying = control(request.actor, "case.judge")
     alarms = budget.alarms(clock.now())
     more = max(0, len(kept) - MOST)
@@ -188,7 +191,7 @@ def queue_for(request: ActorRequest) -> Queue:
 def _filter(shown: str, viewer: Actor, holds: list[Hold]) -> Callable[[Hold], bool]:
     match shown:
         case "mine":
-            return lambda one: cards.may_answer(one, viewer)
+            return lambda one: answering.may_answer(one, viewer)
         case "agents":
             keys = [Ref.parse(one.identity_ref).id for one in holds if one.identity_ref]
             agents = {f"identity:{key}" for key in Identity.objects.filter(pk__in=keys, kind="ai_agent").values_list("pk", flat=True)}
@@ -204,7 +207,7 @@ def _card(hold_id: UUID, viewer: Actor) -> Card:
     found = Hold.objects.filter(pk=hold_id).first()
     if found is not None and found.asks_about_a_call:
         return calls.card(found, viewer)
-    return groups.card(found, viewer) if found is not None and found.grouped else cards.hold(hold_id, viewer)
+    return groups.card(found, viewer) if found is not None and found.grouped else shown_holds.hold(hold_id, viewer)
 
 
 def _template(card: Card) -> str:
@@ -213,7 +216,7 @@ def _template(card: Card) -> str:
 
 def _rows(holds: list[Hold]) -> list[HoldRow]:
     """In the order of their deadlines, groups among the others."""
-    told = [*cards.hold_rows([one for one in holds if not one.grouped]), *groups.rows([one for one in holds if one.grouped])]
+    told = [*lines.hold_rows([one for one in holds if not one.grouped]), *groups.rows([one for one in holds if one.grouped])]
     return sorted(told, key=lambda row: row.deadline)
 
 
@@ -243,7 +246,7 @@ def _say(hold_id: UUID, said: dict[str, Any], actor: Actor) -> None:
 
 
 def _heard(word: str, card: Card) -> str:
-    words = cards.WORDS_OF_CALLS if card.is_call else cards.WORDS
+    words = answering.WORDS_OF_CALLS if card.is_call else answering.WORDS
     return "ten more minutes" if word == "extend" else f"your “{words[word]}” is on record"
 
 

@@ -10,10 +10,12 @@ from uuid import UUID
 
 from approvals.models import AccessRequest, Hold
 from audit import clock
-from console import cards, said, timelines
-from console.cards import AnswerLine, Subject
+from console import said, timelines
 from console.controls import Control, control
 from console.timelines import Moment
+from console.views_of import answering as people
+from console.views_of.about import Subject
+from console.views_of.answering import AnswerLine
 from console.views_of.waiting import value
 from containment.models import Identity
 from core.actor import Actor
@@ -91,7 +93,7 @@ class CallCard:
 def card(found: Hold, viewer: Actor) -> CallCard:
     terms = found.as_terms()
     answers = list(found.answers.select_related("person"))
-    answering = cards.answering(found, terms, answers, viewer)
+    answering = people.answering(found, terms, answers, viewer)
     plan, call = found.plan, found.plan["call"]
     tone, ended = ending(found) if not found.is_open else ("", "")
     return CallCard(
@@ -121,7 +123,7 @@ def card(found: Hold, viewer: Actor) -> CallCard:
         answers=tuple(AnswerLine(str(one.person), one.word, one.at, one.reason) for one in answers),
         waits_for=said.and_join([group.name for group in terms.asked]),
         answering=answering,
-        extending=cards.extending(found, answering),
+        extending=people.extending(found, answering),
         approvals=_approvals(found, viewer),
     )
 

@@ -98,13 +98,16 @@ class Refusing:
     """A connector whose target refuses our own credential: over every page while it does. `waiting`: runs that wait for it."""
 
     provider: str
+    door: str
     since: datetime
     said: str
     waiting: int
 
 
 def refusing() -> list[Refusing]:
-    return [Refusing(row.connector, row.open_since, row.said, circuit.waiting(row)) for row in circuit.open_now() if row.open_since]
+    return [
+        Refusing(row.connector, row.door, row.open_since, row.said, circuit.waiting(row)) for row in circuit.open_now() if row.open_since
+    ]
 
 
 def lines() -> list[Line]:

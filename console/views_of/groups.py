@@ -11,10 +11,12 @@ from django.db.models import Count, QuerySet
 
 from approvals.models import GroupMember, Hold
 from audit import clock
-from console import cards, said, timelines
-from console.cards import AnswerLine, HoldRow
+from console import said, timelines
 from console.controls import Control
 from console.timelines import Moment
+from console.views_of import answering as people
+from console.views_of.answering import AnswerLine
+from console.views_of.queue import HoldRow
 from containment.models import Decision
 from core.actor import Actor
 from core.refs import Ref
@@ -101,7 +103,7 @@ def card(found: Hold, viewer: Actor) -> GroupCard:
     waiting = states.get("waiting", 0)
     asked = waiting if found.is_open else waiting + states.get("followed", 0)
     members = seen.exclude(state="left")
-    answering = cards.answering(found, terms, answers, viewer)
+    answering = people.answering(found, terms, answers, viewer)
     tone, ended = _ending(found, states)
     return GroupCard(
         id=found.pk,
@@ -132,7 +134,7 @@ def card(found: Hold, viewer: Actor) -> GroupCard:
         missing=max(0, terms.quorum - sum(answer.word == "approve" for answer in answers)),
         waits_for=said.and_join([group.name for group in terms.asked]),
         answering=answering,
-        extending=cards.extending(found, answering),
+        extending=people.extending(found, answering),
     )
 
 
@@ -180,7 +182,7 @@ def _line(one: GroupMember, soft: float, hard: float, *, alone: Control) -> Line
 
 def _alone(found: Hold, viewer: Actor) -> Control:
     """Taking one out takes a person who may answer; having answered the whole does not stand in the way."""
-    return Control(found.is_open and cards.may_answer(found, viewer))
+    return Control(found.is_open and people.may_answer(found, viewer))
 
 
 def _counted(members: QuerySet[GroupMember], name: str) -> tuple[Counted, ...]:

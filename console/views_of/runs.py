@@ -62,10 +62,11 @@ class LevelLine:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """A return in levels. `until`: the watch that goes on now; None while a level is being brought about."""
+    """A return in levels. `until`: the watch that goes on now; None while a level is being brought about. `stays`: for a person to end."""
 
     levels: tuple[LevelLine, ...]
     until: datetime | None
+    stays: bool
     total: float
     next: str
     steering: Control
@@ -163,11 +164,12 @@ def _levels(run: Run, began: set[int]) -> Iterable[LevelLine]:
 def _return(run: Run, steps: Sequence[Step], viewer: Actor) -> Return:
     began = {level_of(step.stage) for step in steps if is_return(step.stage) and step.state in {"planned", "acting", "verifying", "done"}}
     levels = returning.levels(run)
-    until = run.next_at if returning.is_watched(run) else None
+    watched, stays = returning.is_watched(run), returning.stays(run)
     following = "everything that is left is given back" if run.level >= len(levels) else f"level {run.level + 1} of {len(levels)} follows"
     return Return(
         levels=tuple(_levels(run, began)),
-        until=until,
+        until=run.next_at if watched and not stays else None,
+        stays=stays,
         total=float(levels[run.level - 1].get("watch_s") or 1) if run.level else 1.0,
         next=following,
         steering=control(viewer, "run.undo"),

@@ -23,6 +23,8 @@ def follows(
     unanswered = outcome in NO_ANSWER
     tired = unanswered and without_answer >= PATIENCE
     again = (unanswered and not tired) or (outcome == "unexpected" and attempts < PATIENCE_WITH_BUGS)
+    if outcome == LOCKED_OUT and not tired:
+        return "again"
     if forward and not disruptive:
         if evidence and again:
             return "again"  # until the cut that waits for it waits no longer

@@ -1,4 +1,4 @@
-"""One row per connector that was ever refused, or asked for patience, by its target. A new table: nothing waits for it, and undoing it
+"""One row per door of a connector that was ever refused, or asked for patience, by its target. A new table: nothing waits for it, and undoing it
 drops it."""
 
 import django.contrib.postgres.fields
@@ -12,7 +12,8 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             "Circuit",
             [
-                ("connector", models.TextField(primary_key=True, serialize=False)),
+                ("door", models.TextField(primary_key=True, serialize=False)),
+                ("connector", models.TextField()),
                 ("open_since", models.DateTimeField(null=True)),
                 ("said", models.TextField(default="")),
                 ("tries", django.contrib.postgres.fields.ArrayField(models.DateTimeField(), default=list)),

@@ -1,4 +1,4 @@
-"""How a connector stands with its target, for all runs together."""
+"""How a connector stands at one door, for all runs together."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from django.db.models import Q
 
 
 class Circuit(models.Model):
-    """One row per connector that was ever in trouble with its target.
+    """One row per door that a connector was ever in trouble at: its name, and the host where it has several.
 
     Open since `open_since`: the target refuses our own credential, and said `said`. `tries`: when it was asked since then, the last few.
     `let_in_at`: when it last closed. `busy_until`: the target asked all of us for patience until then.
     """
 
-    connector = models.TextField(primary_key=True)
+    door = models.TextField(primary_key=True)
+    connector = models.TextField()
     open_since = models.DateTimeField(null=True)
     said = models.TextField(default="")
     tries = ArrayField(models.DateTimeField(), default=list)
@@ -28,4 +29,4 @@ class Circuit(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.connector}: {'open' if self.open_since else 'closed'}"
+        return f"{self.door}: {'open' if self.open_since else 'closed'}"

@@ -44,6 +44,11 @@ def guard(url: str, **more: Any) -> Guard:
     return Guard(url, TOKEN, subject="agent", **{"declared": OPEN_READS, "budget_s": BUDGET_S, "watches": False} | more)
 
 
+def patient(url: str, **more: Any) -> Guard:
+    """For a service that answers, however busy this machine is."""
+    return guard(url, **{"budget_s": 15.0} | more)
+
+
 NO_ANSWERS = {
     "silence": of.black_hole,
     "a byte a second": of.a_byte_a_second,
@@ -119,7 +124,7 @@ def test_an_answer_over_which_its_reader_falls_keeps_nobody_out_for_good(good, m
 
 def test_an_answer_of_characters_that_no_text_holds_can_be_worked_with():
     broken = {"decision": False, "context": {"evaluation_id": "e\ud800", "verdict": "hold", "access_request": {"template": "\ud800"}}}
-    with service(of.says(broken)) as asked, guard(asked.url) as asking, pytest.raises(Held):
+    with service(of.says(broken)) as asked, patient(asked.url) as asking, pytest.raises(Held):
         asking.allowed("mail.send")
 
 
@@ -360,7 +365,7 @@ def test_a_held_call_raises_with_its_task():
         else:
             of.says(of.HELD)(guest, asked)
 
-    with service(holds) as asked, guard(asked.url) as asking, pytest.raises(Held) as held, asking.call("mail.send", {"to": "x"}):
+    with service(holds) as asked, patient(asked.url) as asking, pytest.raises(Held) as held, asking.call("mail.send", {"to": "x"}):
         pytest.fail("it was entered")
     assert held.value.task is not None
     assert held.value.task.id == "t-1"
@@ -373,16 +378,16 @@ def test_a_held_call_raises_with_its_task():
 def test_a_permit_with_a_duty_that_nobody_carries_out_is_a_no():
     said = {"decision": True, "context": {"obligations": [{"id": "1", "type": "step-up", "properties": {}}]}}
     with service(of.says(said)) as asked:
-        with guard(asked.url) as asking:
+        with patient(asked.url) as asking:
             assert asking.evaluate("mail.send").reason == "obligation_not_supported"
-        with guard(asked.url, carries_out=["step-up"]) as asking:
+        with patient(asked.url, carries_out=["step-up"]) as asking:
             assert asking.evaluate("mail.send").decision
 
 
 def test_what_is_no_question_says_that_nobody_answered_or_who_refused():
     with service(of.black_hole) as dead, guard(dead.url) as asking, pytest.raises(Unavailable):
         asking.session_state("s-1")
-    with service(of.says({"code": "not_found", "detail": "No such session."}, 404)) as asked, guard(asked.url) as asking:
+    with service(of.says({"code": "not_found", "detail": "No such session."}, 404)) as asked, patient(asked.url) as asking:
         with pytest.raises(Refused) as refused:
             asking.session_state("s-1")
         assert (refused.value.status, refused.value.code) == (404, "not_found")

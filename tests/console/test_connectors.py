@@ -53,7 +53,7 @@ def test_a_silent_connector_says_so_and_nobody_is_told_of_one_that_is_not_there(
 
 
 def test_while_one_refuses_us_every_page_says_so_and_its_own_says_what_to_do():
-    circuit.refused("postgres", "estate at 127.0.0.1 does not accept our own credential: password authentication failed.")
+    circuit.refused_at("postgres", "estate at 127.0.0.1 does not accept our own credential: password authentication failed.")
     client = signed_in("wren")
     for address in ("/", "/cases/", "/switch/banner/"):
         page = client.get(address).content.decode()
@@ -62,7 +62,7 @@ def test_while_one_refuses_us_every_page_says_so_and_its_own_says_what_to_do():
     said = words(client.get("/connectors/postgres/"))
     assert "It refuses our own credential. estate at 127.0.0.1 does not accept our own credential" in said
     assert "nothing waits for it now" in said
-    circuit.let_in("postgres")
+    circuit.close("postgres")
     assert "refuses our own credential" not in client.get("/cases/").content.decode()
 
 

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from audit import clock
+from console.frame import counts
 from console.views_of.runs import diff_rows
 from core.actor import SYSTEM
-from playbooks import runs
+from playbooks import returning, runs
 from playbooks.domain.receipt import receipt, summary
 from playbooks.models import Run, Step
 from tests import make
@@ -91,6 +92,22 @@ def test_a_person_steers_a_return_in_levels(contained):
     contained.refresh_from_db()
     assert contained.state == "pending"
     assert client.post(f"/runs/{contained.pk}/next-level/", {"level": "1"}, headers=HTMX).status_code == 409
+
+
+def test_a_return_that_stays_at_a_level_stands_in_the_queue_until_a_person_goes_on(contained):
+    runs.undo(contained.pk, actor=SYSTEM, reason="a drill")
+    Run.objects.filter(pk=contained.pk).update(level=1, next_at=clock.now() + timedelta(minutes=10), because="level 1 of 1 stands")
+    Step.objects.filter(run=contained, stage="return-1").update(state="done", stage="return-1-held")
+    waiting = counts()["/"]
+    returning.stay(contained.pk, because="its secrets were read again")
+    assert counts()["/"] == waiting + 1
+    text = page_of(contained)
+    assert "It stays at this level. Nothing looser is given back before a person goes on" in text
+    assert "by itself" not in text.partition("It comes back in levels")[2].partition("Contain again")[0]
+    signed_in("mara").post(f"/runs/{contained.pk}/next-level/", {"level": "1"}, headers=HTMX)
+    assert counts()["/"] == waiting
+    contained.refresh_from_db()
+    assert contained.next_at <= clock.now()
 
 
 def test_a_person_prolongs_what_ends_by_itself(contained):

@@ -112,3 +112,26 @@ def test_a_reason_ends_in_one_full_stop_whoever_wrote_it(state, because):
     _, sentence = said.run_sentence(Run(state=state, because=because), [], NOON)
     assert "connector acts on it." in sentence
     assert ".." not in sentence
+
+
+CUTS = {"soft": [], "hard": [{"disruptive": True}]}
+READING = {"measure": "session.restrict", "parameters": {"mode": "read_only"}}
+
+
+@pytest.mark.parametrize(
+    ("terms", "stage", "lines"),
+    [
+        ({}, "hard", ()),
+        ({"lasts_s": 14400}, "hard", ("It ends by itself 4 h after it is contained.",)),
+        ({"unproven": "hard"}, "soft", ("If it does not hold, the hard stage follows at once.",)),
+        ({"unproven": "hold"}, "soft", ("If it does not hold, people are asked for the hard stage.",)),
+        ({"unproven": "hold"}, "hard", ()),
+        (
+            {"reinstatement": [{"steps": [READING], "watch_s": 600}, {"steps": [READING], "watch_s": 60}]},
+            "hard",
+            ("Put back, it comes in levels: restrict it to reading and 1 more, each watched.",),
+        ),
+    ],
+)
+def test_what_a_plan_says_beside_its_steps_is_read_before_somebody_approves(terms, stage, lines):
+    assert said.terms(Run(terms=terms, plan=CUTS), stage=stage) == lines

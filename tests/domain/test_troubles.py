@@ -21,7 +21,8 @@ MINUTE = timedelta(minutes=1)
         ("ambiguous", {"without_answer": PATIENCE, "forward": False}, "give_up"),
         ("locked_out", {}, "again"),
         ("locked_out", {"forward": False, "without_answer": PATIENCE}, "give_up"),
-        ("locked_out", {"disruptive": False, "on_failure": "continue"}, "lose"),
+        ("locked_out", {"disruptive": False, "on_failure": "continue"}, "again"),  # a job that has to save itself first
+        ("locked_out", {"disruptive": False, "on_failure": "continue", "without_answer": PATIENCE}, "lose"),
         ("unexpected", {"attempts": 4}, "again"),
         ("unexpected", {"attempts": 5}, "give_up"),
         ("rejected", {}, "fail"),

@@ -11,8 +11,9 @@ from django.db.models import F
 from audit import clock
 from audit.models import AuditEntry
 from connectors.sandbox import Mood
+from console import said
 from core.actor import SYSTEM
-from playbooks import circuit, engine, runs
+from playbooks import circuit, engine, runs, steps
 from playbooks.boundary import GOES_ON
 from playbooks.domain.troubles import LONGEST_PAUSE_S
 from playbooks.models import Attempt, Circuit, Run, Step
@@ -93,19 +94,19 @@ def test_the_first_that_is_let_in_lets_all_go_on_at_once(started, sandbox):
     refusing(sandbox, *those)
     drive(*those)
     (row,) = circuit.open_now()
-    assert circuit.waiting(row) == 2
+    assert circuit.waiting(row) == 5
     letting_in(sandbox, *those)
     a_minute_passes()
     drive(those[0])
     assert those[0].state == "contained"
     assert (circuit.open_now(), recorded("connector.let_in")) == ([], 1)
-    assert Run.objects.filter(pk__in=[run.pk for run in those[3:]], next_at__lte=clock.now()).count() == 2
+    assert Run.objects.filter(pk__in=[run.pk for run in those[1:]], next_at__lte=clock.now()).count() == 4
     drive(*those)
     assert [(run.state, sandbox.done(run.target["subject"])) for run in those] == [("contained", 1)] * 5
 
 
 @pytest.mark.fault("F4")
-def test_who_is_refused_while_others_are_let_in_is_a_persons_business(started, sandbox):
+def test_who_is_refused_again_while_others_are_let_in_is_a_persons_business(started, sandbox):
     mine, others = started("workload.isolate"), started("workload.isolate")
     refusing(sandbox, mine)
     drive(mine)
@@ -118,6 +119,49 @@ def test_who_is_refused_while_others_are_let_in_is_a_persons_business(started, s
     assert circuit.open_now() == []
 
 
+def test_a_slow_call_from_before_it_was_shut_does_not_open_it(started, sandbox):
+    slow, refused = started("workload.isolate"), started("workload.isolate")
+    refusing(sandbox, refused)
+    ticket = runs.claim(slow.pk, executor="command")
+    assert ticket is not None
+    step = steps.intend(ticket, 1, seen=runs.begin(ticket, seen=Run.objects.get(pk=slow.pk)))
+    drive(refused)
+    circuit.let_in(step)
+    assert circuit.open_now()
+
+
+def test_who_was_refused_long_ago_is_not_taken_for_the_only_one_when_all_are(started, sandbox):
+    mine, others = started("workload.isolate"), started("workload.isolate")
+    refusing(sandbox, mine)
+    drive(mine)
+    letting_in(sandbox, mine)
+    drive(mine)
+    assert (mine.state, circuit.open_now()) == ("contained", [])
+    refusing(sandbox, mine, others)
+    runs.undo(mine.pk, actor=SYSTEM, reason="a drill")
+    drive(mine)
+    assert (mine.state, bool(circuit.open_now())) == ("undoing", True)
+
+
+def test_a_cut_that_cannot_be_probed_meanwhile_is_proven_when_it_can(started, sandbox):
+    mine, others = started("workload.isolate"), [started("workload.isolate") for _ in range(3)]
+    sandbox.set_mood(mine.target["subject"], Mood.LINGERS, MANY)
+    drive(mine)
+    assert mine.state == "verifying"
+    refusing(sandbox, *others)
+    drive(*others)
+    until = mine.steps.get().verify_until
+    for _ in range(3):
+        drive(mine)
+    step = mine.steps.get()
+    assert (mine.state, step.left) == ("verifying", [])
+    assert step.verify_until > until + timedelta(seconds=60)
+    letting_in(sandbox, mine, *others)
+    a_minute_passes()
+    drive(mine)
+    assert (mine.state, circuit.open_now()) == ("contained", [])
+
+
 def test_what_is_put_back_waits_as_well_and_is_put_back_once(started, sandbox):
     mine, others = started("workload.isolate"), [started("workload.isolate") for _ in range(3)]
     drive(mine)
@@ -127,6 +171,7 @@ def test_what_is_put_back_waits_as_well_and_is_put_back_once(started, sandbox):
     drive(mine)
     assert mine.state == "undoing"
     assert "refused our own credential" in mine.because
+    assert said.run_sentence(mine, list(mine.steps.all()), clock.now())[1].startswith("Being put back, and standing still")
     assert not Attempt.objects.filter(step__run=mine, direction="undo").exists()
     letting_in(sandbox, mine, *others)
     a_minute_passes()
@@ -163,9 +208,9 @@ def test_a_target_that_asks_for_patience_is_called_by_nobody_before_its_time(sta
 
 
 def test_a_shorter_patience_does_not_shorten_a_longer_one():
-    circuit.busy("sandbox", 600)
-    circuit.busy("sandbox", 1)
-    circuit.busy("sandbox", -5)
+    door = Step(connector="sandbox", measure="workload.isolate")
+    for seconds in (600, 1, -5):
+        circuit.busy(door, seconds)
     assert patience() > 500
-    circuit.busy("sandbox", 1e9)
+    circuit.busy(door, 1e9)
     assert 500 < patience() <= LONGEST_PAUSE_S

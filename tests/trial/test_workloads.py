@@ -94,8 +94,12 @@ def test_an_ad_hoc_session_that_was_ended_does_not_come_back_by_itself(built: Es
 def test_a_training_job_goes_on_from_its_last_checkpoint(built: Estate, working: Start) -> None:
     training = working(Training, built)
     eventually(lambda: ask(built, "SELECT count(*) FROM models.checkpoints"))
-    do(built, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'train-7'")
-    eventually(lambda: training.status.connections >= 2)
+
+    def came_again() -> bool:
+        do(built, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'train-7'")
+        return training.status.connections >= 2
+
+    eventually(came_again, seconds=120)
     assert ask(built, "SELECT max(step) FROM models.checkpoints") <= eventually(lambda: ask(built, "SELECT step FROM models.progress"))
 
 
