@@ -37,7 +37,7 @@ from playbooks.calls import call_of, connector_of, in_what_is_left, troubles
 from playbooks.domain.moves import COMING_BACK
 from playbooks.domain.next_action import next_action
 from playbooks.domain.step_view import Action
-from playbooks.domain.troubles import LOCKED_OUT_S
+from playbooks.domain.troubles import LOCKED_OUT_S, pause_s
 from playbooks.models import Run, Step
 from playbooks.refusals import LeaseLost, Occupied, Stopped, Turned
 from playbooks.runs import Ticket
@@ -46,7 +46,6 @@ log = logging.getLogger(__name__)
 
 TURN_S = 10.0  # one drive gives the run back after this long: with the longest call on top it stays under a worker's time limit
 RENEW_EVERY_S = 3.0
-LATER = timedelta(seconds=LOCKED_OUT_S)  # a probe that the target will not take now
 A_MOMENT = timedelta(seconds=0.5)  # until it is asked again whether another run is done with a control
 FORWARD = ("waiting", "pending", "running", "verifying")
 
@@ -214,9 +213,10 @@ def _probe(ticket: Ticket, run: Run, seq: int) -> None:
         knocked = circuit.knock(step)
         proof = _probed(connector, call_of(run, step), step, was)
     except Stopped as stopped:
-        steps.not_probed(ticket, seq, said=stopped.because, until=stopped.until or clock.now() + LATER)
+        steps.not_probed(ticket, seq, said=stopped.because, until=stopped.until or clock.now() + boundary.LOOK_AGAIN)
     except (LockedOut, Busy) as trouble:
-        steps.not_probed(ticket, seq, said=f"The probe could not be made: {trouble.said}", until=clock.now() + LATER)
+        pause = pause_s("unavailable", tries=1, retry_after=trouble.retry_after or LOCKED_OUT_S)
+        steps.not_probed(ticket, seq, said=_not_made(trouble).said, until=clock.now() + timedelta(seconds=pause))
     except ConnectorTrouble as trouble:
         steps.prove(ticket, seq, _not_made(trouble))
     else:

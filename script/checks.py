@@ -45,17 +45,18 @@ def settle_clocks() -> None:
             apt_install("faketime")
 
 
-def settle_rabbitmq() -> None:
-    """Where it cannot be had, its tests are skipped and say so. They run nodes of their own; where installing it would keep a service
+def settle_servers() -> None:
+    """Where one cannot be had, its tests are skipped and say so. They run servers of their own; where installing one would keep a service
     running from now on, that is left to whom the machine belongs."""
-    if shutil.which("rabbitmq-server"):
-        return
-    keeps_services = Path("/run/systemd/system").exists()
-    if keeps_services or os.geteuid() != 0 or not shutil.which("apt-get"):
-        say("Without RabbitMQ its tests are skipped. On Debian: sudo apt-get install -y rabbitmq-server")
-        return
-    with contextlib.suppress(Trouble), no_service_started():
-        apt_install("rabbitmq-server")
+    for package, program in (("rabbitmq-server", "rabbitmq-server"), ("pgbouncer", "pgbouncer")):
+        if shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin"):
+            continue
+        keeps_services = Path("/run/systemd/system").exists()
+        if keeps_services or os.geteuid() != 0 or not shutil.which("apt-get"):
+            say(f"Without {package} its tests are skipped. On Debian: sudo apt-get install -y {package}")
+            continue
+        with contextlib.suppress(Trouble), no_service_started():
+            apt_install(package)
 
 
 @contextlib.contextmanager
@@ -128,7 +129,7 @@ def main(words: list[str]) -> int:
     try:
         settle_browser()
         settle_clocks()
-        settle_rabbitmq()
+        settle_servers()
     except Trouble as trouble:
         say(f"script/test: {trouble}")
         if not words:

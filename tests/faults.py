@@ -209,7 +209,6 @@ LEFT_OUT: Mapping[str, str] = {
     "C5": "no replica runs in the tests",
     "C6": "no replica runs in the tests; restoring is K9",
     "C7": "there is one database alias; nothing reads a replica",
-    "C9": "no pooler runs in the tests; nothing uses session state (no advisory locks, no LISTEN)",
     "C10": "no measurement over days",
     "C11": "every key is a UUID or a 64-bit number; there is nothing to run",
     "C12": "see D2",

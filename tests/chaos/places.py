@@ -49,6 +49,7 @@ ENGINE: Mapping[str, Sequence[str]] = {
             "playbooks.steps.preserve": ("plain",),
             "playbooks.steps.settle": ("plain",),
             "playbooks.steps.prove": ("shown late",),
+            "playbooks.steps.not_probed": ("asked for patience",),
             "playbooks.steps.trouble": ("refused once", "undo refused once"),
             "playbooks.steps.lose": ("too late for evidence",),
             "playbooks.steps.call_off": ("harmful",),

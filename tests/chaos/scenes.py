@@ -105,6 +105,13 @@ def coming_back(world: World, effect: str) -> Played:
     return played
 
 
+def asked_for_patience(world: World, effect: str) -> Played:
+    """It takes a while until the cut shows, and who looks is then told to come again in a moment."""
+    played: Played = forward(fault=Fault.STALE, call="look", times=3)(world, effect)
+    world.order(Fault.BUSY, played.subject, played.measure, call="look", after="1")
+    return played
+
+
 def half(world: World, effect: str) -> Played:
     """Undone before anything began: too many workers had died on it."""
     played: Played = forward(crashes=3)(world, effect)
@@ -292,6 +299,7 @@ SCENES = {
     for scene in (
         Scene("plain", "forward", forward(), go_on, STANDS),
         Scene("shown late", "forward", forward(fault=Fault.STALE, call="look", times=3), go_on, STANDS, ("keyed", "natural", "observable")),
+        Scene("asked for patience", "forward", asked_for_patience, go_on, STANDS, ("keyed", "natural", "observable")),
         Scene("unheard", "forward", unheard, go_on, STANDS, ("observable",)),
         Scene("refused once", "forward", forward(fault=Fault.BEFORE, call="look"), go_on, STANDS),
         Scene("slow", "forward", forward(fault=Fault.LAG, call="perform"), go_on, STANDS),

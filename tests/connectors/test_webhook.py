@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from connectors import optional
 from connectors.base import (
     Ambiguous,
     ConnectorTrouble,
@@ -75,6 +76,15 @@ def test_a_message_is_signed_and_carries_what_the_playbook_says(receiver: Receiv
     assert (message["type"], message["id"]) == ("holdfast.notify", KEY)
     assert message["data"]["target"]["subject"] == "omar"
     assert message["data"]["parameters"] == {"text": "A hold waits for you."}
+
+
+def test_each_host_is_a_door_of_its_own() -> None:
+    offered = OFFER | {"url": "https://people.example.org/cut"}
+    connector = WebhookConnector(url="https://chat.example.org/in", secret=SECRET, measures={"identity.disable": offered})
+    assert [optional.door(connector, measure) for measure in (Measure.NOTIFY, Measure.IDENTITY_DISABLE)] == [
+        "chat.example.org",
+        "people.example.org",
+    ]
 
 
 def test_the_same_attempt_again_is_the_same_message(receiver: Receiver) -> None:

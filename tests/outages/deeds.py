@@ -36,12 +36,12 @@ def _carry_out_one() -> None:
     sweep.sweep_once()
 
 
-def token(name: str = "edr", life_s: float = 3600) -> str:
+def token(name: str = "edr", life_s: float = 3600, scope: str = "detections.write") -> str:
     from accounts import tokens
     from accounts.models import Person
     from core.actor import SYSTEM
 
-    owner, scopes = Person.objects.get(username="enzo"), ["detections.write"]
+    owner, scopes = Person.objects.get(username="enzo"), [scope]
     life = timedelta(seconds=life_s)
     return tokens.issue(name=name, owner=owner, scopes=scopes, source="edr-prod", actor=SYSTEM, life=life)[1]
 

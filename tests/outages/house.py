@@ -28,6 +28,7 @@ from embedded.places import ROOT
 from embedded.postgres import Postgres, free_port, installed_binaries
 from embedded.process import signal_group, spawn, tail, wait_until
 from tests.outages.clocks import Clock
+from tests.pgbouncer import Pgbouncer
 from tests.plain import NO_TLS
 from tests.world import house as worldly
 from tests.world.target import CUT, MEASURES, Fault, World
@@ -266,18 +267,38 @@ class House:
             pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
             process = subprocess.Popen([sys.executable, "-m", "tests.outages.hand"], cwd=ROOT, env=environment, text=True, **pipes)
         self.hand = Hand(process, log)
-        self.web = spawn(
-            [
-                *(sys.executable, "-m", "granian", "--interface", "asginl", "--host", "127.0.0.1", "--port", str(self.port)),
-                *("--workers", "1", "--loop", "uvloop", "--no-access-log", "tests.outages.web:application"),
-            ],
-            cwd=ROOT,
-            env=environment,
-            log=self.folder / "web.log",
-            on_orphaned=signal.SIGKILL,
-        )
+        self.web = self._web(environment, self.folder / "web.log")
         self.token = self.hand("furnish")
         assert wait_until(self._answers, seconds=120, pause=0.1), tail(self.folder / "web.log", 40)
+
+    def _web(self, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+        command = [
+            *(sys.executable, "-m", "granian", "--interface", "asginl", "--host", "127.0.0.1", "--port", str(self.port)),
+            *("--workers", "1", "--loop", "uvloop", "--no-access-log", "tests.outages.web:application"),
+        ]
+        return spawn(command, cwd=ROOT, env=environment, log=log, on_orphaned=signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def pooled(self) -> Iterator[None]:
+        """A web server that answers instead of the usual one, and a sweeper, both behind a pooler, and with a clock that nobody bends."""
+        pooler = Pgbouncer(self.folder / "pooler", self.database.dsn("holdfast"), account=for_servers())
+        usual, self.port = self.port, free_port()
+        environment = {name: value for name, value in self.environment.items() if name not in self.hosts.environment}
+        environment |= {"DATABASE_URL": pooler.dsn, "HOLDFAST_POOLED": "1"}
+        started: list[subprocess.Popen[bytes]] = []
+        try:
+            pooler.start()
+            started.append(self._web(environment, self.folder / "pooled-web.log"))
+            sweeps = [sys.executable, "manage.py", "sweep", "--name", "pooled"]
+            started.append(spawn(sweeps, cwd=ROOT, env=environment, log=self.folder / "pooled-sweep.log", on_orphaned=signal.SIGKILL))
+            assert wait_until(self._answers, seconds=120, pause=0.1), tail(self.folder / "pooled-web.log", 40)
+            yield
+        finally:
+            for process in started:
+                signal_group(process.pid, signal.SIGKILL)
+                process.wait()
+            pooler.stop()
+            self.port = usual
 
     def close(self) -> None:
         if hasattr(self, "hand"):
