@@ -6,7 +6,7 @@ of ours, reads no setting of ours, and answers within `deadline_s` or raises.
 
 What may go wrong is said with four exceptions, because the engine does something else for each:
 Unavailable (try later), Ambiguous (it may have happened: look), Rejected (it will never work: a person), Foreign (somebody else's change is
-in the way: do not touch).
+in the way: do not touch). Two of them have a form that is about all calls: Busy (an Unavailable) and LockedOut (a Rejected).
 """
 
 from __future__ import annotations
