@@ -20,7 +20,7 @@ from containment.sweep import Sweeper
 from core.digest import digest_of_bytes
 from core.refusals import BadInput, Forbidden, Refusal
 from playbooks.models import Run
-from tests import cast, make
+from tests import again, cast, make
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,6 +31,11 @@ LOUD = shipped_text().replace("{kind: service_account, soft: 40, hard: 70}", "{k
 def everything_that_can_be_decided() -> list[Decision]:
     """One of each: contain, covered, watch, hold for a designated session, protected, under a ceiling, thin, exempt, seen again, a hold
     for what is new within the cool-off, only observed, and held for a spent budget."""
+    again.scene("everything that can be decided", _decided)
+    return list(Decision.objects.order_by("decided_at"))
+
+
+def _decided() -> None:
     make.house()
     for name in ("etl", "quiet", "payments", "safe", "low", "guessed", "spared", "undone", "spent"):
         make.identity(name)
@@ -53,7 +58,7 @@ def everything_that_can_be_decided() -> list[Decision]:
     Run.objects.filter(decisions=made[3]).update(state="withdrawn", next_at=None)
     made.append(make.detected("payments", session=None))
     made.append(make.detected("payments", session=None, claims=["unexpected_secret_read", "identity_violation"]))
-    return made
+    assert len(made) == Decision.objects.count()
 
 
 def spare(subject: str) -> None:
