@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 TRIES, WITHIN = 3, timedelta(minutes=1)  # that go out to a door that refuses us
 JITTER = 0.2  # of a pause, on top: those who wait do not all come back in one moment
-LETS_GO = frozenset({Measure.EVIDENCE_PRESERVE, Measure.NOTIFY})  # no cut waits for these because of a door
 
 
 def ref(connector: str) -> Ref:
@@ -47,7 +46,12 @@ def door_of(step: Step) -> str:
 
 
 def waits(step: Step, direction: str) -> bool:
-    return direction == "undo" or step.measure not in LETS_GO
+    """Whether it stands before a shut door until that opens. A message does not. Evidence does where the cut that comes after it has to
+    wait there as well; no other cut waits longer for it than it would otherwise."""
+    if direction == "undo" or step.measure not in (Measure.EVIDENCE_PRESERVE, Measure.NOTIFY):
+        return True
+    cuts = Step.objects.filter(run_id=step.run_id, stage=step.stage, disruptive=True, connector=step.connector)
+    return step.measure == Measure.EVIDENCE_PRESERVE and cuts.exists()
 
 
 # -- before a call -------------------------------------------------------------------------------------------------------------------------

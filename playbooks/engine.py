@@ -172,6 +172,8 @@ def _do(ticket: Ticket, run: Run, seq: int) -> None:
             crashpoint("engine.evidence.before_call")
             artefacts = connector.collect(call)
             crashpoint("engine.evidence.after_call")
+            if artefacts:  # (a connector that has none may have asked nobody)
+                circuit.let_in(step)
             steps.preserve(ticket, seq, artefacts)
             return
         crashpoint("engine.look.before_call")

@@ -291,6 +291,8 @@ def trouble(
             step.state, step.diff = STEP.after(step.state, "give_up"), dict(diff or {}) or None
             if outcome in troubles.NO_ANSWER:
                 said, outcome = f"{said} It has been so since {since:%Y-%m-%d %H:%M} UTC. A person has to look.", GIVEN_UP
+    if outcome == troubles.LOCKED_OUT and step.measure == Measure.EVIDENCE_PRESERVE:
+        step.started_at = None  # its time begins when somebody can be asked
     if said != step.said or follows != "again":
         record("step.troubled", step.ref, actor=SYSTEM, about=[run.ref, *run.about], measure=step.measure, outcome=outcome, said=said)
     step.said = said

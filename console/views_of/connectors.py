@@ -14,6 +14,7 @@ from containment.lockout import ADMINISTERS
 from containment.models import Identity, ProtectionProposal, Readiness
 from core.actor import Actor
 from playbooks import circuit
+from playbooks.models import Circuit
 
 MOST = 500
 MOST_SHOWN = 40
@@ -105,9 +106,11 @@ class Refusing:
 
 
 def refusing() -> list[Refusing]:
-    return [
-        Refusing(row.connector, row.door, row.open_since, row.said, circuit.waiting(row)) for row in circuit.open_now() if row.open_since
-    ]
+    return [_refusing(row, row.open_since) for row in circuit.open_now() if row.open_since]
+
+
+def _refusing(row: Circuit, since: datetime) -> Refusing:
+    return Refusing(row.connector, row.door, since, f"{row.said.rstrip('. ')}.", circuit.waiting(row))
 
 
 def lines() -> list[Line]:
@@ -146,6 +149,8 @@ def _line(provider: str, connector: Connector, rows: Sequence[Readiness], propos
     seen = [row.seen_at for row in listed]
     answered_at = contact.checked_at if contact is not None and contact.can else max(seen, default=None)
     state, tone, said = _state(contact, tried)
+    if refused := circuit.said_open(provider):
+        state, tone, said = "refuses us", "hot", refused
     return Line(
         provider=provider,
         kind=connector.name,

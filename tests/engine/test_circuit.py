@@ -179,16 +179,19 @@ def test_what_is_put_back_waits_as_well_and_is_put_back_once(started, sandbox):
     assert (mine.state, sandbox.done(mine.target["subject"], "restored")) == ("undone", 1)
 
 
-def test_evidence_behind_a_door_that_is_shut_is_lost_in_its_time_and_asks_nobody(started, sandbox):
+@pytest.mark.parametrize("first", [True, False])
+def test_evidence_waits_before_a_shut_door_as_long_as_its_cut_does(started, sandbox, first):
+    """Also the one that found the door shut."""
     others = [started("workload.isolate") for _ in range(3)]
-    refusing(sandbox, *others)
-    drive(*others)
-    mine = started("evidence.preserve", "workload.isolate", waived=False, terms={"evidence_s": 0})
-    drive(mine)
-    drive(mine)
-    assert [step.state for step in mine.steps.order_by("seq")] == ["lost", "planned"]
+    mine = started("evidence.preserve", "workload.isolate", waived=False)
+    refusing(sandbox, mine, *others)
+    drive(*([mine, *others] if first else [*others, mine]))
+    assert [step.state for step in mine.steps.order_by("seq")] == ["acting" if first else "planned", "planned"]
     assert refused(sandbox) == 3
-    assert mine.state == "running"
+    letting_in(sandbox, mine, *others)
+    a_minute_passes()
+    drive(mine)
+    assert (mine.state, [step.state for step in mine.steps.order_by("seq")]) == ("contained", ["done", "done"])
 
 
 @pytest.mark.fault("F3")
