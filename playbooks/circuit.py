@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from django.db import DatabaseError, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from audit import clock
 from audit.record import record, story
@@ -57,32 +58,32 @@ def waits(step: Step, direction: str) -> bool:
 # -- before a call -------------------------------------------------------------------------------------------------------------------------
 
 
-def enter(step: Step, now: datetime) -> bool:
-    """Called in a story: Stopped, and until when, where the door may not be knocked at now. True where its circuit is open, and `now` is
-    one of the few tries."""
+def enter(step: Step) -> datetime | None:
+    """Called in a story: Stopped, and until when, where the door may not be knocked at now. Where its circuit is open and this is one of
+    the few tries: when it knocked."""
     door = door_of(step)
-    shut = Q(open_since__isnull=False) | Q(busy_until__gt=now)
+    shut = Q(open_since__isnull=False) | Q(busy_until__gt=Now())
     if not Circuit.objects.filter(shut, door=door).exists():
-        return False
+        return None
     row = Circuit.objects.select_for_update().get(door=door)
+    now = clock.now()
     if row.busy_until is not None and row.busy_until > now:
         pause = (row.busy_until - now) * (1 + random.random() * JITTER)  # noqa: S311 - no secret
         raise Stopped(f"{door} asked all calls for patience until {row.busy_until:%H:%M:%S} UTC. {GOES_ON}.", until=now + pause)
     if row.open_since is None:
-        return False
+        return None
     lately = [at for at in row.tries if at > now - WITHIN]
     if len(lately) >= TRIES:
         raise Stopped(sentence(row), until=min(lately) + WITHIN)
     row.tries = [*lately, now]
     row.save(update_fields=["tries"])
-    return True
+    return now
 
 
 def knock(step: Step) -> datetime | None:
-    """The same for a look that is no attempt: when it knocked, where that was a try."""
+    """The same for a look that is no attempt."""
     with transaction.atomic():
-        now = clock.now()
-        return now if enter(step, now) else None
+        return enter(step)
 
 
 def said_open(door: str) -> str:

@@ -95,11 +95,10 @@ def intend(ticket: Ticket, seq: int, *, seen: Run, direction: str = "forward") -
     an attempt without an answer is repeated goes into the journal, not on record."""
     run, step = _locked(ticket, seq, seen=seen)
     boundary.heed(run, step, direction)
-    now = clock.now()
-    if circuit.waits(step, direction):
-        circuit.enter(step, now)
+    knocked = circuit.enter(step) if circuit.waits(step, direction) else None
     if direction == "forward" and step.disruptive and _misses_evidence(run, step):
         raise EvidenceFirst(f"{step.measure} does not begin before its evidence is preserved, lost or waived.")
+    now = knocked or clock.now()  # a try is known by the moment of its intent
     claims.enter(run, step, direction, now)
     was, step.state = step.state, STEP.after(step.state, "undo" if direction == "undo" else "intend")
     repeats = was == step.state and _was_without_answer(step, direction)
