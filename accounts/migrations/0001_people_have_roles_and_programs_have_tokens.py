@@ -95,6 +95,14 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "person",
+                "constraints": [
+                    models.UniqueConstraint(django.db.models.functions.text.Lower("username"), name="no_two_people_share_a_username"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("identity_ref", ""), _negated=True),
+                        fields=("identity_ref",),
+                        name="an_identity_is_at_most_one_person",
+                    ),
+                ],
             },
             managers=[
                 ("objects", django.contrib.auth.models.UserManager()),
@@ -130,6 +138,19 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "role_grant",
+                "constraints": [
+                    models.UniqueConstraint(fields=("person", "role"), name="a_person_has_a_role_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("role__in", ["analyst", "manager", "engineer", "auditor", "admin"])),
+                        name="a_role_is_one_we_know",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("granted_by__isnull", True), models.Q(("granted_by", models.F("person")), _negated=True), _connector="OR"
+                        ),
+                        name="nobody_gives_themselves_a_role",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -153,6 +174,33 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "service_token",
                 "ordering": ["-created_at"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("scopes__contained_by", ["detections.write", "guard.ask", "sessions.write", "read"]), ("scopes__len__gt", 0)
+                        ),
+                        name="a_token_has_scopes_that_we_know",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("scopes__contains", ["detections.write"]), _negated=True),
+                            models.Q(("source", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="a_token_that_posts_detections_names_its_source",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "expires_at__lte",
+                                django.db.models.expressions.CombinedExpression(
+                                    models.F("created_at"), "+", models.Value(datetime.timedelta(days=366))
+                                ),
+                            )
+                        ),
+                        name="no_token_lives_longer_than_a_year",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -181,68 +229,5 @@ class Migration(migrations.Migration):
                 "db_table": "team",
                 "ordering": ["name"],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="person",
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower("username"), name="no_two_people_share_a_username"),
-        ),
-        migrations.AddConstraint(
-            model_name="person",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("identity_ref", ""), _negated=True), fields=("identity_ref",), name="an_identity_is_at_most_one_person"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="rolegrant",
-            constraint=models.UniqueConstraint(fields=("person", "role"), name="a_person_has_a_role_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="rolegrant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("role__in", ["analyst", "manager", "engineer", "auditor", "admin"])), name="a_role_is_one_we_know"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="rolegrant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("granted_by__isnull", True), models.Q(("granted_by", models.F("person")), _negated=True), _connector="OR"
-                ),
-                name="nobody_gives_themselves_a_role",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="servicetoken",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("scopes__contained_by", ["detections.write", "guard.ask", "sessions.write", "read"]), ("scopes__len__gt", 0)
-                ),
-                name="a_token_has_scopes_that_we_know",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="servicetoken",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("scopes__contains", ["detections.write"]), _negated=True),
-                    models.Q(("source", ""), _negated=True),
-                    _connector="OR",
-                ),
-                name="a_token_that_posts_detections_names_its_source",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="servicetoken",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "expires_at__lte",
-                        django.db.models.expressions.CombinedExpression(
-                            models.F("created_at"), "+", models.Value(datetime.timedelta(days=366))
-                        ),
-                    )
-                ),
-                name="no_token_lives_longer_than_a_year",
-            ),
         ),
     ]

@@ -108,10 +108,33 @@ class Migration(migrations.Migration):
                 ("next_at", models.DateTimeField(null=True)),
                 ("closed_at", models.DateTimeField(null=True)),
                 ("closed_because", models.TextField(blank=True, default="")),
+                ("hold", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="members", to="approvals.hold")),
             ],
             options={
                 "db_table": "hold_member",
                 "ordering": ["hold", "seq"],
+                "indexes": [
+                    models.Index(condition=models.Q(("next_at__isnull", False)), fields=["next_at"], name="members_to_follow"),
+                    models.Index(fields=["identity_ref"], name="members_by_identity"),
+                    models.Index(fields=["case_ref"], name="members_by_case"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(condition=models.Q(("state", "waiting")), fields=("run_ref",), name="a_run_waits_in_one_group"),
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["followed", "left", "waiting"])), name="a_member_is_in_a_state_we_know"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("closed_at__isnull", True), ("state", "waiting")),
+                            models.Q(
+                                models.Q(("state", "waiting"), _negated=True), ("closed_at__isnull", False), ("next_at__isnull", True)
+                            ),
+                            _connector="OR",
+                        ),
+                        name="a_member_that_is_settled_says_when",
+                    ),
+                    models.UniqueConstraint(fields=("hold", "seq"), name="one_place_in_the_list_per_member"),
+                ],
             },
         ),
         migrations.RemoveConstraint(
@@ -170,50 +193,6 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="silence_never_contains_a_group",
-            ),
-        ),
-        migrations.AddField(
-            model_name="groupmember",
-            name="hold",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="members", to="approvals.hold"),
-        ),
-        migrations.AddIndex(
-            model_name="groupmember",
-            index=models.Index(condition=models.Q(("next_at__isnull", False)), fields=["next_at"], name="members_to_follow"),
-        ),
-        migrations.AddIndex(
-            model_name="groupmember",
-            index=models.Index(fields=["identity_ref"], name="members_by_identity"),
-        ),
-        migrations.AddIndex(
-            model_name="groupmember",
-            index=models.Index(fields=["case_ref"], name="members_by_case"),
-        ),
-        migrations.AddConstraint(
-            model_name="groupmember",
-            constraint=models.UniqueConstraint(fields=("hold", "seq"), name="one_place_in_the_list_per_member"),
-        ),
-        migrations.AddConstraint(
-            model_name="groupmember",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state", "waiting")), fields=("run_ref",), name="a_run_waits_in_one_group"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="groupmember",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["followed", "left", "waiting"])), name="a_member_is_in_a_state_we_know"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="groupmember",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("closed_at__isnull", True), ("state", "waiting")),
-                    models.Q(models.Q(("state", "waiting"), _negated=True), ("closed_at__isnull", False), ("next_at__isnull", True)),
-                    _connector="OR",
-                ),
-                name="a_member_that_is_settled_says_when",
             ),
         ),
         migrations.RunSQL(HOLDS, HOLDS_BEFORE),

@@ -84,10 +84,55 @@ class Migration(migrations.Migration):
                 ("uses", models.PositiveIntegerField(default=0)),
                 ("revoked_at", models.DateTimeField(null=True)),
                 ("revoked_because", models.TextField(blank=True, default="")),
+                ("hold", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="requests", to="approvals.hold")),
             ],
             options={
                 "db_table": "access_request",
                 "ordering": ["-asked_at", "-id"],
+                "indexes": [
+                    models.Index(condition=models.Q(("state", "pending")), fields=["run_ref"], name="requests_that_wait_for_a_run"),
+                    models.Index(fields=["identity_ref", "asked_at"], name="requests_of_an_identity"),
+                    models.Index(fields=["hold", "state"], name="requests_of_a_hold"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("key", ""), _negated=True), fields=("principal", "key"), name="one_request_per_key"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "pending")), fields=("principal", "question"), name="one_request_waits_per_question"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["approved", "cancelled", "denied", "expired", "failed", "pending"])),
+                        name="a_request_is_in_a_state_we_know",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("closed_at__isnull", True), ("state", "pending")),
+                            models.Q(models.Q(("state", "pending"), _negated=True), ("closed_at__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="a_request_that_ended_says_when",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("approval__isnull", False), ("approved_until__gt", models.F("closed_at")), ("state", "approved")),
+                            models.Q(
+                                models.Q(("state", "approved"), _negated=True),
+                                ("approval__isnull", True),
+                                ("approved_until__isnull", True),
+                                ("uses", 0),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="only_an_approved_request_has_an_approval",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("uses_max__isnull", True), models.Q(("uses__lte", models.F("uses_max")), ("uses_max__gt", 0)), _connector="OR"
+                        ),
+                        name="an_approval_covers_no_more_calls",
+                    ),
+                ],
             },
         ),
         migrations.RemoveConstraint(
@@ -122,78 +167,6 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="silence_never_allows_a_call",
-            ),
-        ),
-        migrations.AddField(
-            model_name="accessrequest",
-            name="hold",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="requests", to="approvals.hold"),
-        ),
-        migrations.AddIndex(
-            model_name="accessrequest",
-            index=models.Index(fields=["hold", "state"], name="requests_of_a_hold"),
-        ),
-        migrations.AddIndex(
-            model_name="accessrequest",
-            index=models.Index(condition=models.Q(("state", "pending")), fields=["run_ref"], name="requests_that_wait_for_a_run"),
-        ),
-        migrations.AddIndex(
-            model_name="accessrequest",
-            index=models.Index(fields=["identity_ref", "asked_at"], name="requests_of_an_identity"),
-        ),
-        migrations.AddConstraint(
-            model_name="accessrequest",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("key", ""), _negated=True), fields=("principal", "key"), name="one_request_per_key"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="accessrequest",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state", "pending")), fields=("principal", "question"), name="one_request_waits_per_question"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="accessrequest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["approved", "cancelled", "denied", "expired", "failed", "pending"])),
-                name="a_request_is_in_a_state_we_know",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="accessrequest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("closed_at__isnull", True), ("state", "pending")),
-                    models.Q(models.Q(("state", "pending"), _negated=True), ("closed_at__isnull", False)),
-                    _connector="OR",
-                ),
-                name="a_request_that_ended_says_when",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="accessrequest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("approval__isnull", False), ("approved_until__gt", models.F("closed_at")), ("state", "approved")),
-                    models.Q(
-                        models.Q(("state", "approved"), _negated=True),
-                        ("approval__isnull", True),
-                        ("approved_until__isnull", True),
-                        ("uses", 0),
-                    ),
-                    _connector="OR",
-                ),
-                name="only_an_approved_request_has_an_approval",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="accessrequest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("uses_max__isnull", True), models.Q(("uses__lte", models.F("uses_max")), ("uses_max__gt", 0)), _connector="OR"
-                ),
-                name="an_approval_covers_no_more_calls",
             ),
         ),
         migrations.RunSQL(REQUESTS, LIFT_REQUESTS),

@@ -53,6 +53,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "credential",
                 "ordering": ["provider", "kind", "fingerprint"],
+                "constraints": [models.UniqueConstraint(fields=("provider", "kind", "fingerprint"), name="one_credential_per_fingerprint")],
             },
         ),
         migrations.CreateModel(
@@ -89,6 +90,17 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "detection",
                 "ordering": ["-received_at"],
+                "indexes": [models.Index(condition=models.Q(("next_at__isnull", False)), fields=["next_at"], name="detection_due")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("state__in", ["decided", "quarantined"]),
+                            models.Q(("next_at__isnull", False), ("state", "received")),
+                            _connector="OR",
+                        ),
+                        name="an_undecided_detection_is_due",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -160,6 +172,16 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "identity",
                 "ordering": ["provider", "subject"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("provider", "subject"), name="one_identity_per_provider_and_subject"),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ("human", "service_account", "workload", "ci_pipeline", "ai_agent"))),
+                        name="identity_kind_is_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("reach__in", ("narrow", "team", "wide", "estate", "unknown"))), name="identity_reach_is_known"
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -203,6 +225,33 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "designation",
                 "ordering": ["-requested_at"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("granter__isnull", True), models.Q(("granter", models.F("requester")), _negated=True), _connector="OR"
+                        ),
+                        name="designation_granted_by_another",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ("payment", "customer_facing", "long_running_job", "regulated"))),
+                        name="designation_class_is_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("session_name", ""), ("workflow", ""), _negated=True),
+                        name="designation_names_session_or_workflow",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "review_by__lte",
+                                django.db.models.expressions.CombinedExpression(
+                                    models.F("requested_at"), "+", models.Value(datetime.timedelta(days=90))
+                                ),
+                            )
+                        ),
+                        name="designation_is_reviewed_in_90_days",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -224,6 +273,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "credential_use",
+                "constraints": [
+                    models.UniqueConstraint(fields=("credential", "identity", "workflow"), name="one_line_per_user_of_a_credential")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -248,6 +300,11 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "incident_case",
                 "ordering": ["-last_event_at"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "closed"), _negated=True), fields=("identity",), name="one_open_case_per_identity"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -263,6 +320,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "identity_alias",
+                "constraints": [models.UniqueConstraint(fields=("provider", "subject"), name="one_identity_per_alias")],
             },
         ),
         migrations.CreateModel(
@@ -323,6 +381,24 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "risk_policy_version",
                 "ordering": ["-version"],
+                "constraints": [
+                    models.UniqueConstraint(condition=models.Q(("state", "in_force")), fields=("state",), name="one_risk_policy_in_force"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("author__isnull", True),
+                            ("approver__isnull", True),
+                            models.Q(("author", models.F("approver")), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="policy_author_does_not_approve",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "in_force"), _negated=True), ("shipped", True), ("approver__isnull", False), _connector="OR"
+                        ),
+                        name="policy_in_force_is_approved",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -377,6 +453,28 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "decision",
                 "ordering": ["-decided_at"],
+                "indexes": [models.Index(fields=["decided_at"], name="decision_by_time")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("detection", "policy", "generation"), name="one_decision_per_detection_policy_generation"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("generation", 0), models.Q(("cause", ""), _negated=True), _connector="OR"),
+                        name="a_later_generation_names_its_cause",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(models.Q(("verdict", "contain"), _negated=True), ("run__isnull", False), _connector="OR"),
+                        name="a_contain_has_a_run",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("verdict", "hold"), _negated=True),
+                            models.Q(("hold__isnull", False), ("run__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="a_hold_has_a_run_and_a_hold",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -423,6 +521,13 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "session",
                 "ordering": ["-started_at"],
+                "indexes": [models.Index(fields=["external_id"], name="session_by_name")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("identity", "external_id"), name="one_session_per_identity_and_name"),
+                    models.CheckConstraint(
+                        condition=models.Q(("gate__in", ("active", "paused", "restricted", "ended"))), name="session_gate_is_known"
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -478,6 +583,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "containment_spend",
+                "indexes": [models.Index(fields=["at"], name="spend_by_time")],
             },
         ),
         migrations.CreateModel(
@@ -503,154 +609,26 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "work_document",
                 "ordering": ["kind", "name", "-version"],
-            },
-        ),
-        migrations.AddConstraint(
-            model_name="identity",
-            constraint=models.UniqueConstraint(fields=("provider", "subject"), name="one_identity_per_provider_and_subject"),
-        ),
-        migrations.AddConstraint(
-            model_name="identity",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("kind__in", ("human", "service_account", "workload", "ci_pipeline", "ai_agent"))),
-                name="identity_kind_is_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="identity",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("reach__in", ("narrow", "team", "wide", "estate", "unknown"))), name="identity_reach_is_known"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="designation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("granter__isnull", True), models.Q(("granter", models.F("requester")), _negated=True), _connector="OR"),
-                name="designation_granted_by_another",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="designation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("kind__in", ("payment", "customer_facing", "long_running_job", "regulated"))),
-                name="designation_class_is_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="designation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("session_name", ""), ("workflow", ""), _negated=True), name="designation_names_session_or_workflow"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="designation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "review_by__lte",
-                        django.db.models.expressions.CombinedExpression(
-                            models.F("requested_at"), "+", models.Value(datetime.timedelta(days=90))
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ["agent_profile", "workflow"])), name="work_document_kind_is_known"
+                    ),
+                    models.UniqueConstraint(fields=("kind", "name", "version"), name="one_text_per_work_document_version"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "in_force")), fields=("kind", "name"), name="one_work_document_in_force"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("approver__isnull", True), models.Q(("approver", models.F("author")), _negated=True), _connector="OR"
                         ),
-                    )
-                ),
-                name="designation_is_reviewed_in_90_days",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="credentialuse",
-            constraint=models.UniqueConstraint(fields=("credential", "identity", "workflow"), name="one_line_per_user_of_a_credential"),
-        ),
-        migrations.AddConstraint(
-            model_name="case",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state", "closed"), _negated=True), fields=("identity",), name="one_open_case_per_identity"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="identityalias",
-            constraint=models.UniqueConstraint(fields=("provider", "subject"), name="one_identity_per_alias"),
-        ),
-        migrations.AddConstraint(
-            model_name="riskpolicyversion",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state", "in_force")), fields=("state",), name="one_risk_policy_in_force"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="riskpolicyversion",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("author__isnull", True),
-                    ("approver__isnull", True),
-                    models.Q(("author", models.F("approver")), _negated=True),
-                    _connector="OR",
-                ),
-                name="policy_author_does_not_approve",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="riskpolicyversion",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("state", "in_force"), _negated=True), ("shipped", True), ("approver__isnull", False), _connector="OR"
-                ),
-                name="policy_in_force_is_approved",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="decision",
-            index=models.Index(fields=["decided_at"], name="decision_by_time"),
-        ),
-        migrations.AddConstraint(
-            model_name="decision",
-            constraint=models.UniqueConstraint(
-                fields=("detection", "policy", "generation"), name="one_decision_per_detection_policy_generation"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="decision",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("generation", 0), models.Q(("cause", ""), _negated=True), _connector="OR"),
-                name="a_later_generation_names_its_cause",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="decision",
-            constraint=models.CheckConstraint(
-                condition=models.Q(models.Q(("verdict", "contain"), _negated=True), ("run__isnull", False), _connector="OR"),
-                name="a_contain_has_a_run",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="decision",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("verdict", "hold"), _negated=True), models.Q(("hold__isnull", False), ("run__isnull", False)), _connector="OR"
-                ),
-                name="a_hold_has_a_run_and_a_hold",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="session",
-            index=models.Index(fields=["external_id"], name="session_by_name"),
-        ),
-        migrations.AddConstraint(
-            model_name="session",
-            constraint=models.UniqueConstraint(fields=("identity", "external_id"), name="one_session_per_identity_and_name"),
-        ),
-        migrations.AddConstraint(
-            model_name="session",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("gate__in", ("active", "paused", "restricted", "ended"))), name="session_gate_is_known"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="credential",
-            constraint=models.UniqueConstraint(fields=("provider", "kind", "fingerprint"), name="one_credential_per_fingerprint"),
-        ),
-        migrations.AddIndex(
-            model_name="detection",
-            index=models.Index(condition=models.Q(("next_at__isnull", False)), fields=["next_at"], name="detection_due"),
+                        name="work_document_author_does_not_approve",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(models.Q(("state", "in_force"), _negated=True), ("approver__isnull", False), _connector="OR"),
+                        name="work_document_in_force_is_approved",
+                    ),
+                ],
+            },
         ),
         migrations.AddIndex(
             model_name="detection",
@@ -659,48 +637,5 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="detection",
             constraint=models.UniqueConstraint(fields=("source", "external_id"), name="one_detection_per_source_and_external_id"),
-        ),
-        migrations.AddConstraint(
-            model_name="detection",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("state__in", ["decided", "quarantined"]), models.Q(("next_at__isnull", False), ("state", "received")), _connector="OR"
-                ),
-                name="an_undecided_detection_is_due",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="containmentspend",
-            index=models.Index(fields=["at"], name="spend_by_time"),
-        ),
-        migrations.AddConstraint(
-            model_name="workdocument",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("kind__in", ["agent_profile", "workflow"])), name="work_document_kind_is_known"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="workdocument",
-            constraint=models.UniqueConstraint(fields=("kind", "name", "version"), name="one_text_per_work_document_version"),
-        ),
-        migrations.AddConstraint(
-            model_name="workdocument",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state", "in_force")), fields=("kind", "name"), name="one_work_document_in_force"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="workdocument",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("approver__isnull", True), models.Q(("approver", models.F("author")), _negated=True), _connector="OR"),
-                name="work_document_author_does_not_approve",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="workdocument",
-            constraint=models.CheckConstraint(
-                condition=models.Q(models.Q(("state", "in_force"), _negated=True), ("approver__isnull", False), _connector="OR"),
-                name="work_document_in_force_is_approved",
-            ),
         ),
     ]

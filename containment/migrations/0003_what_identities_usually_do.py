@@ -44,6 +44,9 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "baseline",
                 "ordering": ["identity", "role", "workflow", "tenant"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("identity", "role", "workflow", "tenant"), name="one_baseline_per_identity_and_part")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -68,6 +71,16 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "daily_use",
                 "ordering": ["-day"],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("credential__isnull", False)), fields=["credential", "day"], name="daily_use_by_credential"
+                    )
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("identity", "day", "session", "workflow", "credential"), name="one_daily_use_per_way", nulls_distinct=False
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -88,6 +101,12 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "habit",
                 "ordering": ["-last_at"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("baseline", "about", "one", "two"), name="one_habit_per_baseline_and_thing"),
+                    models.CheckConstraint(
+                        condition=models.Q(("about__in", ["resource", "action", "pair", "move"])), name="habit_is_about_something_known"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -105,6 +124,10 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "trail",
                 "ordering": ["-newest_at"],
+                "indexes": [models.Index(fields=["newest_at"], name="trail_by_age")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("identity", "session"), name="one_trail_per_session", nulls_distinct=False)
+                ],
             },
         ),
         migrations.CreateModel(
@@ -150,41 +173,5 @@ class Migration(migrations.Migration):
                 ],
                 "constraints": [models.UniqueConstraint(fields=("source", "external_id"), name="one_activity_per_source_and_external_id")],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="baseline",
-            constraint=models.UniqueConstraint(
-                fields=("identity", "role", "workflow", "tenant"), name="one_baseline_per_identity_and_part"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="dailyuse",
-            index=models.Index(
-                condition=models.Q(("credential__isnull", False)), fields=["credential", "day"], name="daily_use_by_credential"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dailyuse",
-            constraint=models.UniqueConstraint(
-                fields=("identity", "day", "session", "workflow", "credential"), name="one_daily_use_per_way", nulls_distinct=False
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="habit",
-            constraint=models.UniqueConstraint(fields=("baseline", "about", "one", "two"), name="one_habit_per_baseline_and_thing"),
-        ),
-        migrations.AddConstraint(
-            model_name="habit",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("about__in", ["resource", "action", "pair", "move"])), name="habit_is_about_something_known"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="trail",
-            index=models.Index(fields=["newest_at"], name="trail_by_age"),
-        ),
-        migrations.AddConstraint(
-            model_name="trail",
-            constraint=models.UniqueConstraint(fields=("identity", "session"), name="one_trail_per_session", nulls_distinct=False),
         ),
     ]

@@ -30,10 +30,26 @@ class Migration(migrations.Migration):
                 ("observed_because", models.TextField(blank=True, default="")),
                 ("state", models.TextField(default="passing_on")),
                 ("next_at", models.DateTimeField(null=True)),
+                (
+                    "source",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="exposures", to="containment.source"),
+                ),
             ],
             options={
                 "db_table": "exposure",
                 "ordering": ["-received_at"],
+                "indexes": [models.Index(condition=models.Q(("next_at__isnull", False)), fields=["next_at"], name="exposure_due")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("next_at__isnull", True), ("state", "passed_on")),
+                            models.Q(("next_at__isnull", False), ("state", "passing_on")),
+                            _connector="OR",
+                        ),
+                        name="an_exposure_that_is_not_passed_on_is_due",
+                    ),
+                    models.UniqueConstraint(fields=("source", "external_id"), name="one_exposure_per_source_and_external_id"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -46,10 +62,39 @@ class Migration(migrations.Migration):
                 ("verified", models.BooleanField(default=False)),
                 ("state", models.TextField(default="waiting")),
                 ("said", models.TextField(blank=True, default="")),
+                (
+                    "credential",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="exposures", to="containment.credential"
+                    ),
+                ),
+                ("detections", models.ManyToManyField(db_table="exposure_detection", related_name="exposed", to="containment.detection")),
+                (
+                    "exposure",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="members", to="containment.exposure"),
+                ),
             ],
             options={
                 "db_table": "exposure_member",
                 "ordering": ["exposure", "place", "id"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["waiting", "passed_on", "unknown", "twice"])),
+                        name="state_of_an_exposed_one_is_known",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("credential__isnull", False)),
+                        fields=("exposure", "credential"),
+                        name="a_credential_is_once_in_an_exposure",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["unknown", "twice"]), ("credential__isnull", False), _connector="OR"),
+                        name="what_is_passed_on_is_a_credential",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(condition=models.Q(("state", "waiting")), fields=["exposure", "place", "id"], name="exposed_and_waiting")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -63,10 +108,19 @@ class Migration(migrations.Migration):
                 ("ended_at", models.DateTimeField(null=True)),
                 ("ended_because", models.TextField(blank=True, default="")),
                 ("pardoned", models.BooleanField(default=False)),
+                ("source", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="alarms", to="containment.source")),
             ],
             options={
                 "db_table": "source_alarm",
                 "ordering": ["-raised_at"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("over__in", ["rate", "budget", "person"])), name="what_a_source_went_over_is_known"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at__isnull", True)), fields=("source",), name="one_open_alarm_per_source"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -105,6 +159,12 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "verdict_count",
                 "ordering": ["kind", "name"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("kind", "name"), name="one_count_per_signal_or_source"),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ["signal", "source"])), name="what_verdicts_are_counted_for_is_known"
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -189,99 +249,6 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("state", "active"), models.Q(("observes_because", ""), _negated=True), _connector="OR"),
                 name="a_source_that_observes_says_why",
-            ),
-        ),
-        migrations.AddField(
-            model_name="exposure",
-            name="source",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="exposures", to="containment.source"),
-        ),
-        migrations.AddField(
-            model_name="exposuremember",
-            name="credential",
-            field=models.ForeignKey(
-                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="exposures", to="containment.credential"
-            ),
-        ),
-        migrations.AddField(
-            model_name="exposuremember",
-            name="detections",
-            field=models.ManyToManyField(db_table="exposure_detection", related_name="exposed", to="containment.detection"),
-        ),
-        migrations.AddField(
-            model_name="exposuremember",
-            name="exposure",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="members", to="containment.exposure"),
-        ),
-        migrations.AddField(
-            model_name="sourcealarm",
-            name="source",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="alarms", to="containment.source"),
-        ),
-        migrations.AddConstraint(
-            model_name="verdictcount",
-            constraint=models.UniqueConstraint(fields=("kind", "name"), name="one_count_per_signal_or_source"),
-        ),
-        migrations.AddConstraint(
-            model_name="verdictcount",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("kind__in", ["signal", "source"])), name="what_verdicts_are_counted_for_is_known"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="exposure",
-            index=models.Index(condition=models.Q(("next_at__isnull", False)), fields=["next_at"], name="exposure_due"),
-        ),
-        migrations.AddConstraint(
-            model_name="exposure",
-            constraint=models.UniqueConstraint(fields=("source", "external_id"), name="one_exposure_per_source_and_external_id"),
-        ),
-        migrations.AddConstraint(
-            model_name="exposure",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("next_at__isnull", True), ("state", "passed_on")),
-                    models.Q(("next_at__isnull", False), ("state", "passing_on")),
-                    _connector="OR",
-                ),
-                name="an_exposure_that_is_not_passed_on_is_due",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="exposuremember",
-            index=models.Index(condition=models.Q(("state", "waiting")), fields=["exposure", "place", "id"], name="exposed_and_waiting"),
-        ),
-        migrations.AddConstraint(
-            model_name="exposuremember",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("credential__isnull", False)),
-                fields=("exposure", "credential"),
-                name="a_credential_is_once_in_an_exposure",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="exposuremember",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["waiting", "passed_on", "unknown", "twice"])), name="state_of_an_exposed_one_is_known"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="exposuremember",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["unknown", "twice"]), ("credential__isnull", False), _connector="OR"),
-                name="what_is_passed_on_is_a_credential",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="sourcealarm",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("ended_at__isnull", True)), fields=("source",), name="one_open_alarm_per_source"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="sourcealarm",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("over__in", ["rate", "budget", "person"])), name="what_a_source_went_over_is_known"
             ),
         ),
         migrations.RunSQL(

@@ -134,7 +134,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={"db_table": "policy_approval", "ordering": ["at"]},
+            options={
+                "db_table": "policy_approval",
+                "ordering": ["at"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("version", "base", "person"), name="a_person_approves_a_policy_version_once", nulls_distinct=False
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="ShadowDifference",
@@ -160,7 +168,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={"db_table": "shadow_difference", "ordering": ["-at"]},
+            options={
+                "db_table": "shadow_difference",
+                "ordering": ["-at"],
+                "indexes": [models.Index(fields=["version", "at"], name="shadow_difference_by_time")],
+                "constraints": [models.UniqueConstraint(fields=("version", "decision"), name="a_shadow_judges_a_decision_once")],
+            },
         ),
         migrations.CreateModel(
             name="ProtectedConfirmation",
@@ -173,7 +186,11 @@ class Migration(migrations.Migration):
                     models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
                 ),
             ],
-            options={"db_table": "protected_confirmation", "ordering": ["-at"]},
+            options={
+                "db_table": "protected_confirmation",
+                "ordering": ["-at"],
+                "indexes": [models.Index(fields=["at"], name="protected_confirmation_time")],
+            },
         ),
         migrations.CreateModel(
             name="PreflightCheck",
@@ -193,21 +210,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={"db_table": "preflight_check", "ordering": ["-at"]},
+            options={
+                "db_table": "preflight_check",
+                "ordering": ["-at"],
+                "indexes": [models.Index(fields=["kind", "environment", "at"], name="preflight_check_by_cell")],
+            },
         ),
-        migrations.AddConstraint(
-            "policyapproval",
-            models.UniqueConstraint(
-                fields=("version", "base", "person"), name="a_person_approves_a_policy_version_once", nulls_distinct=False
-            ),
-        ),
-        migrations.AddIndex("shadowdifference", models.Index(fields=["version", "at"], name="shadow_difference_by_time")),
-        migrations.AddConstraint(
-            "shadowdifference",
-            models.UniqueConstraint(fields=("version", "decision"), name="a_shadow_judges_a_decision_once"),
-        ),
-        migrations.AddIndex("protectedconfirmation", models.Index(fields=["at"], name="protected_confirmation_time")),
-        migrations.AddIndex("preflightcheck", models.Index(fields=["kind", "environment", "at"], name="preflight_check_by_cell")),
         final("policy_approval"),
         final("shadow_difference"),
         final("protected_confirmation"),

@@ -36,10 +36,37 @@ class Migration(migrations.Migration):
                 ("trouble", models.TextField(blank=True, default="")),
                 ("made_at", models.DateTimeField()),
                 ("finished_at", models.DateTimeField(null=True)),
+                (
+                    "made_by",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "version",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="backtests", to="containment.riskpolicyversion"
+                    ),
+                ),
             ],
             options={
                 "db_table": "backtest",
                 "ordering": ["-made_at"],
+                "indexes": [
+                    models.Index(fields=["policy_digest", "made_at"], name="backtest_by_policy"),
+                    models.Index(condition=models.Q(("next_at__isnull", False)), fields=["next_at"], name="backtest_due"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["due", "running", "done", "failed"])), name="backtest_state_is_known"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state__in", ["due", "running"]), _negated=True), ("next_at__isnull", False), _connector="OR"
+                        ),
+                        name="an_unfinished_backtest_is_due",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -47,9 +74,15 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("seen_at", models.DateTimeField()),
+                (
+                    "backtest",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="seen", to="containment.backtest"),
+                ),
+                ("person", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 "db_table": "backtest_seen",
+                "constraints": [models.UniqueConstraint(fields=("backtest", "person"), name="a_person_first_sees_a_backtest_once")],
             },
         ),
         migrations.CreateModel(
@@ -66,9 +99,20 @@ class Migration(migrations.Migration):
                 ("ticket", models.UUIDField(null=True)),
                 ("events", models.PositiveIntegerField(default=0)),
                 ("tally", models.JSONField(null=True)),
+                (
+                    "backtest",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="slices", to="containment.backtest"),
+                ),
             ],
             options={
                 "db_table": "backtest_slice",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("tally__isnull", False), ("next_at__isnull", False), _connector="OR"),
+                        name="a_slice_is_due_until_it_has_a_tally",
+                    ),
+                    models.UniqueConstraint(fields=("backtest", "number"), name="one_slice_of_a_number"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -95,73 +139,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "decision_gist",
+                "indexes": [models.Index(fields=["decided_at"], name="decision_gist_by_time")],
             },
-        ),
-        migrations.AddField(
-            model_name="backtest",
-            name="made_by",
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name="backtest",
-            name="version",
-            field=models.ForeignKey(
-                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="backtests", to="containment.riskpolicyversion"
-            ),
-        ),
-        migrations.AddField(
-            model_name="backtestseen",
-            name="backtest",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="seen", to="containment.backtest"),
-        ),
-        migrations.AddField(
-            model_name="backtestseen",
-            name="person",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name="backtestslice",
-            name="backtest",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="slices", to="containment.backtest"),
-        ),
-        migrations.AddIndex(
-            model_name="decisiongist",
-            index=models.Index(fields=["decided_at"], name="decision_gist_by_time"),
-        ),
-        migrations.AddIndex(
-            model_name="backtest",
-            index=models.Index(fields=["policy_digest", "made_at"], name="backtest_by_policy"),
-        ),
-        migrations.AddIndex(
-            model_name="backtest",
-            index=models.Index(condition=models.Q(("next_at__isnull", False)), fields=["next_at"], name="backtest_due"),
-        ),
-        migrations.AddConstraint(
-            model_name="backtest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["due", "running", "done", "failed"])), name="backtest_state_is_known"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="backtest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(models.Q(("state__in", ["due", "running"]), _negated=True), ("next_at__isnull", False), _connector="OR"),
-                name="an_unfinished_backtest_is_due",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="backtestseen",
-            constraint=models.UniqueConstraint(fields=("backtest", "person"), name="a_person_first_sees_a_backtest_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="backtestslice",
-            constraint=models.UniqueConstraint(fields=("backtest", "number"), name="one_slice_of_a_number"),
-        ),
-        migrations.AddConstraint(
-            model_name="backtestslice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("tally__isnull", False), ("next_at__isnull", False), _connector="OR"),
-                name="a_slice_is_due_until_it_has_a_tally",
-            ),
         ),
     ]

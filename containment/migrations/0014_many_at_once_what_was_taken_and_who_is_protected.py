@@ -57,6 +57,23 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "mass_undo",
                 "ordering": ["-asked_at"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["asked", "approved", "done", "withdrawn"])), name="mass_undo_state_is_known"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("approver__isnull", True), models.Q(("approver", models.F("requester")), _negated=True), _connector="OR"
+                        ),
+                        name="mass_undo_takes_two_people",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state__in", ["approved", "done"]), _negated=True), ("approver__isnull", False), _connector="OR"
+                        ),
+                        name="mass_undo_is_approved_by_somebody",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -76,6 +93,14 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "mass_undo_member",
                 "ordering": ["id"],
+                "indexes": [models.Index(condition=models.Q(("next_at__isnull", False)), fields=["next_at"], name="mass_undo_member_due")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("mass_undo", "run_ref"), name="one_member_per_run_of_a_mass_undo"),
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["waiting", "undoing", "undone", "drifted", "refused"])),
+                        name="mass_undo_member_state_is_known",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -114,6 +139,16 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "protection_proposal",
                 "ordering": ["provider", "subject"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("provider", "subject"), name="one_proposal_per_subject"),
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["open", "agreed", "declined"])), name="state_of_a_proposal_is_known"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("state", "open"), ("answered_by__isnull", False), _connector="OR"),
+                        name="a_proposal_is_answered_by_somebody",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -158,87 +193,24 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "taken",
                 "ordering": ["first_at", "id"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("case", "kind", "key"), name="one_line_per_thing_taken"),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ("secret_read", "grant_made", "session_elsewhere"))),
+                        name="kind_of_what_was_taken_is_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ("open", "cut", "cleared", "accepted"))), name="state_of_what_was_taken_is_known"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("state", "open"),
+                            models.Q(("settled_at__isnull", False), models.Q(("settled_by", ""), _negated=True)),
+                            _connector="OR",
+                        ),
+                        name="what_was_taken_is_settled_by_somebody",
+                    ),
+                ],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="massundo",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["asked", "approved", "done", "withdrawn"])), name="mass_undo_state_is_known"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="massundo",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("approver__isnull", True), models.Q(("approver", models.F("requester")), _negated=True), _connector="OR"
-                ),
-                name="mass_undo_takes_two_people",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="massundo",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("state__in", ["approved", "done"]), _negated=True), ("approver__isnull", False), _connector="OR"
-                ),
-                name="mass_undo_is_approved_by_somebody",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="massundomember",
-            index=models.Index(condition=models.Q(("next_at__isnull", False)), fields=["next_at"], name="mass_undo_member_due"),
-        ),
-        migrations.AddConstraint(
-            model_name="massundomember",
-            constraint=models.UniqueConstraint(fields=("mass_undo", "run_ref"), name="one_member_per_run_of_a_mass_undo"),
-        ),
-        migrations.AddConstraint(
-            model_name="massundomember",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["waiting", "undoing", "undone", "drifted", "refused"])),
-                name="mass_undo_member_state_is_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="protectionproposal",
-            constraint=models.UniqueConstraint(fields=("provider", "subject"), name="one_proposal_per_subject"),
-        ),
-        migrations.AddConstraint(
-            model_name="protectionproposal",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["open", "agreed", "declined"])), name="state_of_a_proposal_is_known"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="protectionproposal",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state", "open"), ("answered_by__isnull", False), _connector="OR"),
-                name="a_proposal_is_answered_by_somebody",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="taken",
-            constraint=models.UniqueConstraint(fields=("case", "kind", "key"), name="one_line_per_thing_taken"),
-        ),
-        migrations.AddConstraint(
-            model_name="taken",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("kind__in", ("secret_read", "grant_made", "session_elsewhere"))), name="kind_of_what_was_taken_is_known"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="taken",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ("open", "cut", "cleared", "accepted"))), name="state_of_what_was_taken_is_known"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="taken",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("state", "open"), models.Q(("settled_at__isnull", False), models.Q(("settled_by", ""), _negated=True)), _connector="OR"
-                ),
-                name="what_was_taken_is_settled_by_somebody",
-            ),
         ),
     ]

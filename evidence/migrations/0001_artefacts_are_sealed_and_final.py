@@ -35,6 +35,16 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "artefact",
                 "ordering": ["collected_at", "id"],
+                "indexes": [
+                    models.Index(fields=["case_ref", "collected_at"], name="artefacts_of_a_case"),
+                    models.Index(fields=["sha256"], name="artefacts_by_content"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("run_ref", "name", "sha256"), name="the_same_content_is_sealed_once_per_run"),
+                    models.CheckConstraint(
+                        condition=models.Q(("sha256__regex", "^sha256:[0-9a-f]{64}$")), name="an_artefact_is_addressed_by_its_content"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -47,10 +57,21 @@ class Migration(migrations.Migration):
                 ("actor_name", models.TextField()),
                 ("act", models.TextField()),
                 ("sha256_seen", models.TextField(blank=True)),
+                (
+                    "artefact",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="custody", to="evidence.artefact"),
+                ),
             ],
             options={
                 "db_table": "custody",
                 "ordering": ["artefact", "n"],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("n__gt", 0)), name="custody_starts_at_one"),
+                    models.CheckConstraint(
+                        condition=models.Q(("act__in", ["sealed", "viewed", "found_broken"])), name="a_touch_is_of_a_kind_we_know"
+                    ),
+                    models.UniqueConstraint(fields=("artefact", "n"), name="custody_is_numbered_without_gaps"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -71,43 +92,6 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "artefact_sealed",
             },
-        ),
-        migrations.AddIndex(
-            model_name="artefact",
-            index=models.Index(fields=["case_ref", "collected_at"], name="artefacts_of_a_case"),
-        ),
-        migrations.AddIndex(
-            model_name="artefact",
-            index=models.Index(fields=["sha256"], name="artefacts_by_content"),
-        ),
-        migrations.AddConstraint(
-            model_name="artefact",
-            constraint=models.UniqueConstraint(fields=("run_ref", "name", "sha256"), name="the_same_content_is_sealed_once_per_run"),
-        ),
-        migrations.AddConstraint(
-            model_name="artefact",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("sha256__regex", "^sha256:[0-9a-f]{64}$")), name="an_artefact_is_addressed_by_its_content"
-            ),
-        ),
-        migrations.AddField(
-            model_name="custody",
-            name="artefact",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="custody", to="evidence.artefact"),
-        ),
-        migrations.AddConstraint(
-            model_name="custody",
-            constraint=models.UniqueConstraint(fields=("artefact", "n"), name="custody_is_numbered_without_gaps"),
-        ),
-        migrations.AddConstraint(
-            model_name="custody",
-            constraint=models.CheckConstraint(condition=models.Q(("n__gt", 0)), name="custody_starts_at_one"),
-        ),
-        migrations.AddConstraint(
-            model_name="custody",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("act__in", ["sealed", "viewed", "found_broken"])), name="a_touch_is_of_a_kind_we_know"
-            ),
         ),
         final("artefact"),
         final("artefact_sealed"),

@@ -51,6 +51,27 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "playbook_version",
                 "ordering": ["name", "-version"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("name", "version"), name="one_text_per_playbook_version"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "in_force")), fields=("name",), name="one_version_in_force_per_playbook"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("author", models.F("approver")), _negated=True),
+                            ("author__isnull", True),
+                            ("approver__isnull", True),
+                            _connector="OR",
+                        ),
+                        name="playbook_author_does_not_approve",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "in_force"), _negated=True), ("shipped", True), ("approver__isnull", False), _connector="OR"
+                        ),
+                        name="playbook_in_force_is_approved",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -88,6 +109,32 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "run",
                 "ordering": ["-created_at"],
+                "indexes": [
+                    models.Index(condition=models.Q(("next_at__isnull", False)), fields=["next_at"], name="run_due"),
+                    models.Index(fields=["case_ref"], name="run_by_case"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(
+                            (
+                                "state__in",
+                                [
+                                    "contained",
+                                    "needs_human",
+                                    "partial",
+                                    "pending",
+                                    "prepared",
+                                    "running",
+                                    "undoing",
+                                    "verifying",
+                                    "waiting",
+                                ],
+                            )
+                        ),
+                        fields=("identity_ref", "control_family"),
+                        name="one_live_run_per_identity_and_family",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -127,6 +174,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "run_step",
                 "ordering": ["run", "seq"],
+                "constraints": [models.UniqueConstraint(fields=("run", "seq"), name="one_step_per_place_in_a_run")],
             },
         ),
         migrations.CreateModel(
@@ -147,67 +195,8 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "run_attempt",
                 "ordering": ["id"],
+                "indexes": [models.Index(fields=["executor"], name="attempt_by_executor")],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="playbookversion",
-            constraint=models.UniqueConstraint(fields=("name", "version"), name="one_text_per_playbook_version"),
-        ),
-        migrations.AddConstraint(
-            model_name="playbookversion",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state", "in_force")), fields=("name",), name="one_version_in_force_per_playbook"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="playbookversion",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("author", models.F("approver")), _negated=True),
-                    ("author__isnull", True),
-                    ("approver__isnull", True),
-                    _connector="OR",
-                ),
-                name="playbook_author_does_not_approve",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="playbookversion",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("state", "in_force"), _negated=True), ("shipped", True), ("approver__isnull", False), _connector="OR"
-                ),
-                name="playbook_in_force_is_approved",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="run",
-            index=models.Index(condition=models.Q(("next_at__isnull", False)), fields=["next_at"], name="run_due"),
-        ),
-        migrations.AddIndex(
-            model_name="run",
-            index=models.Index(fields=["case_ref"], name="run_by_case"),
-        ),
-        migrations.AddConstraint(
-            model_name="run",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(
-                    (
-                        "state__in",
-                        ["contained", "needs_human", "partial", "pending", "prepared", "running", "undoing", "verifying", "waiting"],
-                    )
-                ),
-                fields=("identity_ref", "control_family"),
-                name="one_live_run_per_identity_and_family",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="step",
-            constraint=models.UniqueConstraint(fields=("run", "seq"), name="one_step_per_place_in_a_run"),
-        ),
-        migrations.AddIndex(
-            model_name="attempt",
-            index=models.Index(fields=["executor"], name="attempt_by_executor"),
         ),
         final("run_attempt"),
     ]

@@ -23,9 +23,14 @@ class Migration(migrations.Migration):
                 ("subject", models.TextField()),
                 ("measure", models.TextField()),
                 ("claimed_at", models.DateTimeField()),
+                ("run", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="claims", to="playbooks.run")),
             ],
             options={
                 "db_table": "control_claim",
+                "indexes": [models.Index(fields=["connector", "subject", "measure"], name="claims_on_a_control")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("run", "connector", "subject", "measure"), name="one_claim_per_run_and_control")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -38,9 +43,31 @@ class Migration(migrations.Migration):
                 ("lift_to", models.TextField(default="")),
                 ("lift_because", models.TextField(default="")),
                 ("lift_at", models.DateTimeField(null=True)),
+                (
+                    "by",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "lift_by",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
                 "db_table": "kill_switch",
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("id", 1)), name="there_is_one_kill_switch"),
+                    models.CheckConstraint(
+                        condition=models.Q(("position__in", ("off", "no_new", "nothing"))), name="position_of_the_kill_switch_is_known"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("position", "off"), models.Q(("by__isnull", False), ("at__isnull", False)), _connector="OR"),
+                        name="a_kill_switch_that_is_on_says_by_whom",
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -103,46 +130,6 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("state__in", ["draft", "in_force", "superseded", "retired", "revoked", "dropped"])),
                 name="playbook_state_is_known",
-            ),
-        ),
-        migrations.AddField(
-            model_name="controlclaim",
-            name="run",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="claims", to="playbooks.run"),
-        ),
-        migrations.AddField(
-            model_name="killswitch",
-            name="by",
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name="killswitch",
-            name="lift_by",
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddIndex(
-            model_name="controlclaim",
-            index=models.Index(fields=["connector", "subject", "measure"], name="claims_on_a_control"),
-        ),
-        migrations.AddConstraint(
-            model_name="controlclaim",
-            constraint=models.UniqueConstraint(fields=("run", "connector", "subject", "measure"), name="one_claim_per_run_and_control"),
-        ),
-        migrations.AddConstraint(
-            model_name="killswitch",
-            constraint=models.CheckConstraint(condition=models.Q(("id", 1)), name="there_is_one_kill_switch"),
-        ),
-        migrations.AddConstraint(
-            model_name="killswitch",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("position__in", ("off", "no_new", "nothing"))), name="position_of_the_kill_switch_is_known"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="killswitch",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("position", "off"), models.Q(("by__isnull", False), ("at__isnull", False)), _connector="OR"),
-                name="a_kill_switch_that_is_on_says_by_whom",
             ),
         ),
     ]
