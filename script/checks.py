@@ -126,6 +126,7 @@ def side_by_side() -> list[str]:
 
 def main(words: list[str]) -> int:
     os.environ.pop("HOLDFAST_BEGAN", None)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of some hundred programs compiles all that is ours once more
     try:
         settle_browser()
         settle_clocks()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from approvals.models import Hold
+from tests import again
 from tests.browser.conftest import WINDOWS
 from tests.browser.windows import photograph
 from tests.flows.test_grouped import house, reported
@@ -14,8 +15,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def group(role) -> Hold:
-    house(1)
-    reported("first", *(f"storm_{number:02}" for number in range(60)))
+    def made() -> None:
+        house(1)
+        reported("first", *(f"storm_{number:02}" for number in range(60)))
+
+    again.scene("sixty in a group", made)
     return Hold.objects.get(grouped=True)
 
 

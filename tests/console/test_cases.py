@@ -8,14 +8,14 @@ import pytest
 
 from audit.models import AuditEntry
 from containment import cases, flow, taken
-from containment.models import Taken
+from containment.models import Decision, Taken
 from containment.refusals import CaseClosed, NotYetSettled, OnlyApprover
 from core.actor import SYSTEM
 from core.refusals import BadInput
 from evidence import vault
 from evidence.models import Custody
 from playbooks.models import Run, Step
-from tests import cast, make
+from tests import again, cast, make
 from tests.console.people import HTMX, signed_in, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -24,14 +24,18 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def contained(postgres_plans):
     """A case whose run came to rest with a proof, as the engine would have left it."""
-    make.house()
-    make.identity("etl_reader")
-    decision: Any = make.detected("etl_reader")
-    Step.objects.filter(run=decision.run, measure="credential.revoke").update(
-        state="done", performed=True, said="may not log in any more", proof_level="replayed", proof={"said": "the old password is refused"}
-    )
-    Run.objects.filter(pk=decision.run.pk).update(state="contained", proof_level="replayed", contained_at=decision.decided_at, next_at=None)
-    return decision
+
+    def made():
+        make.house()
+        make.identity("etl_reader")
+        decision: Any = make.detected("etl_reader")
+        cut = Step.objects.filter(run=decision.run, measure="credential.revoke")
+        proof = {"said": "the old password is refused"}
+        cut.update(state="done", performed=True, said="may not log in any more", proof_level="replayed", proof=proof)
+        Run.objects.update(state="contained", proof_level="replayed", contained_at=decision.decided_at, next_at=None)
+
+    again.scene("a contained case", made)
+    return Decision.objects.get()
 
 
 def test_a_contained_case_says_what_was_cut_and_how_that_is_known(contained):

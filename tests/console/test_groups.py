@@ -6,7 +6,7 @@ import pytest
 
 from approvals.models import Hold
 from containment.models import Identity
-from tests import cast, make
+from tests import again, cast, make
 from tests.console.people import HTMX, signed_in, text_of
 from tests.flows.test_grouped import house, reported
 
@@ -15,8 +15,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def group(postgres_plans):
-    house(1)
-    reported("first", "a", "b", "c")
+    def made():
+        house(1)
+        reported("first", "a", "b", "c")
+
+    again.scene("three in a group", made)
     return Hold.objects.get(grouped=True)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+from django.db import OperationalError
 
 from containment.models import Identity, Session
 from core.actor import Actor, ActorKind
@@ -17,6 +20,7 @@ TOOLS: list[dict[str, Any]] = [
     {"name": "payments.book", "writes": True},
     {"name": "mail.send", "writes": True},
 ]
+TRIES = 20
 
 
 def gateway(*, source: str = "", owner: str = "enzo", speaks_for: str = "") -> Actor:
@@ -48,3 +52,14 @@ def body(
 def asks(tool: str = "ledger.read", *, actor: Actor | None = None, **more: Any) -> Answer:
     """The whole story, without the quick way."""
     return slow.answer(authzen.read(body(tool, **more)), actor or gateway())
+
+
+def answered(ask: Callable[[], Answer]) -> Answer:
+    """Whoever is told to try again because of a lock does."""
+    for _ in range(TRIES):
+        try:
+            return ask()
+        except OperationalError as busy:
+            if "lock timeout" not in str(busy):
+                raise
+    return ask()

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from tests import cast, examples, make
+from tests.guard import stage
 
 if TYPE_CHECKING:
     from containment.models import Identity, Session
@@ -319,7 +320,8 @@ def test_of_many_calls_at_once_exactly_as_many_pass_as_the_budget_has_left(agent
     registered(agent, budgets={"writes_per_hour": 5})
     assert told(ask(), quick=False) is not None
     question = ask("mail.send", resource="mail/out", arguments={"to": "dora@example.org"})
-    answers = at_once(12, lambda _: guard.answer(question, cast.detector()))
+    actor = cast.detector()
+    answers = at_once(12, lambda _: stage.answered(lambda: guard.answer(question, actor)))
     assert sum(answer.decision for answer in answers) == 5
 
 

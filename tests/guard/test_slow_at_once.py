@@ -4,11 +4,9 @@ one is found once."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 
 import pytest
-from django.db import OperationalError
 
 from containment.models import Identity, SessionUse
 from guard import ask as guard
@@ -24,25 +22,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 MOST = 10
 CALLERS, EACH = 50, 1
-FEWER, TRIES = 10, 20
+FEWER = 10
 
 
 def pays(way: str, first: int) -> list[Answer]:
     """With the quick way before it, or by the whole story alone."""
     whole = {"quick": guard.answer, "slow": slow.answer}[way]
     said = [stage.body("payments.book", arguments={"invoice": f"n-{first}-{number}"}) for number in range(EACH)]
-    return [answered(partial(whole, authzen.read(body), stage.gateway())) for body in said]
-
-
-def answered(ask: Callable[[], Answer]) -> Answer:
-    """Whoever is told to try again because of a lock does."""
-    for _ in range(TRIES):
-        try:
-            return ask()
-        except OperationalError as busy:
-            if "lock timeout" not in str(busy):
-                raise
-    return ask()
+    return [stage.answered(partial(whole, authzen.read(body), stage.gateway())) for body in said]
 
 
 @pytest.mark.parametrize("way", ["quick", "slow"])
