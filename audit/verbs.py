@@ -191,6 +191,7 @@ SENTENCES: dict[str, str] = {
     "mass_undo.withdrawn": "called off undoing {count} runs at once",
     "mass_undo.followed": "found of one of many runs to undo: {state}, {said}",
     "mass_undo.done": "finished undoing many at once: {undone} undone, {drifted} drifted, {refused} refused",
+    "clock.followed": "found the clock of the database set back by {by} ({noticed_by}): leases, waits and {holds} deadlines went with it",
     "invariants.checked": "asked whether what must always be true is: {found}",
     "audit.verified": "checked the links of the audit trail ({checked}): {found}",
     "audit.exported": "exported {count} audit entries, {first} to {last}",

@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 
 from approvals import grants, groups, holds, requests
 from audit import clock, nudges
-from containment import backtests, baselines, duties, exposures, flow, grouped, limits, session_use, sessions
+from containment import backtests, baselines, clock_jumps, duties, exposures, flow, grouped, limits, session_use, sessions
 from containment.drivers import Drivers
 from containment.models import Detection, Heartbeat
 from core.refusals import Refusal
@@ -79,6 +79,7 @@ class Sweeper:
 
     def _beat(self) -> None:
         if time.monotonic() - self.beat_at >= HEARTBEAT_EVERY_S:
+            _safely(lambda: clock_jumps.follow(who=self.name))
             Heartbeat.objects.update_or_create(name=self.name, defaults={"kind": "sweeper", "at": clock.now()})
             self.beat_at = time.monotonic()
 

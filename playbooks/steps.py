@@ -133,8 +133,8 @@ def postponed(ticket: Ticket, seq: int, *, seen: Run, direction: str = "forward"
     last = step.journal.filter(kind="intent").exclude(n__in=ended).order_by("-at").first()
     if last is None or (direction == "forward" and step.effect in HARMLESS_TWICE):
         return False
-    over = last.at + timedelta(seconds=step.timeout_s)
-    if over <= clock.now():
+    over, now = last.at + timedelta(seconds=step.timeout_s), clock.now()
+    if over <= now or last.at > now:  # from before the clock was set back: it has had its time (setback.py)
         return False
     if direction == "undo":
         step.state = STEP.after(step.state, "undo")
@@ -499,7 +499,7 @@ def _weigh(run: Run, step: Step, proof: Proof, now: datetime) -> None:
         move = "leave_partial"
     step.state = STEP.after(step.state, move)
     if step.state == "verifying":
-        probes = min(int((now - (step.started_at or now)).total_seconds()), len(PROBE_EVERY_S) - 1)
+        probes = min(max(0, int((now - (step.started_at or now)).total_seconds())), len(PROBE_EVERY_S) - 1)
         step.next_at = now + timedelta(seconds=PROBE_EVERY_S[probes])
     else:
         step.next_at, step.settled_at = None, now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 FULL = os.environ.get("HOLDFAST_FULL") == "1"
 LEAST = 10
@@ -15,4 +15,5 @@ def some(full: int) -> int:
 
 
 USUAL = "usual"
-settings.register_profile(USUAL, max_examples=some(100))
+# How long examples take says how busy the machine is, and on a fresh one the tables of characters are built first.
+settings.register_profile(USUAL, max_examples=some(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -80,7 +80,7 @@ C10 | hot rows bloat | narrow rows, short stories
 C11 | numbers run out | wide identifiers everywhere
 C12 | the clock of the database jumps | see D2
 D1 | the clock of a worker or web host is wrong | only the database's clock decides
-D2 | the clock of the database jumps | a deadline found late contains nobody
+D2 | the clock of the database jumps | a deadline found late contains nobody; set back, what waits goes with it
 D3 | a sweeper is dead when a deadline passes | another one finds it
 D4 | all sweepers are dead when a deadline passes | no late answer counts; what follows, follows late and says so
 D5 | very many deadlines in one second | in batches, and within the budget

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from embedded.places import ROOT
 from embedded.postgres import Postgres, free_port
@@ -33,6 +33,7 @@ __all__ = ["drive", "role"]
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "/usr/bin/chromium")
 QUIETLY = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+expect.set_options(timeout=30_000)  # as long as for everything else; what is to come within a time says so itself
 DESK, PHONE = (1440, 900), (390, 844)
 ALL_WINDOWS = [(theme, size, window) for theme in ("light", "dark") for size, window in (("phone", PHONE), ("desk", DESK))]
 # What each page must fit: both themes and both sizes, and with HOLDFAST_FULL=1, or for pictures, each size in each theme.

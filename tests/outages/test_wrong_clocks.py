@@ -1,4 +1,5 @@
-"""Clocks that are a day wrong: on the hosts nobody looks at them, and a deadline that the database's own finds late contains nobody."""
+"""Clocks that are a day wrong: on the hosts nobody looks at them; a deadline that the database's own finds late contains nobody, and nobody
+waits a day because it was set back."""
 
 from __future__ import annotations
 
@@ -97,4 +98,24 @@ def test_a_database_whose_clock_jumps_a_day_ahead_contains_nobody_by_silence(hou
         assert house.hand("approve", hold=hold) == "approved"
         house.comes_to(subject, "contained", seconds=60)
     assert house.cuts(subject) == 1
+    assert house.wrong() == []
+
+
+@pytest.mark.fault("D2")
+def test_a_database_whose_clock_is_set_back_a_day_makes_nobody_wait_for_it(house):
+    bereft, asked = new("observable"), new()
+    with house.sweeping(2) as sweepers:
+        hold = house.hand("held", subject=asked)
+        house.in_the_middle_of(bereft, "look", seconds=5)
+        house.stop(*sweepers)
+    left = seconds(house, "deadline", "hold", "id", hold)
+    house.databases.bend("-1d")
+    assert wait_until(lambda: seconds(house, "greatest(lease_until, next_at)", "run", "target ->> 'subject'", bereft) > 80_000, seconds=20)
+    with house.sweeping(2):
+        house.comes_to(bereft, "contained")
+        assert left - 120 < seconds(house, "deadline", "hold", "id", hold) <= left + 5
+        assert house.hand("approve", hold=hold) == "approved"
+        house.comes_to(asked, "contained")
+    assert (house.cuts(bereft), house.cuts(asked)) == (1, 1)
+    assert house.sql("SELECT count(*) FROM audit_entry WHERE verb = 'clock.followed' AND body::jsonb ->> 'holds' = '1'") == [(1,)]
     assert house.wrong() == []
