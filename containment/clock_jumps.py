@@ -17,10 +17,11 @@ from django.db.models.functions import Now
 from approvals.models import Hold
 from audit import clock
 from audit.record import record, story
-from containment.models import Heartbeat
+from containment.models import Heartbeat, Source
 from core.actor import SYSTEM
 from core.refs import Ref
 from playbooks import setback
+from playbooks.models import Run
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +45,11 @@ def _follow(who: str) -> int:
     by = max(row.at for row in ahead) - now
     Heartbeat.objects.filter(pk__in=[row.pk for row in ahead]).update(at=now)
     setback.followed(by, now)
+    coming_back = setback.comes_back_later(now)
     for model in _that_wait():
-        model._default_manager.filter(next_at__gt=now).update(next_at=F("next_at") - by)
+        rows = model._default_manager.filter(next_at__gt=now)
+        (rows.exclude(pk__in=coming_back) if model is Run else rows).update(next_at=F("next_at") - by)
+    Source.objects.filter(observes_until__gt=now).update(observes_until=F("observes_until") - by)
     holds = _deadlines_moved(by, now)
     record("clock.followed", CLOCK, actor=SYSTEM, about=[hold.ref for hold in holds], by=str(by), noticed_by=who, holds=len(holds))
     log.error("the database's clock was set back by %s; %d deadlines went with it", by, len(holds))

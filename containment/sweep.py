@@ -78,10 +78,20 @@ class Sweeper:
             time.sleep(pause * random.uniform(0.7, 1.0))  # noqa: S311 - jitter
 
     def _beat(self) -> None:
-        if time.monotonic() - self.beat_at >= HEARTBEAT_EVERY_S:
-            _safely(lambda: clock_jumps.follow(who=self.name))
+        if time.monotonic() - self.beat_at >= HEARTBEAT_EVERY_S and self._clock_is_followed():
             Heartbeat.objects.update_or_create(name=self.name, defaults={"kind": "sweeper", "at": clock.now()})
             self.beat_at = time.monotonic()
+
+    def _clock_is_followed(self) -> bool:
+        """Where it was set back and that could not be followed, nothing beats over the heartbeats that tell."""
+        try:
+            clock_jumps.follow(who=self.name)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("the clock was set back, and that could not be followed; it is tried again")
+            return False
+        return True
 
     def _tidy(self) -> None:
         """Old activity, and what sessions had seen that went away, go a little at a time, so that it never keeps anything waiting."""

@@ -7,6 +7,7 @@ now lies ahead, does not say for how long. Whoever holds a run goes on with it.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db.models import F, Q
 
@@ -25,3 +26,10 @@ def followed(by: timedelta, now: datetime) -> None:
         row.tries = [at - by for at in row.tries]
         row.busy_until = row.busy_until - by if row.busy_until else None
         row.save(update_fields=["tries", "busy_until"])
+
+
+def comes_back_later(now: datetime) -> list[UUID]:
+    """Runs that come back and did nothing under the former time: how long they are watched was said before, or since. They keep their
+    moment, since what stays cut longer than it should harms less than what comes back too early."""
+    back = Run.objects.filter(state__in=["undoing", "reinstating"], next_at__gt=now).exclude(undo_at__gt=now)
+    return list(back.exclude(steps__journal__at__gt=now).values_list("pk", flat=True))

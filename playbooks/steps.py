@@ -332,7 +332,15 @@ def _last_doubt(step: Step) -> datetime | None:
     doubted = step.journal.filter(kind="intent", direction="forward").exclude(n__in=surely_nothing)
     if step.state == "acting":
         doubted = doubted.filter(n__lt=step.attempts)  # the attempt that asks
-    return doubted.order_by("-at").values_list("at", flat=True).first()
+    found = doubted.order_by("-id").values_list("id", "at").first()
+    if found is None:
+        return None
+    key, at = found
+    now = clock.now()
+    if at <= now:
+        return at
+    # From before the clock was set back: what it is given begins anew with the first attempt after that.
+    return step.journal.filter(id__gt=key, at__lte=now).order_by("id").values_list("at", flat=True).first() or now
 
 
 @story

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from audit import clock
 from playbooks.models import KillSwitch
 from playbooks.refusals import KillSwitchOn
 
@@ -42,7 +43,7 @@ def said_no() -> str:
 def was_on_at(moment: datetime) -> bool:
     """Whether it was on at a moment that nothing has followed yet: a deadline that passed, and is found only now."""
     row = KillSwitch.objects.values_list("position", "at").first()
-    return row is not None and (row[0] != "off" or (row[1] is not None and moment <= row[1]))
+    return row is not None and (row[0] != "off" or (row[1] is not None and moment <= row[1] <= clock.now()))
 
 
 def stops_everything() -> bool:

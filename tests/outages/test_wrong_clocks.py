@@ -106,7 +106,7 @@ def test_a_database_whose_clock_is_set_back_a_day_makes_nobody_wait_for_it(house
     bereft, asked = new("observable"), new()
     with house.sweeping(2) as sweepers:
         hold = house.hand("held", subject=asked)
-        house.in_the_middle_of(bereft, "look", seconds=5)
+        house.in_the_middle_of(bereft, "perform", seconds=5)
         house.stop(*sweepers)
     left = seconds(house, "deadline", "hold", "id", hold)
     house.databases.bend("-1d")
