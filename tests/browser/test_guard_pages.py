@@ -48,6 +48,7 @@ def test_a_paused_list_stands_still_and_then_goes_on(as_person):
     somebody = as_person("ines")
     page = somebody.go("/guard/")
     somebody.is_live()
+    page.wait_for_load_state("networkidle")  # what it asked for as it came alive may be answered after the next call
     page.keyboard.press("p")
     expect(page.locator("#pause")).to_have_attribute("aria-pressed", "true")
     call = heard(denied(who))
