@@ -32,6 +32,7 @@ from core.refusals import BadInput, Fault, Missing, Refusal
 
 EXTENSION = timedelta(minutes=10)
 EXTENSIONS = 2
+A_MOMENT = timedelta(seconds=5)  # by which a clock may be corrected without anybody being told
 LONGEST_REASON = 2000
 
 _ENDED = {
@@ -196,6 +197,21 @@ def extend(hold_id: UUID, *, actor: Actor, reason: str = "", seen_deadline: date
     return hold
 
 
+def set_back(by: timedelta) -> list[Hold]:
+    """The clock was set back by `by`. A deadline that leaves more time than anybody was ever given was said under the former time, and goes
+    with it. Told in the story of whoever found that, who names the holds that were moved."""
+    asked = list(Hold.objects.select_for_update(of=("self",)).filter(state="open").order_by("pk"))
+    now, moved = clock.now(), []
+    for hold in asked:
+        latest = now + hold.patience + hold.extensions * EXTENSION
+        if hold.deadline > latest + A_MOMENT:
+            hold.deadline = min(hold.deadline - by, latest)
+            hold.gathers_until = hold.gathers_until and min(hold.gathers_until - by, hold.deadline)
+            hold.save(update_fields=["deadline", "gathers_until"])
+            moved.append(hold)
+    return moved
+
+
 def due(limit: int = 50) -> list[tuple[UUID, str]]:
     """Holds whose deadline has passed, with their runs. Found without a lock: lock the Run, then lapse()."""
     rows = Hold.objects.filter(state="open", deadline__lte=Now()).order_by("deadline").values_list("id", "run_ref")
@@ -281,7 +297,7 @@ def _others_who_approved(hold: Hold, terms: Terms, given: Answer) -> int:
 
 def _reason(hold: Hold, word: Word, reason: str) -> str:
     if word == "reject" and not reason.strip():
-        why = "Say why it is refused." if hold.asks_about_a_call else "Say why it should be left running."
+        why = "Say why it is refused." if hold.asks_about_a_call else "Say why it should be left as it is."
         raise BadInput([Fault("reason", "required", why)])
     return _checked_length(reason)
 

@@ -1,5 +1,6 @@
 """The database's clock was set back. It alone says what is due, so leases and waits would stand for as long as that, and a deadline would
-come that much later than people were told: they are moved with it. Whoever beat last left the former time.
+come that much later than people were told: they are moved with it. The last heartbeats and the newest entries of the trail lie ahead then,
+and say by how much.
 
 Set forward, nothing is moved: nobody can tell that from a database which stood still, and what is found late is treated as late where it is
 found. Dates that people agreed on (the end of an exception, of a time-limited containment) stay as they are.
@@ -8,63 +9,72 @@ found. Dates that people agreed on (the end of an exception, of a time-limited c
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.apps import apps
-from django.db.models import F, Model
+from django.db import connection
+from django.db.models import F, Max, Model
 from django.db.models.functions import Now
 
-from approvals.models import Hold
+from approvals import holds
 from audit import clock
+from audit.models import AuditEntry
 from audit.record import record, story
-from containment.models import Heartbeat, Source
+from containment import limits
+from containment.models import Heartbeat
 from core.actor import SYSTEM
 from core.refs import Ref
 from playbooks import setback
-from playbooks.models import Run
+from playbooks.models import Attempt, Run
 
 log = logging.getLogger(__name__)
 
 JUMP = timedelta(seconds=5)  # less is a correction, and nobody waits noticeably longer for it
 CLOCK = Ref("clock", "main")
+FOLLOWED = "clock.followed"
 
 
 def follow(*, who: str) -> int:
     """Called before each beat of a sweeper. 1 where the clock was set back and nobody had followed it."""
-    if not Heartbeat.objects.filter(at__gt=Now() + JUMP).exists():
-        return 0
-    return _follow(who)
+    return _follow(who) if _former_time() > clock.now() + JUMP else 0
 
 
 @story
 def _follow(who: str) -> int:
-    ahead = list(Heartbeat.objects.select_for_update().filter(at__gt=Now() + JUMP).order_by("name"))
-    now = clock.now()
-    if not ahead:  # another sweeper was first
+    with connection.cursor() as cursor:  # one sweeper follows; what it moved is not moved again by the next
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('clock', 8))")
+    by = _former_time() - clock.now()
+    if by <= JUMP:
         return 0
-    by = max(row.at for row in ahead) - now
-    Heartbeat.objects.filter(pk__in=[row.pk for row in ahead]).update(at=now)
+    setback.stop_claims()
+    now = clock.now()
+    Heartbeat.objects.filter(at__gt=now).update(at=now)
     setback.followed(by, now)
     coming_back = setback.comes_back_later(now)
     for model in _that_wait():
         rows = model._default_manager.filter(next_at__gt=now)
         (rows.exclude(pk__in=coming_back) if model is Run else rows).update(next_at=F("next_at") - by)
-    Source.objects.filter(observes_until__gt=now).update(observes_until=F("observes_until") - by)
-    holds = _deadlines_moved(by, now)
-    record("clock.followed", CLOCK, actor=SYSTEM, about=[hold.ref for hold in holds], by=str(by), noticed_by=who, holds=len(holds))
-    log.error("the database's clock was set back by %s; %d deadlines went with it", by, len(holds))
+    limits.set_back(by)
+    moved = holds.set_back(by)
+    calls = Attempt.objects.aggregate(last=Max("pk"))["last"] or 0
+    told = {"by": str(by), "noticed_by": who, "holds": len(moved), "calls_to": calls}
+    record(FOLLOWED, CLOCK, actor=SYSTEM, about=[hold.ref for hold in moved], **told)
+    log.error("the database's clock was set back by %s; %d deadlines went with it", by, len(moved))
     return 1
+
+
+def _former_time() -> datetime:
+    """The latest moment that is known to have been. Whoever writes between the jump and the next beat does not hide it: the trail is probed
+    in steps that double, as far as the last jump that was followed, and read from where it lies ahead."""
+    followed = AuditEntry.objects.filter(verb=FOLLOWED).aggregate(seq=Max("seq"))["seq"] or 0
+    head = AuditEntry.objects.aggregate(seq=Max("seq"))["seq"] or 0
+    probes = AuditEntry.objects.filter(seq__in=[head + 1 - 2**step for step in range(head.bit_length())], seq__gt=followed)
+    ahead = probes.filter(at__gt=Now() + JUMP).aggregate(seq=Max("seq"))["seq"]
+    told = AuditEntry.objects.filter(seq__gte=ahead).aggregate(at=Max("at"))["at"] if ahead else None
+    beaten = Heartbeat.objects.exclude(kind="turn").aggregate(at=Max("at"))["at"]
+    return max((at for at in (told, beaten) if at), default=datetime.min.replace(tzinfo=UTC))
 
 
 def _that_wait() -> list[type[Model]]:
     """All whose `next_at` says when a row is looked at again."""
     return [model for model in apps.get_models() if any(field.name == "next_at" for field in model._meta.fields)]
-
-
-def _deadlines_moved(by: timedelta, now: datetime) -> list[Hold]:
-    """Of what was asked under the former time."""
-    asked = list(Hold.objects.select_for_update().filter(state="open", opened_at__gt=now).order_by("pk"))
-    for hold in asked:
-        hold.deadline -= by
-        hold.save(update_fields=["deadline"])
-    return asked

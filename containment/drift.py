@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -78,7 +78,7 @@ def _next() -> UUID | None:
     """Takes the turn of one run: whoever dies while looking leaves it for the next turn, and two sweepers never look at one at once."""
     with transaction.atomic():
         now = clock.now()
-        unseen = Q(looked_at__isnull=True, finished_at__lte=now - EVERY) | Q(looked_at__lte=now - EVERY)
+        unseen = (Q(looked_at__isnull=True) & _long_ago("finished_at", now)) | _long_ago("looked_at", now)
         rows = Run.objects.filter(unseen, state__in=RESTS).order_by(F("looked_at").asc(nulls_first=True))
         run = rows.select_for_update(skip_locked=True, of=("self",)).first()
         if run is None:
@@ -86,6 +86,11 @@ def _next() -> UUID | None:
         run.looked_at = now - timedelta(seconds=random.uniform(0, JITTER_S))  # noqa: S311 - jitter
         run.save(update_fields=["looked_at"])
         return run.pk
+
+
+def _long_ago(name: str, now: datetime) -> Q:
+    """What lies ahead was before the clock was set back."""
+    return Q(**{f"{name}__lte": now - EVERY}) | Q(**{f"{name}__gt": now})
 
 
 def _standing(run: Run) -> list[Step]:

@@ -16,7 +16,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Max
+from django.db.models import F, Max, Value
+from django.db.models.functions import Least
 
 from audit import clock
 from audit.models import AuditEntry
@@ -133,11 +134,12 @@ def over_budget(source: Source, identity: Identity, *, policy_allows: int, now: 
     brought = _brought(source, since=now - _HOUR)
     if identity.pk in brought or len(brought) < allowed:
         return ""
-    freed = ContainmentSpend.objects.filter(source=source, identity__in=brought).aggregate(at=Max("at"))["at"]
+    freed = ContainmentSpend.objects.filter(source=source, identity__in=brought).aggregate(at=Max("at"))["at"] or now
     if allowed:
         freed = sorted(brought.values())[len(brought) - allowed]
+    freed = min(freed, now)  # what lies ahead was before the clock was set back
     because = f"{source.name} brought {_many(allowed, 'identity', 'identities')} to containment within an hour, which is its budget."
-    return drop(source.pk, "budget", because, limit=allowed, until=max(now + CALM, (freed or now) + _HOUR)).observes_because
+    return drop(source.pk, "budget", because, limit=allowed, until=max(now + CALM, freed + _HOUR)).observes_because
 
 
 def budget_left(source: Source, identity: Identity, *, now: datetime) -> int:
@@ -162,6 +164,15 @@ def _over_rate(source: Source) -> str:
         return source.observes_because
     because = f"{source.name} went over its rate of {_many(source.rate_per_minute, 'message')} a minute."
     return drop(source.pk, "rate", because, limit=source.rate_per_minute, until=until).observes_because
+
+
+def set_back(by: timedelta) -> None:
+    """The clock was set back by `by`: who observes for longer than anybody ever does from now on was told so under the former time. Told in
+    the story of whoever found that."""
+    observing = list(Source.objects.select_for_update().filter(state="observing").order_by("pk").values_list("pk", flat=True))
+    latest = clock.now() + _HOUR
+    ahead = Source.objects.filter(pk__in=observing, observes_until__gt=latest)
+    ahead.update(observes_until=Least(F("observes_until") - by, Value(latest)))
 
 
 @story

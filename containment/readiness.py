@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
 from approvals.models import Hold
 from audit import clock
@@ -276,15 +276,16 @@ def last_contact(provider: str) -> Readiness | None:
 
 
 def due() -> list[str]:
-    """Providers that nobody asked within the hour, or since another playbook came into force; of those that were silent, sooner."""
+    """Providers that nobody asked within the hour, or since another playbook came into force; of those that were silent, sooner. What lies
+    ahead was before the clock was set back."""
     now = clock.now()
-    newest = PlaybookVersion.objects.filter(state="in_force").order_by("-in_force_at").values_list("in_force_at", flat=True).first()
+    newest = PlaybookVersion.objects.filter(state="in_force", in_force_at__lte=now).aggregate(at=Max("in_force_at"))["at"]
     rows = {row.provider: row for row in Readiness.objects.filter(measure=CONTACT, subject="")}
     return [
         provider
         for provider in registry.providers()
         if (row := rows.get(provider)) is None
-        or row.checked_at < now - (EVERY if row.can else AFTER_SILENCE)
+        or not now - (EVERY if row.can else AFTER_SILENCE) <= row.checked_at <= now
         or (newest is not None and row.checked_at < newest)
     ]
 

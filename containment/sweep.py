@@ -42,6 +42,7 @@ HEARTBEAT_EVERY_S = 2.0
 TIDY_EVERY_S = 30.0
 BACKTEST_TURN_S = 30.0
 BESIDE_S = 0.4  # how often the short duties of other rooms are looked after
+WAITED_IN_VAIN = {"40P01", "55P03"}  # a deadlock, and a lock that others held for too long
 TURN_S = 5.0  # of driving one run, before the next has its turn
 
 
@@ -79,15 +80,18 @@ class Sweeper:
 
     def _beat(self) -> None:
         if time.monotonic() - self.beat_at >= HEARTBEAT_EVERY_S and self._clock_is_followed():
-            Heartbeat.objects.update_or_create(name=self.name, defaults={"kind": "sweeper", "at": clock.now()})
+            Heartbeat.objects.update_or_create(name=self.name, defaults={"kind": "sweeper", "at": Now()})
             self.beat_at = time.monotonic()
 
     def _clock_is_followed(self) -> bool:
         """Where it was set back and that could not be followed, nothing beats over the heartbeats that tell."""
         try:
             clock_jumps.follow(who=self.name)
-        except (OperationalError, InterfaceError):
-            raise
+        except (OperationalError, InterfaceError) as error:
+            if getattr(error.__cause__, "sqlstate", None) not in WAITED_IN_VAIN:
+                raise
+            log.warning("the clock was set back, and others are at work on what goes with it; it is tried again")
+            return False
         except Exception:
             log.exception("the clock was set back, and that could not be followed; it is tried again")
             return False

@@ -28,8 +28,7 @@ def refusal() -> KillSwitchOn | None:
         return None
     words = "no new containment" if found == "no_new" else "nothing"
     return KillSwitchOn(
-        f"The kill switch is at “{words}”, so nothing is contained. You can say “leave it running”; or say “contain now” once two people "
-        "have switched it off.",
+        f"The kill switch is at “{words}”, so nothing is contained. You can say no to it; or say yes once two people have switched it off.",
         position=found,
     )
 

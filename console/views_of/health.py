@@ -79,7 +79,7 @@ class Health:
 
 def health() -> Health:
     now = clock.now()
-    looks = list(InvariantCheck.objects.order_by("-at")[:EARLIER])
+    looks = list(InvariantCheck.objects.filter(at__lte=now).order_by("-at")[:EARLIER])
     last = looks[0] if looks else None
     said = _said(last)
     due = _due(now)

@@ -433,3 +433,25 @@ def test_a_secret_in_a_reason_is_kept_nowhere():
     given = holds.answer(hold.pk, "reject", actor=omar, seen_digest=DIGEST, reason="it logs in with password=hunter2-of-omar")
     assert "hunter2" not in given.answer.reason
     assert "hunter2" not in Hold.objects.get(pk=hold.pk).closed_because
+
+
+@pytest.mark.fault("D2")
+def test_a_clock_that_was_set_back_takes_along_what_was_said_under_the_former_time_and_nothing_else():
+    day = timedelta(days=1)
+    ahead, extended, now_asked = opened(), opened(), opened()
+    holds.extend(extended.pk, actor=person("omar"))
+    Hold.objects.filter(pk=ahead.pk).update(deadline=ahead.deadline + day)
+    moved = holds.set_back(day)
+    assert [hold.pk for hold in moved] == [ahead.pk]
+    assert fresh(ahead).deadline == ahead.deadline
+    assert fresh(extended).deadline == extended.deadline + holds.EXTENSION
+    assert fresh(now_asked).deadline == now_asked.deadline
+
+
+@pytest.mark.fault("D2")
+def test_where_too_little_is_known_of_the_former_time_nobody_keeps_more_time_than_was_given():
+    hold = opened()
+    Hold.objects.filter(pk=hold.pk).update(deadline=hold.deadline + timedelta(days=1))
+    before = clock.now()
+    holds.set_back(timedelta(hours=1))
+    assert before + hold.patience <= fresh(hold).deadline <= clock.now() + hold.patience

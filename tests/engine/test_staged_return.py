@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -11,7 +12,7 @@ from audit.models import AuditEntry
 from connectors.sandbox import Mood
 from containment.models import Source
 from core.actor import SYSTEM
-from playbooks import engine, returning, runs
+from playbooks import engine, returning, runs, setback
 from playbooks.domain.next_action import next_action
 from playbooks.domain.step_view import StepView
 from playbooks.models import Run, Step
@@ -216,3 +217,12 @@ def test_what_is_next_on_the_way_back_is_asked_of_the_rows(rows, level, wanted):
     views = [of(seq, state, stage) for seq, (state, stage) in enumerate(rows, start=1)]
     action = next_action("reinstating", views, now=clock.now(), level=level, sizes=[1, 1])
     assert (action.kind, action.seq) == wanted
+
+
+@pytest.mark.fault("D2")
+def test_a_clock_that_is_set_back_ends_no_watch_that_was_said_since(contained):
+    run = contained(READS)
+    runs.undo(run.pk, actor=cast.person("mara"), reason="a false alarm")
+    watched(run)
+    assert setback.comes_back_later(clock.now()) == [run.pk]
+    assert setback.comes_back_later(run.created_at - timedelta(seconds=1)) == []  # all of it was done under the former time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from audit import clock
 from audit.models import AuditEntry
 from containment import drift, flow
 from containment.models import Detection
@@ -44,4 +45,6 @@ def test_each_run_has_its_turn_and_no_more_than_that(role, drive):
     run = drive(make.run_of(make.detected("etl_reader")).pk)
     assert drift.look_due() == 0
     Run.objects.filter(pk=run.pk).update(finished_at=run.finished_at - drift.EVERY)
+    assert (drift.look_due(), drift.look_due()) == (1, 0)
+    Run.objects.filter(pk=run.pk).update(looked_at=clock.now() + drift.EVERY)  # the clock was set back since
     assert (drift.look_due(), drift.look_due()) == (1, 0)

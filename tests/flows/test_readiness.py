@@ -181,6 +181,16 @@ def test_each_is_asked_hourly_sooner_where_it_was_silent_and_after_a_new_playboo
     assert set(readiness.due()) == everybody
 
 
+def test_what_lies_ahead_since_the_clock_was_set_back_keeps_nobody_from_asking_and_has_nobody_ask_for_ever(postgres_plans):
+    make.house()
+    for provider in registry.providers():
+        readiness.keep(provider, readiness.CONTACT, "", Ready(True))
+    PlaybookVersion.objects.update(in_force_at=clock.now() + timedelta(days=1))
+    assert readiness.due() == []
+    Readiness.objects.update(checked_at=clock.now() + timedelta(days=1))
+    assert set(readiness.due()) == set(registry.providers())
+
+
 def test_a_playbook_is_marked_by_what_its_measures_lack(postgres_plans):
     make.house()
     make.identity("etl_reader")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 
 from audit import clock
 from audit.models import AuditEntry
@@ -100,6 +100,19 @@ def test_it_acts_again_by_itself_once_it_was_calm_and_that_is_on_record():
     assert _verbs("source.") == ["source.dropped", "source.restored"]
     assert SourceAlarm.objects.get().ended_at is not None
     assert make.detected("role_2").verdict == "contain"
+
+
+@pytest.mark.fault("D2")
+def test_a_clock_that_is_set_back_leaves_it_observing_for_as_long_as_was_said():
+    _limit(rate_per_minute=1)
+    make.detected("role_0"), make.detected("role_1")
+    until, day = _source().observes_until, timedelta(days=1)
+    assert until is not None
+    for said in (until, until + day):
+        _limit(observes_until=said)
+        with transaction.atomic():
+            limits.set_back(day)
+        assert _source().observes_until == until
 
 
 def test_a_flood_that_goes_on_moves_the_end_of_the_calm():

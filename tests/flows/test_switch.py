@@ -234,7 +234,7 @@ def test_contain_now_is_refused_and_leave_it_running_is_not(house):
     paying()
     hold = make.hold_of(make.detected("payments_writer", session=None))
     turned("no_new")
-    with pytest.raises(KillSwitchOn, match="leave it running"):
+    with pytest.raises(KillSwitchOn, match="You can say no"):
         flow.answer_hold(hold.pk, "approve", actor=cast.person("omar"), seen_digest=hold.plan_digest)
     hold.refresh_from_db()
     assert (hold.state, hold.answers.count()) == ("open", 0)

@@ -286,6 +286,23 @@ def test_what_breaks_one_is_named(scene: dict[str, UUID], name: str) -> None:
     assert says in " ".join(invariants.broken([name])[name])
 
 
+def test_what_lies_before_and_after_a_clock_that_was_set_back_is_not_put_in_order(scene: dict[str, UUID]) -> None:
+    from audit import record
+    from containment import clock_jumps, invariants
+    from core.actor import SYSTEM
+
+    with record.telling("a test"):
+        for calls_to in (0, 10**9):
+            record.record(
+                clock_jumps.FOLLOWED, clock_jumps.CLOCK, actor=SYSTEM, by="1 day, 0:00:00", noticed_by="a test", holds=0, calls_to=calls_to
+            )
+    earlier = "UPDATE audit_entry SET at = at - interval '1 hour' WHERE verb = 'clock.followed'"
+    write([*BREAKS["the_kill_switch_holds"][1], earlier], scene)
+    assert invariants.broken(["the_kill_switch_holds"]) == {}
+    write(["DELETE FROM audit_entry WHERE verb = 'clock.followed' AND body LIKE '%%1000000000%%'"], scene)
+    assert set(invariants.broken(["the_kill_switch_holds"])) == {"the_kill_switch_holds"}  # what came after it is in order again
+
+
 def test_the_command_says_what_is_broken_and_where(scene: dict[str, UUID]) -> None:
     from django.core.management import call_command
 

@@ -17,7 +17,7 @@ def library() -> str:
     return next((name for name in LIBRARIES if Path(name).exists()), "")
 
 
-READ_EVERY_S = 1
+CACHED_S = 0  # libfaketime reads its file again in the first second that is further away than this
 
 
 class Clock:
@@ -29,7 +29,7 @@ class Clock:
         """Such as +1d; +0 is right again. Everybody knows when this returns."""
         if by != self.by:
             self._write(by)
-            time.sleep(READ_EVERY_S + 0.2)
+            time.sleep(CACHED_S + 1.2)
 
     def _write(self, by: str) -> None:
         new = self.file.with_suffix(".new")
@@ -44,4 +44,4 @@ class Clock:
         if not library():
             return {}
         told = {"LD_PRELOAD": library(), "FAKETIME_TIMESTAMP_FILE": str(self.file)}
-        return told | {"FAKETIME_CACHE_DURATION": str(READ_EVERY_S), "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
+        return told | {"FAKETIME_CACHE_DURATION": str(CACHED_S), "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}

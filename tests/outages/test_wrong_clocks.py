@@ -119,3 +119,25 @@ def test_a_database_whose_clock_is_set_back_a_day_makes_nobody_wait_for_it(house
     assert (house.cuts(bereft), house.cuts(asked)) == (1, 1)
     assert house.sql("SELECT count(*) FROM audit_entry WHERE verb = 'clock.followed' AND %s = ANY (about)", f"hold:{hold}") == [(1,)]
     assert house.wrong() == []
+
+
+@pytest.mark.fault("D2")
+def test_a_clock_that_was_ahead_and_is_put_right_leaves_nobody_a_deadline_of_tomorrow(house):
+    """Of those who could have noticed at once nobody lived: the trail tells, whoever wrote to it since."""
+    asked = new()
+    with house.sweeping():
+        hold = house.hand("held", subject=asked)
+        left = seconds(house, "deadline", "hold", "id", hold)
+        house.databases.bend("+1d")
+        assert wait_until(lambda: of_hold(house, hold, "lapsed_to") == "escalated", seconds=20)
+    house.sql("UPDATE heartbeat SET at = at - interval '2 days'")
+    house.databases.bend("+0")
+    other = house.hand("held", subject=new())
+    assert seconds(house, "deadline", "hold", "id", hold) > 80_000
+    with house.sweeping(2):
+        assert wait_until(lambda: 0 < seconds(house, "deadline", "hold", "id", hold) <= left, seconds=20)
+        assert house.hand("approve", hold=hold) == "approved"
+    told = house.sql("SELECT about FROM audit_entry WHERE verb = 'clock.followed' AND %s = ANY (about)", f"hold:{hold}")
+    assert len(told) == 1
+    assert f"hold:{other}" not in told[0][0]
+    assert house.wrong() == []
