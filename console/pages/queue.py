@@ -20,7 +20,7 @@ from accounts.allowed import allowed
 from approvals import requests
 from approvals.models import GroupMember, Hold
 from audit import clock
-from console import filters, paging, refusals
+from console import filters, paging, refusals, said
 from console.context import rail
 from console.controls import Control, control
 from console.deeds import page_or_part, reason_of, tried
@@ -142,14 +142,14 @@ def answer_hold(request: ActorRequest, hold_id: UUID) -> HttpResponse:
     if refusal is None:
         refusal = refusals.caught(lambda: _say(hold_id, form.cleaned_data, request.actor))
     if refusal is None and not request.htmx:
-        messages.success(request, _heard(form.cleaned_data["word"], _card(hold_id, request.actor)))
+        messages.success(request, _heard(form.cleaned_data["word"], hold_id))
         return redirect("hold", hold_id)
     card = _card(hold_id, request.actor)
     status = refusals.status_of(refusal)
     if not request.htmx:
         return _page(request, card, refusal=refusal, status=status)
     answered = fragment(request, _template(card), {"card": card, "refusal": refusal, "just_now": True}, status=status)
-    return answered if refusal else refusals.notice(answered, f"{card.name}: {_heard(form.cleaned_data['word'], card)}")
+    return answered if refusal else refusals.notice(answered, f"{card.name}: {_heard(form.cleaned_data['word'], hold_id)}")
 
 
 @allowed("hold.answer")
@@ -231,22 +231,22 @@ def _page(request: ActorRequest, card: Card, *, refusal: Refusal | None = None, 
     return show(request, "holds/page.html", facts, status=status)
 
 
-def _say(hold_id: UUID, said: dict[str, Any], actor: Actor) -> None:
-    if said["word"] == "extend":
-        flow.extend_hold(hold_id, actor=actor, reason=said["reason"], seen_deadline=said["deadline"])
+def _say(hold_id: UUID, form: dict[str, Any], actor: Actor) -> None:
+    if form["word"] == "extend":
+        flow.extend_hold(hold_id, actor=actor, reason=form["reason"], seen_deadline=form["deadline"])
     else:
         flow.answer_hold(
             hold_id,
-            said["word"],
+            form["word"],
             actor=actor,
-            seen_digest=said["plan_digest"],
-            reason=said["reason"],
-            seen_requests=said["seen_requests"],
+            seen_digest=form["plan_digest"],
+            reason=form["reason"],
+            seen_requests=form["seen_requests"],
         )
 
 
-def _heard(word: str, card: Card) -> str:
-    words = answering.WORDS_OF_CALLS if card.is_call else answering.WORDS
+def _heard(word: str, hold_id: UUID) -> str:
+    words = said.words(Hold.objects.get(pk=hold_id))
     return "ten more minutes" if word == "extend" else f"your “{words[word]}” is on record"
 
 

@@ -74,11 +74,18 @@ class SetAsideRow:
 
 def hold_rows(holds: Sequence[Hold]) -> list[HoldRow]:
     identities = _identities(hold.identity_ref for hold in holds)
-    decided = {
-        row["hold"]: row for row in Decision.objects.filter(hold__in=holds).order_by("decided_at").values("hold", "risk", "soft", "hard")
-    }
+    decided = _decided(holds)
     waited = waiting.waited_for(holds)
     return [_hold_row(hold, identities[hold.identity_ref], decided.get(hold.pk, {}), waited=hold.pk in waited) for hold in holds]
+
+
+def _decided(holds: Sequence[Hold]) -> Mapping[UUID, Mapping[str, Any]]:
+    """Of one that asks for the next stage of a run it is what began the run."""
+    rows = Decision.objects.order_by("decided_at").values("hold", "run", "risk", "soft", "hard")
+    own = {row["hold"]: row for row in rows.filter(hold__in=holds)}
+    more = {UUID(Ref.parse(hold.run_ref).id): hold.pk for hold in holds if hold.run_ref and hold.pk not in own}
+    began = {more[row["run"]]: row for row in reversed(rows.filter(run__in=more))} if more else {}
+    return began | own
 
 
 def _hold_row(hold: Hold, identity: Identity, decided: Mapping[str, Any], *, waited: bool) -> HoldRow:

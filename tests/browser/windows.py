@@ -23,16 +23,17 @@ def keeps_nobody_out(page: Page, *, theme: str) -> None:
 
 
 def they_fit(as_person: Callable[..., Somebody], pages: Mapping[str, str], *, light: str, dark: str) -> None:
-    """Each page, looked at by `light` and `dark` in the theme of that name: it is as wide as its window, and the browser complains of
-    nothing."""
+    """Each page, looked at by `light` and `dark` in the theme of that name: it is as wide as its window, on a desk no longer either
+    (its panes scroll), and the browser complains of nothing."""
     for theme, size, window in WINDOWS:
         somebody = as_person({"light": light, "dark": dark}[theme], size=window, theme=theme)
         for name, path in pages.items():
             page = somebody.go(path)
             somebody.is_live()
-            width = page.evaluate("document.documentElement.scrollWidth")
+            width, height = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
             photograph(page, f"{name}-{size}-{theme}")
             assert width <= window[0], f"{name} is {width} wide on a {size}"
+            assert height <= window[1] or window[0] < DESK[0], f"{name} is {height} long on a {size}"
         assert somebody.complaints == []
 
 

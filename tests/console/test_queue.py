@@ -84,7 +84,7 @@ def test_without_script_the_form_posts_and_the_page_comes_back(payment):
 def test_leaving_it_running_without_a_reason_is_refused_beside_the_card(payment):
     response = answer(signed_in("omar"), payment, "reject", headers=HTMX)
     assert response.status_code == 422
-    assert "Say why it should be left running." in text_of(response)
+    assert "Say why it should be left as it is." in text_of(response)
     assert response.content.decode().lstrip().startswith('<article class="sheet" id="hold-card"')
 
 
