@@ -34,22 +34,22 @@ class _Boxes:
         return Column(self.name, tuple(self.nodes.values()))
 
 
-def columns_and_links(decision: Decision, plan: Mapping[str, Any]) -> tuple[list[Column], list[Link]]:
-    """`plan` holds the rendered stages; the stage of the decision is the one that would run."""
+def columns_and_links(decision: Decision, plan: Mapping[str, Any], stage: str) -> tuple[list[Column], list[Link]]:
+    """`plan` holds the rendered stages; `stage` is the one that would run."""
     facts: Mapping[str, Any] = decision.facts
     detection = decision.detection
     ways, deeds, things = _Boxes("Sessions and credential"), _Boxes("Does"), _Boxes("On")
     links: list[Link] = []
     held, cut_at_once = _held(decision), set(_choice(decision).get("at_once", ()))
     for session in facts.get("sessions", ()):
-        fate = _fate_of(session, decision.stage, held, cut_at_once)
+        fate = _fate_of(session, stage, held, cut_at_once)
         way = ways.put(f"s:{session['id']}", session["name"] or "unnamed session", _note_of(session), fate)
         links.append(Link(SUBJECT, way, fate))
         links += _approved(facts, session, way, fate, deeds, things)
     for name, because in _absent(decision):
         way = ways.put(f"b:{name}", name, because, Fate.HELD)
         links.append(Link(SUBJECT, way, Fate.HELD))
-    credential_fate = Fate.CUT if _revokes(plan.get(decision.stage, ())) else Fate.STAYS
+    credential_fate = Fate.CUT if _revokes(plan.get(stage, ())) else Fate.STAYS
     if facts.get("credential"):
         way = ways.put("credential", _credential_name(detection), _credential_note(facts), credential_fate)
         links.append(Link(SUBJECT, way, credential_fate))

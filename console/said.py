@@ -12,7 +12,7 @@ from typing import Any
 from approvals.models import Hold
 from playbooks import returning
 from playbooks.boundary import GOES_ON
-from playbooks.domain.ladder import after_soft
+from playbooks.domain.ladder import after_soft, offers_hard
 from playbooks.models import Run, Step
 
 DEEDS = {
@@ -104,6 +104,8 @@ def terms(run: Run, *, stage: str) -> tuple[str, ...]:
         lines.append(f"It ends by itself {span(timedelta(seconds=lasts))} after it is contained.")
     if follows := UNPROVEN.get(after_soft(stage, run.plan, run.terms)):
         lines.append(follows)
+    if offers_hard(stage, run.plan, run.terms):
+        lines.append("If it holds, people are asked for the hard stage.")
     if levels := returning.levels(run):
         first = and_join([deed(step["measure"], step["parameters"]) for step in levels[0]["steps"]])
         more = f" and {len(levels) - 1} more" if len(levels) > 1 else ""
@@ -146,7 +148,7 @@ def true_now(steps: Iterable[Step]) -> str:
 def at_zero(hold: Hold, *, restricted: bool, spared: str = "") -> str:
     """What follows when nobody answers, as the end of “If nobody answers by …,”. `spared`: why it is not contained by silence any more."""
     why = f", because {spared}" if spared else ""
-    if "raises" in (hold.plan or ()):
+    if hold.asks_for_more:
         return "nothing more follows, and what was cut stays cut"
     if hold.on_lapse == "contain" and not spared:
         return "it is contained"
@@ -171,17 +173,35 @@ def span(length: timedelta) -> str:
     return f"{minutes} minutes" if minutes % 60 or not minutes else f"{minutes // 60} h" if minutes > 60 else "60 minutes"
 
 
+WORDS = {"approve": "contain now", "reject": "leave it running"}
+WORDS_OF_MORE = {"approve": "go on to the hard stage", "reject": "leave it as it is"}
+WORDS_OF_CALLS = {"approve": "allow this call", "reject": "refuse"}
+
+
+def words(hold: Hold) -> Mapping[str, str]:
+    """What people say to it."""
+    return WORDS_OF_CALLS if hold.asks_about_a_call else WORDS_OF_MORE if hold.asks_for_more else WORDS
+
+
+def after_no(hold: Hold, *, restricted: bool) -> str:
+    """What follows where people say no."""
+    if hold.asks_for_more:
+        return "The hard stage does not follow, and what was cut stays cut."
+    now = "What was restricted meanwhile is put back at once." if restricted else "Nothing is stopped."
+    return f"{now} For an hour the same signals alone will not stop it again."
+
+
 def ending(hold: Hold) -> tuple[str, str]:
     """Tone and sentence of a hold that is over: who ended it, when, and with which words."""
     at = clock_time(hold.closed_at) if hold.closed_at else ""
     said = f" “{hold.closed_because}”" if hold.closed_because else ""
     match hold.state:
         case "approved":
-            return "ok", f"{hold.closed_by} said “contain now” at {at}.{said}"
+            return "ok", f"{hold.closed_by} said “{words(hold)['approve']}” at {at}.{said}"
         case "rejected":
-            return "accent", f"{hold.closed_by} said “leave it running” at {at}.{said}"
+            return "accent", f"{hold.closed_by} said “{words(hold)['reject']}” at {at}.{said}"
         case "lapsed":
-            left = "it was left at the stage it had" if "raises" in (hold.plan or ()) else "it was left running"
+            left = "it was left at the stage it had" if hold.asks_for_more else "it was left running"
             follows = "it was contained" if hold.lapsed_to == "contain" else left
             return "warn", f"Nobody answered in time; as announced, {follows} at {at}."
     word = {"withdrawn": "withdrawn", "superseded": "replaced by another"}.get(hold.state, hold.state)

@@ -91,6 +91,8 @@ def open_items(case: Case) -> list[str]:
     left = [] if case.verdict else ["it has no verdict"]
     if Hold.objects.filter(case_ref=str(case.ref), state="open").exists() or _in_a_group(case, state="waiting").exists():
         left.append("a hold waits for an answer")
+    if Run.objects.filter(case_ref=str(case.ref)).exclude(wants="").exists():
+        left.append("people are to be asked for the hard stage")
     unsettled = Run.objects.filter(case_ref=str(case.ref)).exclude(state__in=AT_REST).values_list("state", flat=True)
     left += [f"a run is {state.replace('_', ' ')}" for state in unsettled.order_by("state").distinct()]
     left += [

@@ -16,6 +16,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from approvals.models import GroupMember, Hold
+from approvals.models.hold import RAISES
 from containment.domain.facts import CoolOffFacts
 from containment.models import Decision, Identity
 from core.refs import Ref
@@ -28,7 +29,8 @@ _ANY = """
     WITH RECURSIVE all_of_it(id) AS (
         SELECT %(identity)s::uuid UNION SELECT other.id FROM identity AS other JOIN all_of_it ON other.merged_into_id = all_of_it.id
     ), named(ref) AS (SELECT 'identity:' || id FROM all_of_it)
-    SELECT EXISTS (SELECT FROM hold WHERE identity_ref IN (SELECT ref FROM named) AND state = 'rejected' AND closed_at > %(since)s)
+    SELECT EXISTS (SELECT FROM hold WHERE identity_ref IN (SELECT ref FROM named) AND state = 'rejected' AND closed_at > %(since)s
+                       AND NOT coalesce(plan ? %(raises)s, false))
         OR EXISTS (SELECT FROM hold_member AS member JOIN hold ON hold.id = member.hold_id
                    WHERE member.identity_ref IN (SELECT ref FROM named) AND hold.state = 'rejected' AND hold.closed_at > %(since)s)
         OR EXISTS (SELECT FROM run WHERE identity_ref IN (SELECT ref FROM named) AND undo_at > %(since)s)
@@ -68,14 +70,15 @@ def cool_off(identity: Identity, now: datetime, span: timedelta) -> CoolOffFacts
 def _said_at_all(identity: Identity, since: datetime) -> bool:
     """One short question for the usual case, in which nobody said no."""
     with connection.cursor() as cursor:
-        cursor.execute(_ANY, {"identity": identity.pk, "since": since})
+        cursor.execute(_ANY, {"identity": identity.pk, "since": since, "raises": RAISES})
         row = cursor.fetchone()
     return bool(row and row[0])
 
 
 def _rejected(refs: list[str], since: datetime) -> list[No]:
+    """A no to the hard stage says nothing against the soft one, which stands."""
     of_runs = Hold.objects.filter(identity_ref__in=refs, state="rejected", closed_at__gt=since).exclude(run_ref="")
-    holds = of_runs.order_by("-closed_at")[:MOST_NOES]
+    holds = of_runs.exclude(plan__has_key=RAISES).order_by("-closed_at")[:MOST_NOES]
     return [No(hold.closed_at, "rejected", hold.case_ref, hold.decisions.all()) for hold in holds if hold.closed_at]
 
 

@@ -52,6 +52,8 @@ def plan_for(detection: Detection, facts: Facts, judgement: Judgement, binding: 
         stages, terms = render(binding.document, target, library.ability_of), terms_of(binding.document, target, library.ability_of)
     except CannotPlan as refusal:
         stages, trouble, terms = {stage: [] for stage in binding.document.stages}, refusal.sentence, {}
+    if not choice.offers_hard:
+        terms.pop("proven", None)
     if choice.credential_only:
         stages, terms = narrowed(stages), narrowed_terms(terms)
     if choice.evidence_only:

@@ -23,7 +23,7 @@ from core.crashpoints import crashpoint
 from core.refs import Ref
 from playbooks import boundary, switch
 from playbooks.domain import moves
-from playbooks.domain.ladder import after_soft
+from playbooks.domain.ladder import after_soft, offers_hard
 from playbooks.domain.receipt import receipt, summary
 from playbooks.domain.reinstating import RETURN, stage_of
 from playbooks.models import ControlClaim, PlaybookVersion, Run, Step
@@ -36,6 +36,7 @@ LEVELS_FAIL = 2  # a way back in levels that failed so often is left; what is as
 NOT_TAKEN = ("rejected", "foreign", "blind", "shielded", "given_up", "unexpected")
 DRIVE = "playbooks.drive"
 FORGET = "playbooks.forget"
+PEOPLE_ARE_ASKED = "; people are asked for the hard stage"
 UNRESTED = frozenset({"pending", "running", "verifying"})
 
 
@@ -144,6 +145,8 @@ def climb(run_id: uuid.UUID, *, actor: Actor, because: str) -> Run:
     """People approved the harder stage that a run called for. NotRaised where it went another way before they did."""
     run = lock(run_id)
     to = run.wants
+    if withdrawn := boundary.withdrawn(run):
+        raise NotRaised(f"The {to} stage does not follow any more. {withdrawn}.")
     run = raise_stage(run_id, to=to, because=because, actor=actor)
     if run.stage != to:
         raise NotRaised(f"This run is {run.state.replace('_', ' ')} by now; the {to} stage does not follow any more.")
@@ -382,7 +385,8 @@ def finish(ticket: Ticket, move: str, *, because: str, seen: Run) -> bool:
         cuts = run.steps.filter(disruptive=True, state="done")
         levels = set(cuts.values_list("proof_level", flat=True))
         run.proof_level = "replayed" if levels == {"replayed"} else "introspected" if levels else ""
-        _end(run, move, actor=SYSTEM, because=because, fields=["contained_at", "proof_level"])
+        run.wants = "hard" if offers_hard(run.stage, run.plan, run.terms) else run.wants
+        _end(run, move, actor=SYSTEM, because=because, fields=["contained_at", "proof_level", "wants"])
         return False
     _end(run, move, actor=SYSTEM, because=because)
     return False
@@ -394,7 +398,7 @@ def _climb(run: Run, *, at_once: bool, because: str) -> bool:
         raise_stage(run.pk, to="hard", because=f"the soft stage did not hold: {because}")
         return True
     run.wants = "hard"
-    _end(run, "leave_partial", actor=SYSTEM, because=f"{because}; people are asked for the hard stage", fields=["wants"])
+    _end(run, "leave_partial", actor=SYSTEM, because=f"{because}{PEOPLE_ARE_ASKED}", fields=["wants"])
     return False
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from approvals.models.request import AccessRequest
 
 ACCESS_REQUEST = "access_request"  # the class of a hold that asks about one call, and about no run
+RAISES = "raises"  # in the plan of a hold that asks for the next stage of a run: which
 
 
 class Hold(models.Model):
@@ -142,6 +143,11 @@ class Hold(models.Model):
     @property
     def asks_about_a_call(self) -> bool:
         return self.reason_class == ACCESS_REQUEST
+
+    @property
+    def asks_for_more(self) -> bool:
+        """Whether it asks for the next stage of a run whose first one was carried out."""
+        return RAISES in (self.plan or ())
 
     @property
     def is_open(self) -> bool:

@@ -16,9 +16,6 @@ from console import said
 from console.controls import Control
 from core.actor import Actor
 
-WORDS = {"approve": "contain now", "reject": "leave it running"}
-WORDS_OF_CALLS = {"approve": "allow this call", "reject": "refuse"}
-
 
 @dataclass(frozen=True, slots=True)
 class AnswerLine:
@@ -40,8 +37,7 @@ def answering(found: Hold, terms: Terms, answers: Sequence[Answer], viewer: Acto
         return Control(False, f"{verdict.sentence} {_named(terms)}".strip())
     mine = next((answer for answer in answers if answer.principal == viewer.principal), None)
     if mine is not None:
-        words = WORDS_OF_CALLS if found.asks_about_a_call else WORDS
-        return Control(False, f"You said “{words[mine.word]}” at {said.clock_time(mine.at)}. It takes {terms.quorum} people.")
+        return Control(False, f"You said “{said.words(found)[mine.word]}” at {said.clock_time(mine.at)}. It takes {terms.quorum} people.")
     return Control(True)
 
 

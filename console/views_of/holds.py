@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import Q
 from django.utils.safestring import SafeString
 
 from approvals.models import Hold
@@ -71,6 +72,9 @@ class HoldCard:
     extending: Control
     reversible: bool
     waiting: tuple[Waiting, ...] = ()
+    yes: str = ""
+    no: str = ""
+    after_no: str = ""
     is_group: bool = False
     is_call: bool = False
     cannot: tuple[Mark, ...] = ()
@@ -99,6 +103,8 @@ def hold(hold_id: UUID, viewer: Actor) -> HoldCard:
     terms = found.as_terms()
     asked = str(found.plan.get("versions", {}).get("stage") or run.stage)  # of a run that may rise: the stage that would follow
     interim = [step for step in steps if step.stage != asked]
+    restricted = any(step.disruptive and step.state in said.TOOK_EFFECT for step in interim)
+    words = said.words(found)
     tone, ended = said.ending(found) if not found.is_open else ("", "")
     may_answer_now = answering(found, terms, answers, viewer)
     plan = found.plan["plan"]
@@ -116,7 +122,7 @@ def hold(hold_id: UUID, viewer: Actor) -> HoldCard:
         total=total(found),
         follows=said.at_zero(
             found,
-            restricted=any(step.disruptive and step.state in said.TOOK_EFFECT for step in interim),
+            restricted=restricted,
             spared=outcomes.spared(found) if found.is_open else "",
         ),
         tone=tone,
@@ -124,19 +130,22 @@ def hold(hold_id: UUID, viewer: Actor) -> HoldCard:
         plan_digest=found.plan_digest,
         seen=SeenCard.of(decision) if decision else None,
         why=WhyCard.of(decision) if decision else None,
-        blast=blast_radius(*reach.columns_and_links(decision, plan)) if decision else SafeString(""),
+        blast=blast_radius(*reach.columns_and_links(decision, plan, asked)) if decision else SafeString(""),
         bystanders=_bystanders(decision),
         meanwhile=tuple(StepCard.of_step(step) for step in interim),
         plan=stage(asked, plan.get(asked, ())),
         other_stages=tuple(stage(name, plan[name]) for name in ("soft", "hard") if name != asked and plan.get(name)),
         timeline=timelines.of(_refs_of(found, decision), identity=found.identity_ref, since=found.opened_at),
-        answers=tuple(AnswerLine(str(answer.person), answer.word, answer.at, answer.reason) for answer in answers),
+        answers=tuple(AnswerLine(str(answer.person), words[answer.word], answer.at, answer.reason) for answer in answers),
         quorum=terms.quorum,
         missing=max(0, terms.quorum - sum(answer.word == "approve" for answer in answers)),
         waits_for=said.and_join([group.name for group in terms.asked]),
         answering=may_answer_now,
         extending=extending(found, may_answer_now),
         reversible=all(step["inverse"] != IRREVERSIBLE for step in plan.get(asked, ()) if step["disruptive"]),
+        yes=words["approve"],
+        no=words["reject"],
+        after_no=said.after_no(found, restricted=restricted),
         waiting=waiting.of(found),
         terms=said.terms(run, stage=asked),
         stopped=switch.said_no() if found.is_open else "",
@@ -145,7 +154,9 @@ def hold(hold_id: UUID, viewer: Actor) -> HoldCard:
 
 
 def _decision_of(found: Hold) -> Decision | None:
-    decisions = Decision.objects.filter(hold=found).order_by("decided_at")
+    """Of one that asks for more it is the decision of its run."""
+    mine = Q(hold=found) if Decision.objects.filter(hold=found).exists() else Q(run=Ref.parse(found.run_ref).id)
+    decisions = Decision.objects.filter(mine).order_by("decided_at")
     return decisions.select_related(
         "policy", "detection__identity", "detection__source", "detection__resource", "detection__credential"
     ).first()

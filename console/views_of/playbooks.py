@@ -33,6 +33,7 @@ UNPROVEN = {
     "hold": "If it does not hold, people are asked whether the hard stage follows.",
     "stop": "If it does not hold, it stays at that.",
 }
+PROVEN = "If it holds and the risk stays under hard, people are asked whether the hard stage follows."
 MOST_COMPARED = MOST_LINES
 AROUND = 3  # unchanged lines around a difference
 
@@ -132,7 +133,7 @@ def _leads(stage: str, document: Document) -> str:
     if stage == "interim":
         return "People say what follows: the soft or the hard stage, or that it is put back."
     if stage == "soft":
-        return UNPROVEN[document.unproven or "stop"]
+        return UNPROVEN[document.unproven or "stop"] + (f" {PROVEN}" if document.proven == "hold" else "")
     return (
         f"Given back by itself {_span(document.lasts)} after it is contained." if document.lasts else "It lasts until a person undoes it."
     )
@@ -183,6 +184,7 @@ def terms_of(document: Document) -> list[tuple[str, str]]:
     """What it says beside its steps, with what holds where it says nothing."""
     return [
         ("Soft stage does not hold", UNPROVEN[document.unproven or "stop"]),
+        ("Soft stage holds", PROVEN if document.proven == "hold" else "It stays at that."),
         (
             "Lasts",
             f"{_span(document.lasts)} from contained, then it is given back by itself" if document.lasts else "until a person undoes it",

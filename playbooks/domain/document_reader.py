@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from connectors.base import Measure
 from core.refusals import Fault
@@ -26,6 +26,7 @@ from playbooks.domain.specs import (
     ON_FAILURE,
     ON_LAPSE,
     PATTERNS,
+    PROVEN,
     REASONS,
     SECONDS,
     SPAN,
@@ -36,10 +37,17 @@ from playbooks.domain.specs import (
     HoldSpec,
     LevelSpec,
     OnLapse,
+    Proven,
     StepSpec,
     Unproven,
 )
 from playbooks.domain.yaml_lines import MOST_FAULTS
+
+
+class _Ladder(TypedDict, total=False):
+    unproven: Unproven
+    proven: Proven
+
 
 MEMBERS = {
     "name",
@@ -114,7 +122,7 @@ class Reader:
             holds=holds,
             evidence_waiver=self._waiver(raw),
             lasts=self._limited(raw, "lasts", LONGEST_CONTAINED),
-            unproven=self._ladder(raw),
+            **self._ladder(raw),
             evidence_within=self._limited(raw, "evidence_within", LONGEST_CALL),
             reinstatement=self._levels(raw),
         )
@@ -143,18 +151,21 @@ class Reader:
             self.fault(f"{prefix}{key}", f"Between 1s and {_said(longest)}.", "out_of_range")
         return span
 
-    def _ladder(self, raw: Mapping[str, Any]) -> Unproven:
+    def _ladder(self, raw: Mapping[str, Any]) -> _Ladder:
         ladder = raw.get("ladder")
         if "ladder" not in raw:
-            return ""
+            return {}
         if not isinstance(ladder, dict):
             self.fault("ladder", "A mapping is needed here, such as {unproven: hard}.")
-            return ""
-        self._unknown(ladder, {"unproven"}, "ladder.")
+            return {}
+        self._unknown(ladder, {"unproven", "proven"}, "ladder.")
         if ladder.get("unproven") not in UNPROVEN:
             self.fault("ladder.unproven", f"And if the soft stage does not hold? Must be one of {', '.join(UNPROVEN)}.", "missing")
-            return ""
-        return cast(Unproven, ladder["unproven"])
+            return {}
+        if ladder.get("proven", "stop") not in PROVEN:
+            self.fault("ladder.proven", f"And if the soft stage holds? Must be one of {', '.join(PROVEN)}.")
+            return {}
+        return {"unproven": cast(Unproven, ladder["unproven"]), "proven": cast(Proven, ladder.get("proven", ""))}
 
     def _levels(self, raw: Mapping[str, Any]) -> tuple[LevelSpec, ...]:
         if "reinstatement" not in raw:

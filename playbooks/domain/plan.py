@@ -46,6 +46,8 @@ def terms(document: Document, target: Mapping[str, Any], ability_of: AbilityOf) 
         said["lasts_s"] = int(document.lasts.total_seconds())
     if document.unproven:
         said["unproven"] = document.unproven
+    if document.proven == "hold":
+        said["proven"] = document.proven
     if document.evidence_within is not None:
         said["evidence_s"] = document.evidence_within.total_seconds()
     levels = [

@@ -58,6 +58,8 @@ Ending = Literal["contain", "release"]
 ON_FAILURE = ("continue", "stop", "undo")
 UNPROVEN = ("hard", "hold", "stop")
 Unproven = Literal["hard", "hold", "stop", ""]
+PROVEN = ("hold", "stop")
+Proven = Literal["hold", "stop", ""]
 PRESERVING = frozenset({Measure.EVIDENCE_PRESERVE, Measure.NOTIFY, Measure.JOB_CHECKPOINT})
 
 MOMENTARY = PRESERVING | {Measure.SESSION_TERMINATE, Measure.CREDENTIAL_ROTATE}  # nothing of it stands, so nothing can be looser than it
@@ -146,9 +148,9 @@ class LevelSpec:
 @dataclass(frozen=True, slots=True)
 class Document:
     """`lasts`: contained for that long, then given back by itself. `unproven`: what follows a soft stage that does not hold: the hard stage
-    at once, a hold that asks for it, or nothing. `evidence_within`: what evidence may take before the cut goes on without it.
-    `reinstatement`: the levels of the way back, strictest first. What the author left unsaid is None or empty, so that plans from before
-    stay the same."""
+    at once, a hold that asks for it, or nothing. `proven`: what follows one that holds where the judgement offers more: a hold that
+    asks for the hard stage, or nothing. `evidence_within`: what evidence may take before the cut goes on without it. `reinstatement`: the
+    levels of the way back, strictest first. What the author left unsaid is None or empty, so that plans from before stay the same."""
 
     name: str
     title: str
@@ -160,6 +162,7 @@ class Document:
     evidence_waiver: str = ""
     lasts: timedelta | None = None
     unproven: Unproven = ""
+    proven: Proven = ""
     evidence_within: timedelta | None = None
     reinstatement: tuple[LevelSpec, ...] = ()
 

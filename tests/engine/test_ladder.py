@@ -1,8 +1,8 @@
-"""The ladder: what follows a soft stage that did not hold, at once or after people were asked."""
+"""The ladder: what follows a soft stage that did not hold, at once or after people were asked; and what is offered where it holds."""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
@@ -11,25 +11,18 @@ from approvals.models import Hold
 from audit import clock
 from audit.models import AuditEntry
 from connectors.sandbox import Mood
-from containment import flow, ladder
-from containment.models import Identity
+from containment import cases, cooling, flow, ladder
+from containment.models import Case, Identity
 from core.actor import SYSTEM
-from playbooks import engine, runs
+from playbooks import engine
 from playbooks.domain.ladder import after_soft
-from playbooks.models import Run
-from tests import cast, make
+from playbooks.models import PlaybookVersion, Run
+from playbooks.refusals import NotRaised
+from tests import cast, make, raising
 
 pytestmark = pytest.mark.django_db
 
 CUTS = {"soft": [{"disruptive": True}], "hard": [{"disruptive": True}]}
-AGENT: dict[str, Any] = {"kind": "ai_agent", "provider": "agents", "subject": "invoice-agent"}
-MILD: dict[str, Any] = {
-    "resource": None,
-    "credential": None,
-    "confidence": 0.6,
-    "session": {"id": "inv-1"},
-    "context": {"environment": "prod"},
-}
 
 
 @pytest.mark.parametrize(
@@ -95,19 +88,13 @@ def test_without_that_word_the_hard_stage_does_not_follow_by_itself(started, san
 @pytest.fixture
 def asked():
     """A hold that asks for the hard stage of an agent's run, whose soft stage came to nothing that is proven."""
-    make.house()
-    make.session(make.identity("invoice-agent", provider="agents", kind="ai_agent", reach="narrow"), "inv-1")
-    decision = make.detected("invoice-agent", identity=AGENT, **MILD)
-    assert (decision.verdict, decision.stage) == ("contain", "soft")
-    run = make.run_of(decision)
-    Run.objects.filter(pk=run.pk).update(terms={"unproven": "hold"})
-    ticket = runs.claim(run.pk, executor="command")
-    assert ticket is not None
-    runs.begin(ticket, seen=Run.objects.get(pk=run.pk))
-    assert run.steps.filter(disruptive=True).update(state="partial")
-    runs.finish(ticket, "leave_partial", because="1 of 1 measures are not whole", seen=Run.objects.get(pk=run.pk))
-    assert ladder.ask_due() == 1
-    return Hold.objects.get(run_ref=str(run.ref))
+    return raising.asked_since_it_did_not_hold()
+
+
+@pytest.fixture
+def offered():
+    """A hold that offers the hard stage of an agent's run, whose soft stage holds."""
+    return raising.offered_although_it_holds()
 
 
 def run_of(hold):
@@ -116,6 +103,14 @@ def run_of(hold):
 
 def answered(hold, word):
     return flow.answer_hold(hold.pk, word, actor=cast.person("mara"), seen_digest=hold.plan_digest, reason="said so")
+
+
+def ended(hold, ending):
+    if ending == "reject":
+        answered(hold, "reject")
+    else:
+        make.deadline_passed(hold)
+        flow.lapse_hold(hold.pk)
 
 
 def test_people_are_asked_once_and_shown_what_would_follow(asked):
@@ -134,11 +129,7 @@ def test_contain_now_raises_the_run(asked):
 
 @pytest.mark.parametrize("ending", ["reject", "lapse"])
 def test_a_no_and_silence_leave_it_at_the_stage_it_has(asked, ending):
-    if ending == "reject":
-        answered(asked, "reject")
-    else:
-        make.deadline_passed(asked)
-        flow.lapse_hold(asked.pk)
+    ended(asked, ending)
     run = run_of(asked)
     assert (run.state, run.stage, run.wants) == ("partial", "soft", "")
     assert not run.steps.filter(state__in=["undoing", "undone"]).exists()
@@ -172,3 +163,83 @@ def test_what_is_protected_by_then_takes_two(asked):
     assert ladder.ask_due() == 1
     hold = Hold.objects.get(run_ref=str(run.ref), state="open")
     assert (hold.reason_class, hold.as_terms().quorum) == ("protected", 2)
+
+
+# -- offered although it holds -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_soft_stage_that_holds_stays_contained_while_people_are_asked_for_more(offered):
+    assert (offered.reason_class, offered.on_lapse, offered.plan["raises"]) == ("hard_stage_offered", "release", "hard")
+    assert "holds" in offered.because
+    assert (run_of(offered).state, run_of(offered).wants) == ("contained", "hard")
+    assert ladder.ask_due() == 0
+    answered(offered, "approve")
+    assert (run_of(offered).state, run_of(offered).stage, run_of(offered).wants) == ("pending", "hard", "")
+
+
+@pytest.mark.parametrize("ending", ["reject", "lapse"])
+def test_a_no_and_silence_leave_what_holds_as_it_is(offered, ending):
+    ended(offered, ending)
+    run = run_of(offered)
+    assert (run.state, run.stage, run.wants) == ("contained", "soft", "")
+    assert ladder.ask_due() == 0
+
+
+def test_what_is_undone_meanwhile_is_not_offered_any_more(offered):
+    flow.undo_run(run_of(offered).pk, actor=cast.person("mara"), reason="enough")
+    assert ladder.ask_due() == 1
+    offered.refresh_from_db()
+    assert (offered.state, run_of(offered).wants) == ("withdrawn", "")
+
+
+def test_nothing_is_offered_where_the_judgement_called_for_the_hard_stage():
+    raising.offers()
+    decision = make.detected(
+        "invoice-agent", identity=raising.AGENT, resource=None, credential=None, session={"id": "inv-1"}, confidence=1.0
+    )
+    assert (decision.verdict, decision.stage) == ("contain", "hard")
+    assert "proven" not in make.run_of(decision).terms
+
+
+def test_one_that_was_raised_and_holds_again_before_anybody_looked_asks_no_more(offered):
+    """The hold about the former stage would else stand beside the hard one until its deadline."""
+    Run.objects.filter(pk=run_of(offered).pk).update(stage="hard")
+    assert ladder.ask_due() == 1
+    offered.refresh_from_db()
+    assert (offered.state, run_of(offered).wants) == ("withdrawn", "")
+
+
+def test_what_a_run_wanted_before_it_held_does_not_stand_for_ever(asked):
+    holds.withdraw(asked.pk, "for this test", actor=SYSTEM)
+    Run.objects.filter(pk=run_of(asked).pk).update(state="contained", terms={"unproven": "hold"})
+    assert ladder.ask_due() == 1
+    assert run_of(asked).wants == ""
+
+
+def test_what_people_refused_is_not_offered_again_when_it_holds_anew(offered):
+    answered(offered, "reject")
+    Run.objects.filter(pk=run_of(offered).pk).update(wants="hard")
+    assert ladder.ask_due() == 1
+    assert (run_of(offered).wants, Hold.objects.filter(run_ref=offered.run_ref, state="open").count()) == ("", 0)
+
+
+def test_under_a_playbook_that_was_withdrawn_nothing_more_is_offered(offered):
+    run = run_of(offered)
+    PlaybookVersion.objects.filter(pk=run.playbook_id).update(state="revoked", ended_at=clock.now(), ended_because="it cuts too much")
+    with pytest.raises(NotRaised, match="it cuts too much"):
+        answered(offered, "approve")
+    assert ladder.ask_due() == 1
+    offered.refresh_from_db()
+    assert (offered.state, run_of(offered).state, run_of(offered).wants) == ("withdrawn", "contained", "")
+
+
+def test_a_no_to_the_hard_stage_is_no_word_for_the_identity(offered):
+    answered(offered, "reject")
+    identity = Identity.objects.get(pk=offered.identity_ref.partition(":")[2])
+    assert cooling.cool_off(identity, clock.now(), timedelta(hours=1)) is None
+
+
+def test_a_case_stays_open_as_long_as_people_are_to_be_asked(offered):
+    run = run_of(offered)
+    holds.withdraw(offered.pk, "for this test", actor=SYSTEM)
+    assert "people are to be asked for the hard stage" in cases.open_items(Case.objects.get(pk=run.case_ref.partition(":")[2]))

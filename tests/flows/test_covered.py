@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,17 +12,9 @@ from containment import flow, intake
 from containment.models import ContainmentSpend, Identity, Source
 from sources import native
 from tests import cast, make
+from tests.raising import AGENT, MILD
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-AGENT: dict[str, Any] = {"kind": "ai_agent", "provider": "agents", "subject": "invoice-agent"}
-MILD: dict[str, Any] = {
-    "resource": None,
-    "credential": None,
-    "confidence": 0.6,
-    "session": {"id": "inv-1"},
-    "context": {"environment": "prod"},
-}
 
 
 @pytest.fixture
