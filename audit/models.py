@@ -32,6 +32,7 @@ class AuditEntry(models.Model):
             models.Index(fields=["subject", "seq"], name="audit_by_subject"),
             models.Index(fields=["verb", "seq"], name="audit_by_verb"),
             models.Index(fields=["actor", "seq"], name="audit_by_actor"),
+            models.Index(fields=["at", "seq"], name="audit_by_time"),
         ]
 
     def __str__(self) -> str:

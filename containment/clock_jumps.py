@@ -1,6 +1,6 @@
 """The database's clock was set back. It alone says what is due, so leases and waits would stand for as long as that, and a deadline would
-come that much later than people were told: they are moved with it. The last heartbeats and the newest entries of the trail lie ahead then,
-and say by how much.
+come that much later than people were told: they are moved with it. The last heartbeats and entries of the trail lie ahead then, and say by
+how much.
 
 Set forward, nothing is moved: nobody can tell that from a database which stood still, and what is found late is treated as late where it is
 found. Dates that people agreed on (the end of an exception, of a time-limited containment) stay as they are.
@@ -64,13 +64,9 @@ def _follow(who: str) -> int:
 
 
 def _former_time() -> datetime:
-    """The latest moment that is known to have been. Whoever writes between the jump and the next beat does not hide it: the trail is probed
-    in steps that double, as far as the last jump that was followed, and read from where it lies ahead."""
+    """The latest moment that is known to have been. Whoever writes between the jump and the next beat does not hide it."""
     followed = AuditEntry.objects.filter(verb=FOLLOWED).aggregate(seq=Max("seq"))["seq"] or 0
-    head = AuditEntry.objects.aggregate(seq=Max("seq"))["seq"] or 0
-    probes = AuditEntry.objects.filter(seq__in=[head + 1 - 2**step for step in range(head.bit_length())], seq__gt=followed)
-    ahead = probes.filter(at__gt=Now() + JUMP).aggregate(seq=Max("seq"))["seq"]
-    told = AuditEntry.objects.filter(seq__gte=ahead).aggregate(at=Max("at"))["at"] if ahead else None
+    told = AuditEntry.objects.filter(at__gt=Now() + JUMP, seq__gt=followed).aggregate(at=Max("at"))["at"]
     beaten = Heartbeat.objects.exclude(kind="turn").aggregate(at=Max("at"))["at"]
     return max((at for at in (told, beaten) if at), default=datetime.min.replace(tzinfo=UTC))
 
