@@ -18,7 +18,7 @@ from bootstrap import ROOT, Trouble, apt_install, say
 # Folders that go side by side with all the others: each part has servers of its own, and mostly waits for them.
 PARTS = (
     ("brokers", "browser", "crash", "engine", "govbench", "inventory", "races", "trial"),
-    ("access", "chaos", "client", "guard", "invariants", "outages", "proxy"),
+    ("access", "chaos", "client", "outages", "proxy"),
 )
 POLICY = Path("/usr/sbin/policy-rc.d")  # asked by Debian's packages before they start what they bring
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

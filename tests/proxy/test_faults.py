@@ -239,13 +239,13 @@ def test_a_client_that_leaves_a_server_that_does_not_read_is_not_waited_for(env:
         os.set_blocking(pipe, False)
         told = json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"x": "y" * 60_000}}).encode() + b"\n"
         refused = 0
-        while refused < 20:  # until all pipes are full
+        while refused < 400:  # until all pipes are full
             try:
                 os.write(pipe, told)
                 refused = 0
             except BlockingIOError:
                 refused += 1
-                time.sleep(0.05)
+                time.sleep(0.0025)
         assert proxy.leave() == 0
 
 
