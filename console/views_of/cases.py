@@ -22,6 +22,7 @@ from console.views_of.runs import WayBack, way_back
 from containment import cases, verdicts
 from containment.models import Case, Decision
 from core.actor import Actor
+from core.refs import Ref
 from core.refusals import Missing
 from evidence.models import Artefact
 from playbooks.domain.moves import ACCEPTABLE, UNDOABLE
@@ -122,7 +123,10 @@ def case(case_id: UUID, viewer: Actor) -> CaseCard:
     grouped = GroupMember.objects.filter(case_ref=ref, state="waiting", hold__state="open").select_related("hold")
     holds |= {one.run_ref: one.hold for one in grouped}
     told = [_run_card(run, holds.get(str(run.ref)), viewer, now) for run in runs]
-    decisions = list(found.decisions.select_related("detection__source").order_by("-decided_at")[:50])
+    judged = found.decisions.order_by("-decided_at")
+    decisions = list(judged.select_related("detection__source")[:50])
+    reports = judged.values_list("detection_id", flat=True)
+    told_of = [*reports[: timelines.MOST_REPORTS], *reports.reverse()[:1]]  # the newest, and what opened it
     left = tuple(cases.open_items(found)) if found.state != "closed" else ()
     return CaseCard(
         id=found.pk,
@@ -140,7 +144,7 @@ def case(case_id: UUID, viewer: Actor) -> CaseCard:
         downloading=control(viewer, "audit.export"),
         decisions=tuple(_decision_line(decision) for decision in decisions),
         timeline=timelines.of(
-            [ref, *(str(decision.detection.ref) for decision in decisions)], identity=str(found.identity.ref), since=found.opened_at
+            [ref, *(str(Ref.to("detection", key)) for key in told_of)], identity=str(found.identity.ref), since=found.opened_at
         ),
         verdict=cases.VERDICTS.get(found.verdict, ""),
         verdict_reason=found.verdict_reason,

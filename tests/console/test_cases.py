@@ -45,6 +45,28 @@ def test_a_contained_case_says_what_was_cut_and_how_that_is_known(contained):
     assert "Proof, replayed: the old password is refused" in text
 
 
+def test_what_goes_on_under_a_run_is_told_once_with_how_often(contained):
+    """Reports that are covered must not push out of the list what was done."""
+    for _ in range(70):
+        make.detected("etl_reader")
+    text = text_of(signed_in("mara").get(f"/cases/{contained.case.pk}/"))
+    timeline = text[text.index("Timeline UTC") :]
+    assert timeline.count("reported “Secret read outside task scope”") == 2, "the one that opened the case, and the first that was covered"
+    assert "The same was reported and covered 69 more times, last at" in timeline
+    assert "decided contain" in timeline
+
+
+def test_what_was_done_meanwhile_stands_between_what_is_told_once(contained):
+    make.detected("etl_reader")
+    make.detected("etl_reader")
+    signed_in("mara").post(f"/runs/{contained.run.pk}/undo/", {"reason": "it was the migration"}, headers=HTMX)
+    make.detected("etl_reader")
+    text = text_of(signed_in("mara").get(f"/cases/{contained.case.pk}/"))
+    before, after = text[text.index("Timeline UTC") :].split("asked to undo: it was the migration")
+    assert "covered 1 more time, last at" in before
+    assert "reported" in after
+
+
 def test_a_partial_case_lists_what_is_still_open(contained):
     Step.objects.filter(run=contained.run, measure="credential.revoke").update(state="partial", left=["CONNECT through PUBLIC remains"])
     Run.objects.filter(pk=contained.run.pk).update(state="partial", because="1 of 1 measures are not whole")
