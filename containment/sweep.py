@@ -246,7 +246,8 @@ def _safely(work: Callable[[], int]) -> int:
 
 
 def _next_due_s() -> float:
-    """Seconds until the next row becomes due, so that a deadline is met to the moment; IDLE_S when nothing is near."""
+    """Seconds until the next row becomes due, or a lease passes whose worker may be dead, so that a deadline is met to the moment; IDLE_S
+    when nothing is near."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -254,6 +255,7 @@ def _next_due_s() -> float:
                 SELECT min(deadline) AS at FROM hold WHERE state = 'open'
                 UNION ALL SELECT min(next_at) FROM hold_member WHERE next_at IS NOT NULL
                 UNION ALL SELECT min(next_at) FROM run WHERE next_at IS NOT NULL AND next_at > clock_timestamp()
+                UNION ALL SELECT min(lease_until) FROM run WHERE next_at <= statement_timestamp() AND lease_until > statement_timestamp()
                 UNION ALL SELECT min(next_at) FROM detection WHERE next_at IS NOT NULL
             ) AS due
             """

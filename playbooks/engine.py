@@ -45,7 +45,7 @@ from playbooks.runs import Ticket
 log = logging.getLogger(__name__)
 
 TURN_S = 10.0  # one drive gives the run back after this long: with the longest call on top it stays under a worker's time limit
-RENEW_EVERY_S = 3.0
+RENEW_EVERY_S = 2.5
 A_MOMENT = timedelta(seconds=0.5)  # until it is asked again whether another run is done with a control
 FORWARD = ("waiting", "pending", "running", "verifying")
 

@@ -30,7 +30,7 @@ from playbooks.models import ControlClaim, PlaybookVersion, Run, Step
 from playbooks.refusals import AlreadyLive, LeaseLost, NoSuchRun, NotAcceptable, NotRaised, NotRepeatable, NotUndoable, Turned
 
 ENGINE_VERSION = 2  # 2: evidence has a time, a soft stage may be followed by the hard one, and the hard stage is judged by itself
-LEASE = timedelta(seconds=10)
+LEASE = timedelta(seconds=8)
 STRIKES = 3  # workers that may die on one run before it is set aside for a person
 LEVELS_FAIL = 2  # a way back in levels that failed so often is left; what is asked for again comes back at once
 NOT_TAKEN = ("rejected", "foreign", "blind", "shielded", "given_up", "unexpected")

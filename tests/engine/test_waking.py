@@ -32,3 +32,19 @@ def test_a_free_worker_hears_of_a_run_that_nobody_holds_any_more(started, due, l
     assert sweep.wake_workers() == woken
     nobodys = due > timedelta(0) and (lease is None or lease > timedelta(0))
     assert sweep.wake_workers(overdue=True) == nobodys, "now and then a worker hears of all that is due"
+
+
+@pytest.mark.parametrize(
+    ("due", "lease", "pauses_for"),
+    [
+        (MOMENT, -MOMENT, 0.2),  # its worker may be dead: it looks when the lease passes
+        (MOMENT, -LONG, sweep.IDLE_S),
+        (-MOMENT, None, 0.2),
+        (-LONG, None, sweep.IDLE_S),
+    ],
+)
+def test_an_idle_sweeper_looks_when_something_becomes_due_or_a_lease_passes(started, due, lease, pauses_for):
+    run, now = started("workload.isolate"), clock.now()
+    Run.objects.filter(pk=run.pk).update(next_at=now - due, lease_until=None if lease is None else now - lease)
+    found = min(sweep.IDLE_S, sweep._next_due_s())
+    assert found == sweep.IDLE_S if pauses_for == sweep.IDLE_S else 0 < found <= pauses_for
