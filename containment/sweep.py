@@ -26,7 +26,7 @@ from containment import backtests, baselines, clock_jumps, duties, exposures, fl
 from containment.drivers import Drivers
 from containment.models import Detection, Heartbeat
 from core.refusals import Refusal
-from playbooks import engine
+from playbooks import engine, forgetting
 from playbooks.domain.moves import WORKABLE
 from playbooks.models import Run
 from playbooks.runs import DRIVE, ENGINE_VERSION
@@ -103,6 +103,7 @@ class Sweeper:
             _safely(lambda: baselines.tidy(now=clock.now()))
             _safely(lambda: session_use.tidy(now=clock.now()))
             _safely(sessions.lapse_due)
+            _safely(lambda: forgetting.ask_again(BATCH))
             for duty in duties.tidying:
                 _safely(duty)
             self.tidied_at = time.monotonic()

@@ -223,6 +223,8 @@ def accept(run_id: uuid.UUID, *, actor: Actor, reason: str) -> Run:
     record("run.accepted", run.ref, actor=actor, about=run.about, reason=reason, steps=left)
     _end(run, "accept", actor=actor, because=reason)
     run.steps.update(was_sealed=None, next_at=None)  # nothing will be put back, so no secret is kept for it
+    run.next_at = clock.now()  # targets forget what they keep for it (forgetting.py)
+    run.save(update_fields=["next_at"])
     nudges.wake_worker(FORGET, run.id)
     return run
 

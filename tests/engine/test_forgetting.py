@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 
 from audit import nudges
 from connectors import registry
@@ -13,6 +15,7 @@ from connectors.sandbox import SandboxConnector
 from core.actor import SYSTEM
 from playbooks import forgetting, runs
 from playbooks.models import Run
+from tests.engine.test_switch_in_engine import lifted, switched
 
 pytestmark = pytest.mark.django_db
 
@@ -61,8 +64,44 @@ def test_what_is_accepted_is_forgotten_once_a_worker_is_asked(resting: Run, monk
     assert forgotten == [("session.pause", resting.target["subject"], str(resting.steps.get(seq=1).key))]
 
 
-def test_a_target_that_does_not_answer_then_keeps_what_it_keeps(resting: Run, keeping: Keeping) -> None:
+def test_a_target_that_does_not_answer_is_asked_again_until_it_does(resting: Run, keeping: Keeping) -> None:
     runs.accept(resting.pk, actor=SYSTEM, reason="it stays as it is")
+    assert forgetting.ask_again(5) == 1, "the first nudge may have been lost"
     keeping.away = True
     forgetting.forget(resting.pk)
+    assert (forgotten, forgetting.ask_again(5)) == ([], 0), "not at once"
+    keeping.away = False
+    forgetting.forget(resting.pk)
+    assert forgotten == [], "another one may be at it"
+    time_passes(forgetting.AGAIN)
+    assert forgetting.ask_again(5) == 1
+    forgetting.forget(resting.pk)
+    forgetting.forget(resting.pk)
+    assert len(forgotten) == 1
+    time_passes(forgetting.AGAIN)
+    assert forgetting.ask_again(5) == 0
+
+
+def test_a_target_that_never_answers_is_left_in_the_end(resting: Run, keeping: Keeping) -> None:
+    runs.accept(resting.pk, actor=SYSTEM, reason="it stays as it is")
+    time_passes(forgetting.LEFT_AFTER)
+    keeping.away = True
+    forgetting.forget(resting.pk)
+    time_passes(forgetting.AGAIN)
+    assert forgetting.ask_again(5) == 0
+
+
+def test_while_everything_is_stopped_no_target_is_asked_and_afterwards_it_is(resting: Run) -> None:
+    runs.accept(resting.pk, actor=SYSTEM, reason="it stays as it is")
+    switched("nothing")
+    forgetting.forget(resting.pk)
     assert forgotten == []
+    lifted()
+    time_passes(forgetting.AGAIN)
+    forgetting.forget(resting.pk)
+    assert len(forgotten) == 1
+
+
+def time_passes(by: timedelta) -> None:
+    Run.objects.filter(next_at__isnull=False).update(next_at=F("next_at") - by)
+    Run.objects.update(finished_at=F("finished_at") - by)

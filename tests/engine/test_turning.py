@@ -10,7 +10,7 @@ import pytest
 from audit.models import AuditEntry
 from connectors.sandbox import Mood
 from core.actor import SYSTEM
-from playbooks import runs, steps
+from playbooks import forgetting, runs, steps
 from playbooks.domain.moves import ACCEPTABLE, RUN
 from playbooks.models import Run
 from playbooks.refusals import AlreadyLive, NotAcceptable, NotRepeatable, Turned
@@ -145,6 +145,7 @@ def set_aside(started, sandbox):
 def test_a_person_accepts_as_it_is_what_no_undo_can_put_back(started, sandbox):
     run = set_aside(started, sandbox)
     runs.accept(run.pk, actor=SYSTEM, reason="the role was dropped by its owner")
+    forgetting.forget(run.pk)
     run = driven(run)
     assert (run.state, run.because, run.next_at) == ("accepted", "the role was dropped by its owner", None)
     assert run.steps.get().state == "needs_human"
