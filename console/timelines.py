@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Count, Max, Min, Q, QuerySet
 
 from audit.models import AuditEntry
 from audit.verbs import sentence
 from console.said import DEEDS, clock_time
+from containment.models import Decision
 from core.actor import CLOCK, SYSTEM
 
 MOST = 60
-MOST_REPORTS = 200  # looked through for what is told once
-REPORTS = ("detection.received", "decision.made")
+MOST_COVERED = 20
+COVERED = Q(verb="decision.made", body__contains='"verdict":"covered"')  # canonical JSON; with_covered tells of these
 # A step says what it is about to do, what it saw and how it ended; here its end is enough. The audit trail has all of it.
 LEFT_OUT = ("step.intended", "step.seen", "step.proven", "run.waiting", "run.prepared", "case.opened", "evidence.sealed", "evidence.viewed")
 MOVES_WORTH_TELLING = {"contained", "partial", "failed", "needs human", "undone", "accepted", "withdrawn"}
@@ -60,12 +61,12 @@ class Moment:
     at: datetime
     sentence: str
     tone: str
-    again: int = 0  # how often the same was reported and covered since, with nothing else between
+    again: int = 0  # how often the same was reported and covered since
     last: datetime | None = None
 
 
 def of(
-    refs: Iterable[str], *, identity: str = "", since: datetime | None = None, most: int = MOST, without: Sequence[str] = ()
+    refs: Iterable[str], *, identity: str = "", since: datetime | None = None, most: int = MOST, without: Sequence[str] | Q = ()
 ) -> tuple[Moment, ...]:
     """The newest entries about any of `refs`, oldest first; and since `since`, what happened to the identity beside them."""
     wanted = sorted(set(refs))
@@ -73,45 +74,22 @@ def of(
     if identity and since:
         about |= Q(subject=identity, verb__in=OF_THE_IDENTITY, at__gte=since)
         about |= Q(about__contains=[identity], verb__in=OF_THE_IDENTITY, at__gte=since)
-    told = AuditEntry.objects.filter(about).exclude(verb__in=[*LEFT_OUT, *without]).order_by("-seq")
-    entries = [*told.exclude(verb__in=REPORTS)[:most], *told.filter(verb__in=REPORTS)[: 2 * MOST_REPORTS]]
-    folded = _Folded()
-    for entry in sorted(entries, key=lambda entry: entry.seq):
-        folded.tell(entry)
-    return tuple(folded.moments.values())[-most:]
+    told = AuditEntry.objects.filter(about).exclude(verb__in=LEFT_OUT)
+    told = told.exclude(without if isinstance(without, Q) else Q(verb__in=without))
+    moments = [moment_of(entry) for entry in reversed(told.order_by("-seq")[:most])]
+    return tuple(moment for moment in moments if moment is not None)
 
 
-@dataclass(slots=True)
-class _Folded:
-    """What goes on while a run has its target is reported again and again, and covered each time. It is told once, with how often, or what
-    was done about it would drown.
-    """
-
-    moments: dict[int, Moment] = field(default_factory=dict)  # by the number of their entry, in its order
-    _received: dict[str, tuple[int, str]] = field(default_factory=dict)  # by detection: its entry, and its title
-    _covered: dict[tuple[str, str], int] = field(default_factory=dict)  # since anything else happened: where it is told
-
-    def tell(self, entry: AuditEntry) -> None:
-        facts = json.loads(entry.body or "{}")
-        if entry.verb == "detection.received":
-            self._received[entry.subject] = entry.seq, facts.get("title", "")
-        elif entry.verb == "decision.made" and facts.get("verdict") == "covered":
-            if self._is_told(entry, facts.get("because", "")):
-                return
-        else:
-            self._covered.clear()
-        if moment := moment_of(entry):
-            self.moments[entry.seq] = moment
-
-    def _is_told(self, entry: AuditEntry, because: str) -> bool:
-        """The same was covered for the same reason a moment ago: this one is counted there. Otherwise the next one is counted here."""
-        received, title = next((self._received[ref] for ref in entry.about if ref in self._received), (0, ""))
-        first = self._covered.setdefault((title, because), entry.seq)
-        if first == entry.seq:
-            return False
-        self.moments.pop(received, None)
-        self.moments[first] = replace(self.moments[first], again=self.moments[first].again + 1, last=entry.at)
-        return True
+def with_covered(told: Sequence[Moment], judged: QuerySet[Decision]) -> tuple[Moment, ...]:
+    """What goes on while a run has its target is reported again and again, and covered each time. It is told once for each source, title
+    and reason, with how often, or what was done about it would drown."""
+    alike = judged.filter(verdict="covered").values_list("detection__source__name", "detection__title", "because")
+    counted = alike.annotate(times=Count("detection", distinct=True), first=Min("decided_at"), last=Max("decided_at"))
+    covered = [
+        Moment(0, first, f"{source} reported “{title}”, which was covered: {because}", "", again=times - 1, last=last)
+        for source, title, because, times, first, last in counted.order_by("-last")[:MOST_COVERED]
+    ]
+    return tuple(sorted([*told, *covered], key=lambda moment: moment.at))
 
 
 def moment_of(entry: AuditEntry) -> Moment | None:

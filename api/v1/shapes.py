@@ -240,6 +240,11 @@ class RunShape(serializers.ModelSerializer[Run]):
     case = Ref(source="case_ref")
     decision = Ref(source="decision_ref")
     playbook = serializers.CharField()
+    next_at = serializers.DateTimeField(
+        allow_null=True,
+        read_only=True,
+        help_text="when it goes on; of an accepted run: when its targets are asked to forget what they keep for it",
+    )
     steps = StepShape(many=True)
     proven = serializers.SerializerMethodField(help_text="what `proof_level` means, in words; empty before it is contained")
     returning = serializers.SerializerMethodField(help_text="where a return in levels stands; null where there is none")

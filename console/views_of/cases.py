@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from accounts.models import Person
 from approvals.models import GroupMember, Hold
 from audit import clock
@@ -125,8 +127,6 @@ def case(case_id: UUID, viewer: Actor) -> CaseCard:
     told = [_run_card(run, holds.get(str(run.ref)), viewer, now) for run in runs]
     judged = found.decisions.order_by("-decided_at")
     decisions = list(judged.select_related("detection__source")[:50])
-    reports = judged.values_list("detection_id", flat=True)
-    told_of = [*reports[: timelines.MOST_REPORTS], *reports.reverse()[:1]]  # the newest, and what opened it
     left = tuple(cases.open_items(found)) if found.state != "closed" else ()
     return CaseCard(
         id=found.pk,
@@ -143,9 +143,7 @@ def case(case_id: UUID, viewer: Actor) -> CaseCard:
         evidence=_evidence(ref),
         downloading=control(viewer, "audit.export"),
         decisions=tuple(_decision_line(decision) for decision in decisions),
-        timeline=timelines.of(
-            [ref, *(str(Ref.to("detection", key)) for key in told_of)], identity=str(found.identity.ref), since=found.opened_at
-        ),
+        timeline=timelines.with_covered(_told(found, judged.exclude(verdict="covered")), judged),
         verdict=cases.VERDICTS.get(found.verdict, ""),
         verdict_reason=found.verdict_reason,
         judging=_judging(found, viewer),
@@ -154,6 +152,13 @@ def case(case_id: UUID, viewer: Actor) -> CaseCard:
         signals=_signal_lines(decisions),
         cooling=cooling_off.of(found.identity, now),
     )
+
+
+def _told(case: Case, judged: QuerySet[Decision]) -> tuple[Moment, ...]:
+    reports = judged.values_list("detection_id", flat=True)
+    reported = [Ref.to("detection", key) for key in (*reports[:50], *reports.reverse()[:1])]  # the newest, and what opened it
+    refs = [str(ref) for ref in (case.ref, *reported)]
+    return timelines.of(refs, identity=str(case.identity.ref), since=case.opened_at, without=timelines.COVERED)
 
 
 def _run_card(run: Run, waiting: Hold | None, viewer: Actor, now: datetime) -> RunCard:

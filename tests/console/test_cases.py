@@ -8,7 +8,7 @@ import pytest
 
 from audit.models import AuditEntry
 from containment import cases, flow, taken
-from containment.models import Decision, Taken
+from containment.models import Decision, Source, Taken
 from containment.refusals import CaseClosed, NotYetSettled, OnlyApprover
 from core.actor import SYSTEM
 from core.refusals import BadInput
@@ -46,25 +46,19 @@ def test_a_contained_case_says_what_was_cut_and_how_that_is_known(contained):
 
 
 def test_what_goes_on_under_a_run_is_told_once_with_how_often(contained):
-    """Reports that are covered must not push out of the list what was done."""
+    """Reports that are covered must not push out of the list what was done. Who reports it is told apart."""
     for _ in range(70):
         make.detected("etl_reader")
+    make.detected("etl_reader", title="Vault read")
+    Source.objects.create(name="siem")
+    make.detected("etl_reader", actor=cast.detector("siem"))
     text = text_of(signed_in("mara").get(f"/cases/{contained.case.pk}/"))
-    timeline = text[text.index("Timeline UTC") :]
-    assert timeline.count("reported “Secret read outside task scope”") == 2, "the one that opened the case, and the first that was covered"
-    assert "The same was reported and covered 69 more times, last at" in timeline
+    timeline = text[text.index("Timeline UTC") : text.index("Verdict what it was")]
+    assert timeline.count("reported “Secret read outside task scope”") == 3, "what opened the case, and what each source said since"
+    assert "69 more times, last at" in timeline
+    assert "reported “Vault read”, which was covered: Run" in timeline
     assert "decided contain" in timeline
-
-
-def test_what_was_done_meanwhile_stands_between_what_is_told_once(contained):
-    make.detected("etl_reader")
-    make.detected("etl_reader")
-    signed_in("mara").post(f"/runs/{contained.run.pk}/undo/", {"reason": "it was the migration"}, headers=HTMX)
-    make.detected("etl_reader")
-    text = text_of(signed_in("mara").get(f"/cases/{contained.case.pk}/"))
-    before, after = text[text.index("Timeline UTC") :].split("asked to undo: it was the migration")
-    assert "covered 1 more time, last at" in before
-    assert "reported" in after
+    assert "decided covered" not in timeline
 
 
 def test_a_partial_case_lists_what_is_still_open(contained):
