@@ -110,6 +110,7 @@ SENTENCES: dict[str, str] = {
     "run.wants_no_more": "left it at the stage it has; the {stage} stage does not follow: {because}",
     "run.undo_requested": "asked to undo: {reason}",
     "run.accepted": "accepted it as it is: {reason}",
+    "run.not_forgotten": "gave up asking its targets to remove what they keep for undoing it, after {days} days: it lies there still",
     "run.retried": "asked to try again",
     "run.level_stands": "brought level {level} of {of} of the way back about, watched until {until}",
     "run.level_hastened": "asked for what follows level {level} of the way back, without waiting",

@@ -1,6 +1,6 @@
 """The database's clock was set back. It alone says what is due, so leases and waits would stand for as long as that, and a deadline would
-come that much later than people were told: they are moved with it. The last heartbeats and entries of the trail lie ahead then, and say by
-how much.
+come that much later than people were told: they are moved with it, a deadline where it leaves more time than anybody is given. The last
+heartbeats and entries of the trail lie ahead then, and say by how much.
 
 Set forward, nothing is moved: nobody can tell that from a database which stood still, and what is found late is treated as late where it is
 found. Dates that people agreed on (the end of an exception, of a time-limited containment) stay as they are.

@@ -255,7 +255,7 @@ def _next_due_s() -> float:
             SELECT extract(epoch FROM min(at) - clock_timestamp()) FROM (
                 SELECT min(deadline) AS at FROM hold WHERE state = 'open'
                 UNION ALL SELECT min(next_at) FROM hold_member WHERE next_at IS NOT NULL
-                UNION ALL SELECT min(next_at) FROM run WHERE next_at IS NOT NULL AND next_at > clock_timestamp()
+                UNION ALL SELECT min(next_at) FROM run WHERE next_at > statement_timestamp()
                 UNION ALL SELECT min(lease_until) FROM run WHERE next_at <= statement_timestamp() AND lease_until > statement_timestamp()
                 UNION ALL SELECT min(next_at) FROM detection WHERE next_at IS NOT NULL
             ) AS due

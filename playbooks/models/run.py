@@ -19,6 +19,8 @@ class Run(models.Model):
     `level`: how far a return in stages has come. `looked_at`, `drifted`: when somebody last looked whether it still stands, and what was
     found instead.
 
+    `next_at` is when it is due; an accepted run is, until its targets forgot what they keep for an undo (forgetting.py).
+
     The lease belongs to one worker until `lease_until`; `fence` counts the claims, and a write that carries an older fence is refused.
     """
 
